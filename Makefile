@@ -1,0 +1,63 @@
+# Every target installs what it needs by itself. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow diff scenarios sim bench style types layers check lock clean
+
+help:        ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## Make .venv with the `duecourse` command and everything the tests need
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Duecourse needs Python 3.11 or newer; run `make PYTHON=python3.12`") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install  ## Watch sixty days of a real loan book being collected (ARGS="--days 30 --seed 7")
+	$(RUN)/duecourse demo $(ARGS)
+
+test: install  ## The quick suite: minutes
+	$(RUN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-slow: install  ## The long runs: stress, a million pairs, sixty checked days
+	$(RUN)/python -m pytest -m slow $(ARGS)
+
+diff: install  ## A million random (rule, facts) pairs: interpreter == durable-rules == SQL
+	$(RUN)/python -m benchmarks.differential $(ARGS)
+
+scenarios: install  ## The strategies' own scenarios, on every target
+	$(RUN)/duecourse rules test
+
+sim: install  ## Sixty simulated days, checked by code that shares nothing with the gate
+	$(RUN)/python -m pytest -m slow tests/simulation $(ARGS)
+
+bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows
+	$(RUN)/python -m benchmarks.sweep $(ARGS)
+
+style: install  ## ruff, formatting, spelling, YAML
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/codespell
+	$(RUN)/yamllint -s .
+
+types: install  ## mypy --strict
+	$(RUN)/mypy
+
+layers: install  ## Imports point one way
+	$(RUN)/lint-imports
+
+check: style types layers test scenarios  ## Everything CI runs
+
+lock: install  ## Pin and hash the requirements anew
+	$(RUN)/python -m pip install --quiet pip-tools
+	for f in requirements requirements-dev; do $(RUN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o $$f.txt $$f.in; done
+
+clean:       ## Remove what make made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

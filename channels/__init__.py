@@ -1,0 +1,1 @@
+"""One adapter per way of reaching a person: message in, receipt out. No database."""

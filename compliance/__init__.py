@@ -1,0 +1,1 @@
+"""May this act happen, now, this way? And if not: why, and from when?"""

@@ -1,0 +1,1 @@
+"""How Duecourse is told to run: settings, queues, schedule."""

@@ -1,0 +1,1 @@
+"""A real loan book, collected for sixty simulated days."""

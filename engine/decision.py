@@ -1,0 +1,108 @@
+"""What was decided for a borrower, with everything needed to explain and repeat it."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from engine.gate import Channel, Purpose, Role, Verdict
+from engine.stages import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class ActJudged:
+    """One act of a candidate, for one addressee, and what the gate said. `at` is when it may go, if it may."""
+
+    person: int
+    role: Role
+    channel: Channel
+    endpoint: int | None
+    verdict: Verdict | None
+    at: datetime | None
+    note: str = ""
+    """Why it was not even asked: `no endpoint`, `queue full`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateJudged:
+    """One rule that matched: whether it may repeat, what the gate said of its acts, and what became of it."""
+
+    rule: str
+    purpose: Purpose
+    state: Literal["chosen", "goes", "repeated", "refused", "too_late", "not_reached", "no_endpoint", "queue_full"]
+    acts: tuple[ActJudged, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MoveJudged:
+    """One move that matched, and what the gate said of its duty (None: no duty to judge)."""
+
+    rule: str
+    target: Stage
+    verdict: Verdict | None
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedContact:
+    """
+    One contact to make: what the outbox holds.
+
+    Attributes:
+        slot: the repeat slot; (loan, rule, stage entry, slot, person, channel) happens once, ever.
+        name: the template (sms, email, letter), the script (call), or the task kind (visit, legal).
+        covers: other loans of the person that this contact speaks for.
+    """
+
+    loan: int
+    rule: str
+    person: int
+    role: Role
+    channel: Channel
+    endpoint: int | None
+    purpose: Purpose
+    name: str
+    queue: str | None
+    not_before: datetime
+    expires: datetime
+    slot: str
+    stage_entry: int
+    covers: tuple[int, ...] = ()
+
+
+LoanOutcome = Literal["contact", "wait", "covered", "withheld", "nothing", "stale_feed", "no_strategy", "overlap"]
+"""
+contact: at least one contact is planned. wait: the gate would allow it only later than the rule stays
+valid. covered: another loan's contact speaks for it. withheld: every candidate was refused.
+nothing: no rule matched, or all that did have been used up. stale_feed, no_strategy, overlap:
+dunning was withheld, with an alert.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LoanDecision:
+    """The answer for one loan."""
+
+    loan: int
+    strategy: str | None
+    arm: str | None
+    stage_before: Stage
+    stage_after: Stage
+    outcome: LoanOutcome
+    rule: str | None
+    """The chosen `collect` rule, or None."""
+    moves: tuple[MoveJudged, ...]
+    candidates: tuple[CandidateJudged, ...]
+    contacts: tuple[PlannedContact, ...]
+    covered_by: int | None = None
+    next_look: datetime | None = None
+    """When the gate would allow it (`wait`); None: the next sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer for one borrower: one entry per loan, in loan id order."""
+
+    borrower: int
+    on: date
+    now: datetime
+    loans: tuple[LoanDecision, ...]

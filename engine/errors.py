@@ -1,0 +1,70 @@
+"""What every refusal says: where, what is wrong, and the mend."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A spot in a file somebody edits; line and column count from 1, 0 means "the file as a whole"."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return ":".join([self.file, *(str(n) for n in (self.line, self.column) if n)])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and how to mend it. Lower case, no full stop, user text in backticks."""
+
+    what: str
+    mend: str
+    at: Place | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.at}: " if self.at else ""
+        return f"{where}{self.what}\n  mend: {self.mend}"
+
+
+class DuecourseError(Exception):
+    """
+    Something a user can mend. Anything raised that is not a DuecourseError is a bug.
+
+    Carries every problem found, not only the first, so that a file is mended in one go.
+    """
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class RuleError(DuecourseError):
+    """A rule file, pack, template or catalogue does not mean anything yet."""
+
+
+class DataError(DuecourseError):
+    """A file or row handed in is not what it says it is."""
+
+
+class StoreError(DuecourseError):
+    """The database is locked, full, older, newer or out of reach."""
+
+
+class SettingsError(DuecourseError):
+    """How Duecourse is told to run does not hold together."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, at: Place | None, otherwise: str) -> Problem:
+    """
+    A name nobody declared, with the nearest declared one as the mend.
+
+    Args:
+        kind: what the name should have been, e.g. `fact`.
+        otherwise: the mend when nothing is near, e.g. "declare it in rules/facts.yaml".
+    """
+    near = get_close_matches(name, list(known), n=1)
+    return Problem(f"unknown {kind} `{name}`", f"write `{near[0]}`" if near else otherwise, at)

@@ -1,0 +1,148 @@
+"""What a strategy file means, once read: moves, rules by stage, and the policies around them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from engine.errors import Place
+from engine.gate import Channel, Purpose, Role
+from engine.stages import Stage
+from engine.tree import Condition
+
+Per = Literal["due_date", "episode", "promise", "stage", "year"]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing a rule does: a channel and what goes out on it (template, script or task kind)."""
+
+    channel: Channel
+    name: str
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """
+    How often a rule may fire for one loan: at most `max` times per period, or in the last `days` days.
+
+    `outcomes` says which contacts count; empty means every contact that was not cancelled or expired.
+    """
+
+    max: int
+    days: int | None = None
+    per: Per | None = None
+    outcomes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """When within the allowed hours a rule's contacts go: days (0 = Monday; empty: any), minutes of the local day."""
+
+    days: tuple[int, ...] = ()
+    from_minute: int = 0
+    to_minute: int = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of one stage."""
+
+    id: str
+    stage: Stage
+    when: Condition
+    acts: tuple[Act, ...]
+    purpose: Purpose
+    to: tuple[Role, ...]
+    repeat: Repeat
+    send: Send
+    valid_for: timedelta
+    on: frozenset[str]
+    """Events it listens to; empty: the sweep."""
+    valid_from: date | None
+    valid_until: date | None
+    was: tuple[str, ...]
+    because: str
+    at: Place
+    notice: str | None = None
+    """The duty this contact gives evidence for once served: visit_notice or prelegal_notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRule:
+    """One move of the ladder: first match wins, one per loan and decision."""
+
+    id: str
+    sources: tuple[Stage, ...]
+    target: Stage
+    when: Condition
+    at: Place
+    because: str = ""
+    notice_days: int = 0
+    """How long the duty's notice must have been in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRule:
+    """Where a loan of a live book starts."""
+
+    id: str
+    stage: Stage
+    when: Condition
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class PromisePolicy:
+    """What a promise to pay may be, when it is kept, and what it holds back meanwhile."""
+
+    max_days: int = 7
+    grace_days: int = 1
+    kept_at: Decimal = Decimal("0.9")
+    remind_days_before: int | None = None
+    blocks: tuple[Channel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CurePolicy:
+    """When a claim counts as paid: what is still open is at most the tolerance (minor units)."""
+
+    tolerance_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """
+    One strategy, whole. `digest` is the hash of its canonical content: two files that mean the same have the same.
+
+    Attributes:
+        arms: name -> share; the shares add up to `sum(arms.values())`, people are dealt by keyed hash.
+        feed_age_max: how old the payment feed may be before dunning is withheld.
+        rules: by stage, in file order.
+    """
+
+    id: str
+    applies_to: Condition
+    currency: str
+    title: str
+    define: Mapping[str, Condition]
+    arms: Mapping[str, int]
+    promise: PromisePolicy
+    cure: CurePolicy
+    feed_age_max: timedelta | None
+    entry: tuple[EntryRule, ...]
+    moves: tuple[MoveRule, ...]
+    rules: Mapping[Stage, tuple[Rule, ...]]
+    file: str
+    digest: str = ""
+    source: str = field(default="", repr=False)
+
+    def rule(self, rule_id: str) -> Rule | None:
+        """The rule of that id, by its present or a former name."""
+        for rules in self.rules.values():
+            for rule in rules:
+                if rule.id == rule_id or rule_id in rule.was:
+                    return rule
+        return None

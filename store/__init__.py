@@ -1,0 +1,1 @@
+"""Tables, migrations, the ledger, fact queries, bulk reads and writes."""

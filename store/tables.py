@@ -1,0 +1,479 @@
+"""
+Every table, in one place. Names of people, numbers and addresses stand in `person` and `endpoint` only.
+
+Suffixes: `_at` an aware instant, `_on` a date, `_minor` an amount in the currency's minor units. `_json`
+columns are text on both databases, so that every path that writes them writes the same bytes.
+"""
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from store.columns import Instant
+
+# SQLite gives rowid autoincrement to INTEGER primary keys only.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _key() -> Column[int]:
+    return Column(BigKey, primary_key=True, autoincrement=True)
+
+
+def _to(target: str, *, nullable: bool = False, index: bool = False, primary_key: bool = False) -> Column[int]:
+    return Column(BigInteger, ForeignKey(target), nullable=nullable, index=index, primary_key=primary_key)
+
+
+def _at(*, nullable: bool = False, index: bool = False) -> Column[datetime]:
+    return Column(Instant, nullable=nullable, index=index)
+
+
+def _minor(*, default: int | None = None) -> Column[int]:
+    return Column(BigInteger, nullable=False, default=default)
+
+
+def _text(*, nullable: bool = False) -> Column[str]:
+    return Column(Text, nullable=nullable)
+
+
+class Person(SQLModel, table=True):
+    """
+    Somebody we may address: borrower, guarantor, contact person.
+
+    `zones` holds IANA names separated by a space (declared or from the address). `bucket` (0-9999) is a
+    keyed hash of the reference: it deals strategy arms and never changes. `version` grows with every
+    committed change that could forbid or change a contact; dispatch compares it.
+    """
+
+    __tablename__ = "person"
+    id: int | None = Field(default=None, sa_column=_key())
+    ref: str = Field(unique=True)
+    name: str
+    language: str
+    country: str
+    region: str | None = None
+    zones: str = ""
+    preferred_channel: str | None = None
+    bucket: int
+    version: int = 0
+    created_at: datetime = Field(sa_column=_at())
+
+
+class Endpoint(SQLModel, table=True):
+    """
+    A phone number (E.164), mail address or postal address (JSON text) of a person.
+
+    `zone` is the IANA zone its prefix or address points to, where it points to exactly one.
+    """
+
+    __tablename__ = "endpoint"
+    __table_args__ = (UniqueConstraint("person_id", "kind", "value"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    person_id: int = Field(sa_column=_to("person.id", index=True))
+    kind: str
+    value: str = Field(index=True)
+    zone: str | None = None
+    place: str | None = None
+    valid: bool = True
+    rank: int = 0
+    basis: str = ""
+    basis_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    source: str = ""
+    recorded_at: datetime = Field(sa_column=_at())
+
+
+class Loan(SQLModel, table=True):
+    """
+    A loan and where it stands in treatment.
+
+    `basis` says what arrears come from: `schedule` (instalments and movements) or `account` (a core
+    system's own snapshots). `stage_entry` counts entries into stages; `episode` counts spells of
+    delinquency, `episode_on` is when the present one began (null while current).
+    """
+
+    __tablename__ = "loan"
+    id: int | None = Field(default=None, sa_column=_key())
+    ref: str = Field(unique=True)
+    borrower_id: int = Field(sa_column=_to("person.id", index=True))
+    product: str
+    currency: str
+    principal_minor: int = Field(sa_column=_minor())
+    opened_on: date
+    basis: str = "schedule"
+    custody: str = "in_house"
+    autopay: bool = False
+    accelerated: bool = False
+    charged_off_on: date | None = None
+    limitation_on: date | None = None
+    stage: str = "current"
+    stage_on: date
+    stage_entry: int = 0
+    episode: int = 0
+    episode_on: date | None = None
+    feed_id: int | None = Field(default=None, sa_column=_to("feed.id", nullable=True))
+
+
+class Party(SQLModel, table=True):
+    """Who else stands in which role for a loan: guarantor, co_borrower, contact_person, attorney, ..."""
+
+    __tablename__ = "party"
+    loan_id: int = Field(sa_column=_to("loan.id", primary_key=True))
+    person_id: int = Field(sa_column=_to("person.id", primary_key=True))
+    role: str = Field(primary_key=True)
+
+
+class Instalment(SQLModel, table=True):
+    """
+    One due date of the schedule as imported. `due_total_minor` is the loan's running total up to and
+    including this one, so that the oldest unpaid instalment is one comparison.
+    """
+
+    __tablename__ = "instalment"
+    __table_args__ = (Index("ix_instalment_loan_due", "loan_id", "due_on"),)
+    loan_id: int = Field(sa_column=_to("loan.id", primary_key=True))
+    number: int = Field(primary_key=True)
+    due_on: date
+    amount_minor: int = Field(sa_column=_minor())
+    due_total_minor: int = Field(sa_column=_minor())
+
+
+class Movement(SQLModel, table=True):
+    """
+    One movement of money or claim; append-only. Amounts are positive, the kind gives the sign.
+
+    Kinds: payment, pending_debit, pending_cancelled, reversal, credit, fee, waiver, forgiveness,
+    charge_off. `reverses_id` names the movement a reversal or a pending's end is about.
+    """
+
+    __tablename__ = "movement"
+    __table_args__ = (UniqueConstraint("source", "ref"), Index("ix_movement_loan", "loan_id", "effective_on"))
+    id: int | None = Field(default=None, sa_column=_key())
+    loan_id: int = Field(sa_column=_to("loan.id"))
+    kind: str
+    amount_minor: int = Field(sa_column=_minor())
+    effective_on: date
+    recorded_at: datetime = Field(sa_column=_at())
+    source: str
+    ref: str
+    reverses_id: int | None = Field(default=None, sa_column=_to("movement.id", nullable=True))
+    feed_id: int | None = Field(default=None, sa_column=_to("feed.id", nullable=True))
+
+
+class Position(SQLModel, table=True):
+    """
+    The ledger of one loan, folded: written in the same transaction as every movement.
+
+    Holds no date-dependent number: days past due and the overdue amount follow from it, the open
+    instalments and a date. `first_open_*` is the oldest instalment that cleared credit does not cover.
+    """
+
+    __tablename__ = "position"
+    loan_id: int = Field(sa_column=_to("loan.id", primary_key=True))
+    due_minor: int = Field(sa_column=_minor(default=0))
+    credit_minor: int = Field(sa_column=_minor(default=0))
+    fee_minor: int = Field(sa_column=_minor(default=0))
+    pending_minor: int = Field(sa_column=_minor(default=0))
+    first_open_number: int | None = None
+    first_open_on: date | None = Field(default=None, index=True)
+    last_payment_on: date | None = None
+    reversals: int = 0
+    version: int = 0
+
+
+class AccountSnapshot(SQLModel, table=True):
+    """What a core system says of an account without a schedule, as of a day."""
+
+    __tablename__ = "account_snapshot"
+    __table_args__ = (UniqueConstraint("loan_id", "as_of_on", "recorded_at"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    loan_id: int = Field(sa_column=_to("loan.id"))
+    as_of_on: date
+    dpd: int
+    overdue_minor: int = Field(sa_column=_minor())
+    balance_minor: int = Field(sa_column=_minor())
+    min_payment_minor: int = Field(sa_column=_minor())
+    next_due_on: date | None = None
+    recorded_at: datetime = Field(sa_column=_at())
+    feed_id: int | None = Field(default=None, sa_column=_to("feed.id", nullable=True))
+
+
+class FactValue(SQLModel, table=True):
+    """A fact that somebody else computes (a score, an income), about a loan, as of an instant; the latest counts."""
+
+    __tablename__ = "fact_value"
+    __table_args__ = (UniqueConstraint("loan_id", "name", "as_of_at"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    loan_id: int = Field(sa_column=_to("loan.id"))
+    name: str
+    number: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    text: str | None = None
+    as_of_at: datetime = Field(sa_column=_at())
+    recorded_at: datetime = Field(sa_column=_at())
+    feed_id: int | None = Field(default=None, sa_column=_to("feed.id", nullable=True))
+
+
+class Consent(SQLModel, table=True):
+    """
+    One statement of a person about being contacted; append-only, the latest of its scope wins.
+
+    `detail_json` holds windows, places, dates and debts where the kind has them.
+    """
+
+    __tablename__ = "consent"
+    id: int | None = Field(default=None, sa_column=_key())
+    person_id: int = Field(sa_column=_to("person.id", index=True))
+    endpoint_id: int | None = Field(default=None, sa_column=_to("endpoint.id", nullable=True))
+    kind: str
+    scope: str = ""
+    channels: str = ""
+    purposes: str = ""
+    given_to: str = "lender"
+    how: str = ""
+    evidence: str = ""
+    received_at: datetime = Field(sa_column=_at())
+    until_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    detail_json: str = Field(default="{}", sa_column=_text())
+    source: str = ""
+    ref: str = Field(unique=True)
+
+
+class Hold(SQLModel, table=True):
+    """A state that forbids something, with an owner and a day on which it must be looked at again."""
+
+    __tablename__ = "hold"
+    id: int | None = Field(default=None, sa_column=_key())
+    person_id: int = Field(sa_column=_to("person.id", index=True))
+    loan_id: int | None = Field(default=None, sa_column=_to("loan.id", nullable=True))
+    kind: str
+    blocks: str = ""
+    form: str = ""
+    owner: str
+    review_on: date
+    starts_at: datetime = Field(sa_column=_at())
+    ends_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    recorded_at: datetime = Field(sa_column=_at())
+    reason: str = ""
+    ref: str = Field(unique=True)
+
+
+class Notice(SQLModel, table=True):
+    """Evidence that a duty's notice was served: when sent, and from when it is deemed in force."""
+
+    __tablename__ = "notice"
+    id: int | None = Field(default=None, sa_column=_key())
+    loan_id: int = Field(sa_column=_to("loan.id", index=True))
+    person_id: int = Field(sa_column=_to("person.id"))
+    kind: str
+    sent_on: date
+    effective_on: date
+    how: str
+    contact_id: str | None = None
+    voided_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    recorded_at: datetime = Field(sa_column=_at())
+    ref: str = Field(unique=True)
+
+
+class Promise(SQLModel, table=True):
+    """A promise to pay. `status`: open, kept, broken, withdrawn; judged from the ledger after `due_on` and the grace."""
+
+    __tablename__ = "promise"
+    id: int | None = Field(default=None, sa_column=_key())
+    loan_id: int = Field(sa_column=_to("loan.id", index=True))
+    amount_minor: int = Field(sa_column=_minor())
+    made_at: datetime = Field(sa_column=_at())
+    due_on: date
+    status: str = "open"
+    paid_minor: int = Field(default=0, sa_column=_minor(default=0))
+    settled_on: date | None = None
+    contact_id: str | None = None
+    ref: str = Field(unique=True)
+
+
+class Feed(SQLModel, table=True):
+    """
+    One imported file: what it was, its hash, and how old its content is.
+
+    `status`: `loading` until the import's last transaction, then `done`; a killed import continues.
+    """
+
+    __tablename__ = "feed"
+    __table_args__ = (UniqueConstraint("kind", "digest"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    kind: str
+    file: str
+    digest: str
+    as_of_at: datetime = Field(sa_column=_at())
+    imported_at: datetime = Field(sa_column=_at())
+    rows: int = 0
+    rejected: int = 0
+    status: str = "loading"
+
+
+class Event(SQLModel, table=True):
+    """Something that happened outside: append-only inbox. (source, key) is unique; a replay is harmless."""
+
+    __tablename__ = "event"
+    __table_args__ = (UniqueConstraint("source", "key"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    source: str
+    key: str
+    kind: str
+    person_id: int | None = Field(default=None, sa_column=_to("person.id", nullable=True))
+    loan_id: int | None = Field(default=None, sa_column=_to("loan.id", nullable=True))
+    happened_at: datetime = Field(sa_column=_at())
+    recorded_at: datetime = Field(sa_column=_at())
+    detail_json: str = Field(default="{}", sa_column=_text())
+    run_id: int | None = Field(default=None, sa_column=_to("run.id", nullable=True, index=True))
+    parked: str | None = None
+
+
+class Run(SQLModel, table=True):
+    """
+    One act of deciding: a sweep, or a micro-batch of events. Freezes its now, its known-at and its hashes.
+
+    `status`: running, done, stopped. `done_to` is the last borrower id decided, so that a stopped run goes on.
+    """
+
+    __tablename__ = "run"
+    id: int | None = Field(default=None, sa_column=_key())
+    kind: str
+    now_at: datetime = Field(sa_column=_at())
+    known_at: datetime = Field(sa_column=_at())
+    strategies_json: str = Field(default="{}", sa_column=_text())
+    gate_digest: str = ""
+    engine_version: str = ""
+    status: str = "running"
+    done_to: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, default=0))
+    counts_json: str = Field(default="{}", sa_column=_text())
+    started_at: datetime = Field(sa_column=_at())
+    ended_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+
+
+class DecisionRow(SQLModel, table=True):
+    """The decision log: one row per loan and run, refusals and "nothing to do" included. Append-only."""
+
+    __tablename__ = "decision"
+    __table_args__ = (Index("ix_decision_loan", "loan_id", "now_at"),)
+    run_id: int = Field(sa_column=_to("run.id", primary_key=True))
+    loan_id: int = Field(sa_column=_to("loan.id", primary_key=True))
+    borrower_id: int = Field(sa_column=_to("person.id"))
+    now_at: datetime = Field(sa_column=_at())
+    on_on: date
+    strategy: str | None = None
+    strategy_digest: str | None = None
+    arm: str | None = None
+    stage_before: str
+    stage_after: str
+    outcome: str
+    rule: str | None = None
+    covered_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    next_look_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    reasons: str = ""
+    facts_json: str = Field(sa_column=_text())
+    trace_json: str = Field(sa_column=_text())
+
+
+class StageChange(SQLModel, table=True):
+    """One move of one loan, with its cause. `entry` is the stage entry it opened."""
+
+    __tablename__ = "stage_change"
+    __table_args__ = (UniqueConstraint("loan_id", "entry"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    loan_id: int = Field(sa_column=_to("loan.id"))
+    entry: int
+    source: str
+    target: str
+    on_on: date
+    at: datetime = Field(sa_column=_at())
+    cause: str
+    run_id: int | None = Field(default=None, sa_column=_to("run.id", nullable=True))
+    reason: str = ""
+
+
+class Contact(SQLModel, table=True):
+    """
+    One contact, planned or past, by machine or person, out or in: the contact log and the outbox in one.
+
+    `id` is `run-loan-n` for decided contacts, so that it can be told to a provider before anything is sent.
+    `slot` is unique: the same rule, stage entry, repeat slot, person and channel happens once, ever.
+    `status`: planned, claimed, sending, sent, delivered, failed, unknown, cancelled, expired. For call, visit,
+    letter and legal tasks `sent` means handed to its queue and `delivered` means worked.
+    """
+
+    __tablename__ = "contact"
+    __table_args__ = (
+        Index("ix_contact_due", "status", "not_before_at"),
+        Index("ix_contact_person", "person_id", "at"),
+        Index("ix_contact_loan", "loan_id", "at"),
+    )
+    id: str = Field(primary_key=True)
+    run_id: int | None = Field(default=None, sa_column=_to("run.id", nullable=True))
+    loan_id: int = Field(sa_column=_to("loan.id"))
+    person_id: int = Field(sa_column=_to("person.id"))
+    role: str = "borrower"
+    endpoint_id: int | None = Field(default=None, sa_column=_to("endpoint.id", nullable=True))
+    channel: str
+    direction: str = "out"
+    purpose: str = "collect"
+    rule: str | None = None
+    name: str = ""
+    queue: str | None = None
+    stage_entry: int = 0
+    slot: str = Field(unique=True)
+    period_json: str = Field(default="{}", sa_column=_text())
+    status: str
+    outcome: str = ""
+    planned_at: datetime = Field(sa_column=_at())
+    not_before_at: datetime = Field(sa_column=_at())
+    expires_at: datetime = Field(sa_column=_at())
+    at: datetime = Field(sa_column=_at())
+    """When it happened; until then when it is planned for. What limits count by."""
+    claimed_by: str | None = None
+    claimed_until_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    attempts: int = 0
+    provider: str | None = None
+    provider_ref: str | None = Field(default=None, index=True)
+    error: str | None = None
+    why: str = ""
+    misdirected: bool = False
+    cost_minor: int = Field(default=0, sa_column=_minor(default=0))
+    by: str = "lender"
+
+
+class ContactLoan(SQLModel, table=True):
+    """Which loans a contact was about or was allocated to; always includes its own loan."""
+
+    __tablename__ = "contact_loan"
+    contact_id: str = Field(foreign_key="contact.id", primary_key=True)
+    loan_id: int = Field(sa_column=_to("loan.id", primary_key=True))
+
+
+class ContactStatus(SQLModel, table=True):
+    """Every change of a contact's status, with its cause; append-only."""
+
+    __tablename__ = "contact_status"
+    id: int | None = Field(default=None, sa_column=_key())
+    contact_id: str = Field(foreign_key="contact.id", index=True)
+    status: str
+    at: datetime = Field(sa_column=_at())
+    why: str = ""
+    detail_json: str = Field(default="{}", sa_column=_text())
+
+
+class Published(SQLModel, table=True):
+    """Strategies and packs by content hash, kept for ever: a decision can be read with what decided it."""
+
+    __tablename__ = "published"
+    digest: str = Field(primary_key=True)
+    kind: str
+    name: str
+    content: str = Field(sa_column=_text())
+    published_at: datetime = Field(sa_column=_at())
+
+
+class Setting(SQLModel, table=True):
+    """What the database itself knows about being a database: `environment`, `sending`, `arm_key`, ..."""
+
+    __tablename__ = "setting"
+    name: str = Field(primary_key=True)
+    value: str

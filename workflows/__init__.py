@@ -1,0 +1,1 @@
+"""What moves things: import, sweep, dispatch, handle events, keep the schedule."""
