@@ -4,13 +4,21 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from engine.gate import Channel, Purpose, Role, Verdict
+from engine.gate import Channel, Purpose, Reason, Role, Verdict
 from engine.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class ActJudged:
-    """One act of a candidate, for one addressee, and what the gate said. `at` is when it may go, if it may."""
+    """
+    One act of a candidate, for one addressee, and what the gate said.
+
+    Attributes:
+        verdict: the gate's last answer; None when it was not asked, and `note` says why.
+        at: when it may go, if it may within the rule's validity.
+        later: when it could go at the earliest, if that is past the rule's validity.
+        delays: what the gate had against every earlier instant.
+    """
 
     person: int
     role: Role
@@ -19,7 +27,22 @@ class ActJudged:
     verdict: Verdict | None
     at: datetime | None
     note: str = ""
-    """Why it was not even asked: `no endpoint`, `queue full`, ..."""
+    later: datetime | None = None
+    delays: tuple[Reason, ...] = ()
+
+
+CandidateState = Literal[
+    "chosen", "goes", "covered", "yields", "repeated", "refused", "too_late", "no_endpoint", "queue_full",
+    "stale_feed", "not_reached",
+]  # fmt: skip
+"""
+chosen: the loan's `collect` contact. goes: a notice or service contact, which does not compete.
+covered: sendable, and another loan's contact speaks for it. yields: sendable, but another loan speaks
+to this person and may not speak for this one. repeated: used as often as it may. refused: the gate
+denied every act. too_late: the gate would allow it only after its validity. no_endpoint: nobody to
+address, or no way to reach them. queue_full: no room in its queue. stale_feed: dunning is withheld
+because the payment feed is too old. not_reached: a candidate before it was sendable.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +51,9 @@ class CandidateJudged:
 
     rule: str
     purpose: Purpose
-    state: Literal["chosen", "goes", "repeated", "refused", "too_late", "not_reached", "no_endpoint", "queue_full"]
+    state: CandidateState
     acts: tuple[ActJudged, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +64,7 @@ class MoveJudged:
     target: Stage
     verdict: Verdict | None
     taken: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from engine.errors import Place
 from engine.tree import FactValue
 
 FactType = Literal["int", "money", "bool", "text"]
+Direction = Literal["out", "in"]
+By = Literal["person", "loan"]
 Facts = Mapping[str, FactValue]
 
 
@@ -56,9 +58,9 @@ class Counter:
     name: str
     channels: tuple[str, ...]
     outcomes: tuple[str, ...]
-    direction: Literal["out", "in"]
+    direction: Direction
     days: int
-    by: Literal["person", "loan"]
+    by: By
 
 
 @dataclass(frozen=True, slots=True)

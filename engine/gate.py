@@ -117,6 +117,7 @@ class Endpoint:
 
     Attributes:
         kind: mobile, landline, email, postal.
+        marks: what is known against or about it, e.g. known_disclosure, employer_provided.
         basis: how we came to use it: text_from_consumer, direct_consent, used_by_consumer_with_collector,
             creditor_notice_35_days, prior_collector_chain, contract, voice_call_only; empty is unknown.
         basis_us: when the basis was last renewed.
@@ -131,6 +132,7 @@ class Endpoint:
     basis: str = ""
     basis_us: int | None = None
     rank: int = 0
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,11 @@ class Ask:
         history: contacts with this person, any order.
         facts: the loan's facts, for conditions in packs (`product`, `dpd`, ...).
         content: facts about the planned message or visit, e.g. {"opt_out_notice": True}.
+        own_id: the id of the planned contact that is looked at again; it does not count against itself.
+        by: who would make the contact: `lender`, or the id of an agency.
+        notices: kind of notice -> the day it took effect, for acts that owe one and are no stage move.
+        debt_groups: debt -> the account it is serviced under, where a law counts an account as one debt.
+        shared: contacts with others who are reached at the same endpoint: only what counts by endpoint counts them.
     """
 
     act: Act
@@ -175,6 +182,11 @@ class Ask:
     place: str | None = None
     holidays: tuple[date, ...] = ()
     move: Move | None = None
+    own_id: str | None = None
+    by: str = "lender"
+    notices: Mapping[str, date] = field(default_factory=dict)
+    debt_groups: Mapping[int, str] = field(default_factory=dict)
+    shared: tuple[PastContact, ...] = ()
 
 
 Outcome = Literal["allow", "defer", "deny"]
@@ -183,13 +195,21 @@ STRICTNESS: Mapping[str, int] = {"allow": 0, "defer": 1, "deny": 2}
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One rule's answer: which rule of which pack, what it said, until when, and where the law says so."""
+    """
+    One rule's answer: which rule of which pack, what it said, until when, and where the law says so.
+
+    Attributes:
+        until: for `defer`, when this rule alone would pass.
+        status: law, presumption, guidance or house; `gate` where the gate itself refuses.
+    """
 
     rule: str
     outcome: Outcome
     citation: str
     says: str
     until: datetime | None = None
+    says_zh: str = ""
+    status: str = "law"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,28 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class RuleUse:
-    """One time a rule of a strategy made a contact about a loan; what `repeat` counts."""
+    """
+    One contact that a rule of a strategy made about a loan; what `repeat` counts.
+
+    Cancelled and expired contacts belong here too: they count for nothing, but their slot is gone for good.
+
+    Attributes:
+        on: the day it is, or was, planned for, at the addressee's place.
+        outcome: cancelled, expired, planned, claimed, sending, unknown, or what became of the contact.
+        key: the repeat slot it took (`engine.slots.repeat_key` of the contact's slot): contacts that
+            share one are one firing. Empty is unknown: contacts of one day are taken as one firing.
+        person, channel: whom it addressed, and how; notices are owed to each addressee on each channel.
+    """
 
     rule: str
     on: date
     stage_entry: int
     outcome: str
     per: Mapping[str, str] = field(default_factory=dict)
-    """The period it fell in: due_date, episode, promise, stage, year -> that period's key."""
+    """The period it fell in: due_date, episode, promise -> that period's key."""
+    key: str = ""
+    person: int | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,10 @@ class Loan:
         parties: who else stands in which role for this loan: (person id, role).
         facts: every fact of the catalogue that is known; missing is unknown.
         notices: kind of notice -> the day it took effect at the earliest still standing.
-        periods: the keys of the present periods for `repeat: {per: ...}`: due_date, episode, promise, stage, year.
+        periods: the keys of the present periods for `repeat: {per: ...}`: due_date, episode, promise.
+            (A stage is told by `stage_entry` and a year by the day, so those two need no key.)
+        events: what happened to this loan in particular; adds to the situation's events.
+        retry: rules whose contact, called for by an event, the gate deferred: they join this sweep.
     """
 
     id: int
@@ -64,6 +81,8 @@ class Loan:
     notices: Mapping[str, date] = field(default_factory=dict)
     uses: tuple[RuleUse, ...] = ()
     periods: Mapping[str, str] = field(default_factory=dict)
+    events: frozenset[str] = frozenset()
+    retry: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +92,8 @@ class Situation:
 
     Attributes:
         on: today at the borrower's place (of several possible days the earlier).
-        events: names of the events being handled (payment, promise_broken, ...); empty in a sweep.
+        events: what happened to the borrower as a whole (reply, dispute, ...). A decision is a sweep
+            when neither the borrower nor any of the loans has an event.
     """
 
     borrower: Person

@@ -57,5 +57,10 @@ def _edges() -> tuple[Edge, ...]:
     return tuple(edges)
 
 
+def begins_episode(source: Stage, target: Stage) -> bool:
+    """Whether a spell of delinquency begins with this move: the loan enters treatment. It ends with cure or close."""
+    return source in {"current", "closed"} and target not in {"current", "closed"}
+
+
 EDGES: Final = _edges()
 EDGE: Final = {(edge.source, edge.target): edge for edge in EDGES}

@@ -4,23 +4,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 from engine.errors import Place
 from engine.gate import Channel, Purpose, Role
 from engine.stages import Stage
-from engine.tree import Condition
+from engine.tree import Condition, FactValue
 
 Per = Literal["due_date", "episode", "promise", "stage", "year"]
+
+EVENTS: Final = (
+    "payment", "payment_reversed", "pending_debit", "promise_made", "promise_broken", "promise_kept", "reply",
+    "delivery_failed", "call_outcome", "dispute", "hold_placed", "hold_released", "cured",
+)  # fmt: skip
+"""What a rule may listen to."""
+
+OUTCOMES: Final = (
+    "sent", "delivered", "failed", "bounced", "received", "no_answer", "busy", "not_in_service", "mailbox_full",
+    "voicemail", "dropped", "conversation", "wrong_person", "refused", "nobody_met", "met", "done",
+)  # fmt: skip
+"""What may become of a contact that was not cancelled: what `counts:` may name. The first that fits is recorded."""
+
+
+_NOWHERE: Final = Place("")
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing a rule does: a channel and what goes out on it (template, script or task kind)."""
+    """
+    One thing a rule does: a channel and what goes out on it (template, script or task kind).
+
+    `content` is what packs may ask about it, e.g. {"opt_out_notice": True, "collectors_present": 2}.
+    """
 
     channel: Channel
     name: str
     queue: str | None = None
+    content: Mapping[str, FactValue] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +88,10 @@ class Rule:
     at: Place
     notice: str | None = None
     """The duty this contact gives evidence for once served: visit_notice or prelegal_notice."""
+
+    def act(self, channel: str, name: str) -> Act | None:
+        """The act that sends this out on this channel."""
+        return next((act for act in self.acts if (act.channel, act.name) == (channel, name)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +141,9 @@ class Strategy:
     """
     One strategy, whole. `digest` is the hash of its canonical content: two files that mean the same have the same.
 
+    What its templates say that a pack may ask about (`Act.content`) is part of that meaning, because the gate's
+    answer depends on it; their wording is not: a template has a digest of its own, and a comma decides nothing.
+
     Attributes:
         arms: name -> share; the shares add up to `sum(arms.values())`, people are dealt by keyed hash.
         feed_age_max: how old the payment feed may be before dunning is withheld.
@@ -137,6 +164,7 @@ class Strategy:
     rules: Mapping[Stage, tuple[Rule, ...]]
     file: str
     digest: str = ""
+    at: Place = _NOWHERE
     source: str = field(default="", repr=False)
 
     def rule(self, rule_id: str) -> Rule | None:

@@ -5,8 +5,9 @@ There is no `not` node: the parser pushes `not` down to the leaves, where three-
 the opposite comparison, so that every target agrees on what a missing fact means.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from engine.errors import Place
 
@@ -49,7 +50,10 @@ class Any:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A condition that `define:` gave a name; `negated` when it stands under `not`."""
+    """
+    A condition that `define:` gave a name. `negated` says that it stood under `not`, for whoever shows it:
+    the `not` is already pushed down into `body`, which is what is evaluated.
+    """
 
     name: str
     body: "Condition"
@@ -57,3 +61,71 @@ class Named:
 
 
 Condition = Leaf | All | Any | Named
+"""A tree of at most `LEAVES_MAX` leaves, `DEPTH_MAX` deep, names expanded: walkers may recurse."""
+
+LEAVES_MAX: Final = 200
+DEPTH_MAX: Final = 50
+
+_OPPOSITE: Final[Mapping[Op, Op]] = {
+    "=": "!=",
+    "!=": "=",
+    "<": ">=",
+    ">=": "<",
+    ">": "<=",
+    "<=": ">",
+    "between": "not between",
+    "not between": "between",
+    "in": "not in",
+    "not in": "in",
+    "is null": "is not null",
+    "is not null": "is null",
+}
+
+
+def negated(condition: Condition) -> Condition:
+    """The condition that is true where this one is false, false where it is true, and unknown where it is unknown."""
+    match condition:
+        case All(parts):
+            return Any(tuple(negated(part) for part in parts))
+        case Any(parts):
+            return All(tuple(negated(part) for part in parts))
+        case Named(name, body, was):
+            return Named(name, negated(body), negated=not was)
+        case Leaf(fact, "=", (bool(value),), _, at):
+            return Leaf(fact, "=", (not value,), f"not {fact}" if value else fact, at)
+        case Leaf(fact, op, values, text, at):
+            opposite = _OPPOSITE[op]
+            return Leaf(fact, opposite, values, f"{fact} {opposite}{text.removeprefix(f'{fact} {op}')}", at)
+
+
+def leaves(condition: Condition) -> int:
+    """How many leaves the condition has, names expanded."""
+    match condition:
+        case All(parts) | Any(parts):
+            return sum(leaves(part) for part in parts)
+        case Named(_, body):
+            return leaves(body)
+        case Leaf():
+            return 1
+
+
+def depth(condition: Condition) -> int:
+    """How deep the condition is nested, names expanded."""
+    match condition:
+        case All(parts) | Any(parts):
+            return 1 + max((depth(part) for part in parts), default=0)
+        case Named(_, body):
+            return 1 + depth(body)
+        case Leaf():
+            return 1
+
+
+def facts_of(condition: Condition) -> frozenset[str]:
+    """Every fact the condition asks about."""
+    match condition:
+        case All(parts) | Any(parts):
+            return frozenset[str]().union(*(facts_of(part) for part in parts))
+        case Named(_, body):
+            return facts_of(body)
+        case Leaf(fact):
+            return frozenset({fact})

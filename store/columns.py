@@ -1,7 +1,6 @@
 """The one column type for instants. Dates are `Date`, money is `BigInteger` minor units; that is all there is."""
 
 from datetime import UTC, datetime, timedelta
-
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime

@@ -142,7 +142,8 @@ class Movement(SQLModel, table=True):
     One movement of money or claim; append-only. Amounts are positive, the kind gives the sign.
 
     Kinds: payment, pending_debit, pending_cancelled, reversal, credit, fee, waiver, forgiveness,
-    charge_off. `reverses_id` names the movement a reversal or a pending's end is about.
+    charge_off. `reverses_id` names the movement that this one ends: a reversal names what it takes back, a
+    payment or pending_cancelled the pending debit it settles or calls off. A movement is ended once.
     """
 
     __tablename__ = "movement"
@@ -155,7 +156,9 @@ class Movement(SQLModel, table=True):
     recorded_at: datetime = Field(sa_column=_at())
     source: str
     ref: str
-    reverses_id: int | None = Field(default=None, sa_column=_to("movement.id", nullable=True))
+    reverses_id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, ForeignKey("movement.id"), nullable=True, unique=True)
+    )
     feed_id: int | None = Field(default=None, sa_column=_to("feed.id", nullable=True))
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks, long comparisons, and adapters for real data sets."""

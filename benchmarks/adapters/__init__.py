@@ -1,0 +1,1 @@
+"""Turn public data sets into the data contract."""

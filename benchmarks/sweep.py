@@ -1,0 +1,192 @@
+"""
+How long a sweep takes, next to plainly reading its input and plainly writing its output.
+
+    python -m benchmarks.sweep [--sizes 100k,1m] [--databases sqlite,postgresql] [--out benchmarks/out/latest.json]
+
+For each size and database: a synthetic book is built, swept with the rules, packs and queues that Duecourse ships
+with, and then the floor is measured on a copy from before the sweep: the rows that the sweep reads, read from tables
+that hold nothing else, and the rows that it writes, appended to the same constrained and indexed tables in as many
+transactions, with the same durability. Every measurement runs in a process of its own. Prints a table and writes JSON.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.postgres import Server, running_server
+
+SIZES = "100k,1m"
+DATABASES = "sqlite,postgresql"
+OUT = Path("benchmarks/out/latest.json")
+
+_HEAD = ("database", "loans", "sweep s", "loans/s", "peak MiB", "rows read", "rows written", "floor s", "ratio")
+
+
+class Files:
+    """Books as SQLite files of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def url(self, name: str) -> str:
+        """The URL of a book."""
+        return f"sqlite:///{self._path(name)}"
+
+    def copy(self, name: str, to: str) -> None:
+        """A second book like the first."""
+        shutil.copyfile(self._path(name), self._path(to))
+
+    def drop(self, name: str) -> None:
+        """Give the disk back."""
+        self._path(name).unlink()
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.db"
+
+
+class Databases:
+    """Books as databases of one PostgreSQL server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def url(self, name: str) -> str:
+        """The URL of a book."""
+        return self._server.url(name)
+
+    def make(self, name: str) -> None:
+        """An empty database."""
+        self._server.execute(f'create database "{name}" template template0')
+
+    def copy(self, name: str, to: str) -> None:
+        """A second book like the first, both with the statistics that a database in use would have."""
+        self._server.execute("vacuum analyze", database=name)
+        self._server.execute(f'create database "{to}" template "{name}"')
+        self._server.execute("checkpoint")
+
+    def drop(self, name: str) -> None:
+        """Give the disk back."""
+        self._server.execute(f'drop database "{name}" with (force)')
+
+
+Place = Files | Databases
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0].strip())
+    parser.add_argument("--sizes", default=SIZES, help="loans, e.g. 100k,1m")
+    parser.add_argument("--databases", default=DATABASES)
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args(arguments)
+    results = []
+    for database in options.databases.split(","):
+        with _place(database) as place:
+            for size in options.sizes.split(","):
+                results.append({"database": database, **measure(place, _number(size))})
+                print(_row(_cells(results[-1])), file=sys.stderr)
+    print(table(results))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    document = {"machine": _machine(), "sweep": results}
+    options.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def measure(place: Place, loans: int) -> dict[str, Any]:
+    """One size on one database: the sweep, its phases, and the floor."""
+    if isinstance(place, Databases):
+        place.make("before")
+    with tempfile.TemporaryDirectory(prefix="dc-bench-") as rows:
+        built = _step("build", place.url("before"), str(loans))
+        place.copy("before", "swept")
+        swept = _step("sweep", place.url("swept"))
+        kept = _step("keep", place.url("before"), place.url("swept"), rows)
+        place.drop("swept")
+        floor = _step("floor", place.url("before"), rows)
+        place.drop("before")
+    return {
+        "loans": loans,
+        "seconds": swept["seconds"],
+        "floor_seconds": floor["seconds"],
+        "ratio": round(swept["seconds"] / floor["seconds"], 1),
+        "peak_mib": swept["peak_mib"],
+        "loans_per_second": round(loans / swept["seconds"]),
+        "phases": swept["phases"],
+        "floor": {"read": floor["read"], "write": floor["write"], "peak_mib": floor["peak_mib"]},
+        "rows": {"book": built["rows"], "read": kept["read"], "written": kept["written"]},
+        "counts": swept["counts"],
+    }
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """The results as a Markdown table, and where the time went."""
+    lines = [_row(_HEAD), _row(["---"] + ["--:"] * (len(_HEAD) - 1)), *(_row(_cells(one)) for one in results)]
+    for one in results:
+        spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in one["phases"].items())
+        lines.append(f"\n{one['database']}, {one['loans']:,} loans, seconds by phase: {spent}")
+    return "\n".join(lines)
+
+
+def _cells(one: dict[str, Any]) -> list[str]:
+    rows = one["rows"]
+    return [
+        one["database"], f"{one['loans']:,}", f"{one['seconds']:.1f}", f"{one['loans_per_second']:,}",
+        f"{one['peak_mib']:,}", f"{rows['read']:,}", f"{rows['written']:,}", f"{one['floor_seconds']:.1f}",
+        f"{one['ratio']:.1f}",
+    ]  # fmt: skip
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _step(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.sweep_steps", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@contextmanager
+def _place(database: str) -> Iterator[Place]:
+    if database == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="dc-bench-") as folder:
+            yield Files(Path(folder))
+    elif database == "postgresql":
+        with running_server(durable=True) as server:
+            yield Databases(server)
+    else:
+        raise SystemExit(f"`{database}` is neither sqlite nor postgresql")
+
+
+def _number(size: str) -> int:
+    factor = {"k": 1000, "m": 1_000_000}.get(size[-1].lower(), 1)
+    return int(size.rstrip("kKmM")) * factor
+
+
+def _machine() -> dict[str, Any]:
+    processor = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].partition(":")[2].strip() if names else ""
+    return {
+        "system": platform.system(),
+        "processor": processor or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

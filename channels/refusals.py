@@ -1,0 +1,117 @@
+"""What a provider's refusal means to us: Twilio's codes (data beside this file) and a mail server's replies."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from channels.message import MEANINGS, Meaning, Status
+from engine.errors import Problem, RuleError
+from engine.source import Table, Text, read_yaml
+
+Refusal = tuple[Status, Meaning, str]
+"""Status and meaning of a refusal that is certain, and in words what it says."""
+
+MailStep = Literal["connect", "auth", "sender", "recipient", "data"]
+
+_TWILIO: Final = Path(__file__).with_name("errors_twilio.yaml")
+_UNKNOWN_CODE: Final[Refusal] = ("failed", "unclear", "refused with a code we have no name for")
+
+
+def twilio_refusal(code: int | None, http_status: int = 400) -> Refusal:
+    """
+    What one of Twilio's error codes means.
+
+    Args:
+        code: from the answer to a send or from a callback's `ErrorCode`. Below 1000 it is no code of
+            theirs: their client falls back to the HTTP status where the body had none.
+        http_status: 429 tells us to slow down whatever the code; 401 and 403 are about our account.
+    """
+    if code is not None and (known := _twilio_codes().get(code)):
+        return known
+    if http_status == 429:
+        return "retry", "slow_down", "too many requests"
+    if http_status in (401, 403, 404):
+        return "retry", "misconfigured", "the account or address we use is refused"
+    return _UNKNOWN_CODE
+
+
+@cache
+def _twilio_codes() -> dict[int, Refusal]:
+    return read_codes(_TWILIO.read_text(encoding="utf-8"), _TWILIO.name)
+
+
+def read_codes(text: str, file: str) -> dict[int, Refusal]:
+    """
+    Read a table of error codes: status, then meaning, then `code: words`.
+
+    Raises:
+        RuleError: an unknown status or meaning, a code that is no number, a code given twice.
+    """
+    root = read_yaml(text, file)
+    if not isinstance(root, Table):
+        raise RuleError(Problem("the codes are not a table", "write `failed: {meaning: {code: words}}`", root.at))
+    problems: list[Problem] = []
+    codes: dict[int, Refusal] = {}
+    for status, meanings in root.items.items():
+        if status == "checked_on":
+            continue
+        if status not in ("failed", "retry") or not isinstance(meanings, Table):
+            problems.append(Problem(f"unknown status `{status}`", "write `failed` or `retry`", root.key_at[status]))
+            continue
+        for meaning, words_of in meanings.items.items():
+            at = meanings.key_at[meaning]
+            if meaning not in MEANINGS or not isinstance(words_of, Table):
+                problems.append(Problem(f"unknown meaning `{meaning}`", f"write one of {', '.join(MEANINGS)}", at))
+                continue
+            for code, words in words_of.items.items():
+                at = words_of.key_at[code]
+                if not code.isdecimal() or not isinstance(words, Text) or not isinstance(words.value, str):
+                    problems.append(Problem(f"`{code}` is no line of this table", "write `21610: words`", at))
+                elif int(code) in codes:
+                    problems.append(Problem(f"code `{code}` has two meanings", "keep one of them", at))
+                else:
+                    codes[int(code)] = (cast(Status, status), meaning, words.value)
+    if problems:
+        raise RuleError(problems)
+    return codes
+
+
+_ENHANCED: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+
+
+def mail_refusal(step: MailStep, code: int, text: str) -> Refusal:
+    """
+    What a mail server's refusal means, by where it stood in the conversation.
+
+    A refusal of the connection, the login or the sender is about us, never about the addressee.
+
+    Args:
+        code: the three-digit reply, 400 to 599.
+        text: its words; an enhanced status code (RFC 3463) in front of them decides where there is one.
+    """
+    if code < 500:
+        if step == "auth":
+            return "retry", "try_later", "the mail server cannot check our login now"
+        slow = (code, _enhanced(text)) in ((452, (5, 3)), (450, (2, 1))) or code == 421
+        return "retry", "slow_down" if slow else "try_later", "the mail server asks us to come back later"
+    if step in ("connect", "auth", "sender"):
+        return "retry", "misconfigured", f"the mail server refuses our {_OURS[step]}"
+    if code in (530, 535, 538) or "relay" in text.lower():
+        return "retry", "misconfigured", "the mail server does not accept mail from us without more"
+    subject, detail = _enhanced(text)
+    if step == "data" or subject == 7:
+        return "failed", "blocked", "the mail server's policy refuses the message"
+    if (subject, detail) == (2, 2):
+        return "retry", "try_later", "the mailbox is full"
+    if subject in (3, 4):
+        return "retry", "try_later", "the addressee's mail system is out of order"
+    return "failed", "bad_address", "the mail server knows no such mailbox"
+
+
+_OURS: Final = {"connect": "connection", "auth": "login", "sender": "sender address"}
+
+
+def _enhanced(text: str) -> tuple[int, int]:
+    found = _ENHANCED.search(text)
+    return (int(found[2]), int(found[3])) if found else (0, 0)

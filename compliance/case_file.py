@@ -1,0 +1,88 @@
+"""Reading case files in the public format, whose `meta` block describes the vocabulary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from compliance.case_ask import CaseReader
+from compliance.case_row import CaseRow, instant, plain, table
+from compliance.pack import Pack
+from engine.errors import DuecourseError, Place, Problem, RuleError
+from engine.gate import Ask
+from engine.source import Listing, Node, Table, read_yaml
+
+_CASE_KEYS: Final = (
+    "id", "jurisdiction", "policy", "title", "basis", "confidence", "setup", "ask", "expect", "why", "citation",
+    "optional_feature", "note",
+)  # fmt: skip
+_EXPECT_KEYS: Final = (
+    "decision", "until", "until_tz", "accept", "until_accept", "until_graded", "note", "because",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """
+    One case, read.
+
+    Attributes:
+        decisions: every decision that counts as right.
+        untils: every instant that counts as right; empty when the instant is not compared.
+        because: rules that must be among the reasons.
+        problems: why it cannot be run; then `ask` and `at` are None.
+    """
+
+    id: str
+    title: str
+    policy: tuple[str, ...] = ()
+    ask: Ask | None = None
+    at: datetime | None = None
+    decisions: tuple[str, ...] = ()
+    untils: tuple[datetime, ...] = ()
+    because: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def read_cases(text: str, file: str, packs: Mapping[str, Pack]) -> list[Case]:
+    """
+    Every case of a file, in its order.
+
+    Raises:
+        RuleError: not YAML, or no list of cases.
+    """
+    root = read_yaml(text, file)
+    cases = root.items.get("cases") if isinstance(root, Table) else None
+    if not isinstance(cases, Listing):
+        mend = "write `cases:` and under it `- id: ...`"
+        raise RuleError(Problem("a case file holds a list of `cases`", mend, Place(file)))
+    return [_case(node, number, packs) for number, node in enumerate(cases, start=1)]
+
+
+def _case(node: Node, number: int, packs: Mapping[str, Pack]) -> Case:
+    name, title = f"case {number}", ""
+    try:
+        row = CaseRow(table(plain(node)), "a case", node.at, _CASE_KEYS)
+        name, title = row.text("id", name), row.text("title", "")
+        policy = tuple(row.texts("policy"))
+        reader = CaseReader(row, node.at, [packs[pack] for pack in policy if pack in packs])
+        at, ask = reader.ask()
+        expect = row.inner("expect", _EXPECT_KEYS)
+        decisions = (expect.text("decision"), *expect.texts("accept"))
+        untils = _untils(expect)
+        return Case(name, title, policy, ask, at, decisions, untils, tuple(expect.texts("because")))
+    except RuleError as e:
+        return Case(name, title, problems=e.problems)
+    except (ValueError, KeyError, TypeError, OverflowError, DuecourseError) as e:
+        problem = Problem(
+            f"case `{name}` cannot be read: {e}", "write it as the file's `meta` block describes", node.at
+        )
+        return Case(name, title, problems=(problem,))
+
+
+def _untils(expect: CaseRow) -> tuple[datetime, ...]:
+    if expect.get("until_graded") is False or expect.get("until") is None:
+        return ()
+    zone = expect.text("until_tz", "UTC")
+    stated = [expect.text("until"), *expect.texts("until_accept")]
+    return tuple(instant(value, zone) for value in stated)

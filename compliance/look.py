@@ -1,0 +1,181 @@
+"""One ask as the limits look at it: clocks found, contacts sorted by which limit counts them."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from compliance.clock import ZoneClock, day_number
+from compliance.pack import KNOWN_OUTCOMES, MISDIRECTED, NEVER_WAS, PENDING, Selector
+from engine.gate import Ask, PastContact, Statement
+from engine.tree import FactValue
+
+Judge = Callable[["Look", int], int]
+"""
+A limit, ready to be asked: the given instant when it has nothing against it; else a later one before which
+nothing can pass; NEVER when it blocks with no scheduled end.
+"""
+
+_NO_DAYS: Final[frozenset[int]] = frozenset()
+_ONCE: Final = (0,)
+_EVERY_DEBT: Final[tuple[frozenset[int], ...]] = (frozenset(),)
+
+
+class Look:
+    """
+    An ask made ready for its limits.
+
+    Attributes:
+        now: the instant asked about, in microseconds.
+        events: per selector, per asked debt (one list where debts do not matter): instants that count.
+        holidays: public holidays at the addressee's place, as day numbers.
+    """
+
+    __slots__ = ("ask", "clocks", "events", "holidays", "now")
+
+    def __init__(self, ask: Ask, clocks: tuple[ZoneClock, ...], now: int, selectors: "Selectors") -> None:
+        self.ask = ask
+        self.clocks = clocks
+        self.now = now
+        self.holidays = frozenset(map(day_number, ask.holidays)) if ask.holidays else _NO_DAYS
+        self.events = selectors.sort(ask)
+
+    def flag(self, name: str) -> FactValue:
+        """A fact about the planned contact, else about the loan, else a mark of the endpoint; None is unknown."""
+        ask = self.ask
+        value = ask.content.get(name)
+        if value is None:
+            value = ask.facts.get(name)
+        if value is None and ask.endpoint is not None and name in ask.endpoint.marks:
+            return True
+        return value
+
+    @property
+    def place(self) -> str | None:
+        """Home or work, where the contact or its endpoint is tied to one."""
+        ask = self.ask
+        return ask.place or (ask.endpoint.place if ask.endpoint is not None else None)
+
+    def may_reply(self) -> bool:
+        """Whether a message of theirs on this channel still waits for its one answer."""
+        ask = self.ask
+        theirs = ours = None
+        for contact in ask.history:
+            if contact.person != ask.person or contact.channel != ask.channel or contact.at_us > self.now:
+                continue
+            if contact.direction == "in":
+                theirs = max(contact.at_us, theirs or contact.at_us)
+            elif contact.outcome not in NEVER_WAS and (contact.id is None or contact.id != ask.own_id):
+                ours = max(contact.at_us, ours or contact.at_us)
+        return theirs is not None and (ours is None or ours < theirs)
+
+
+def refuses(statement: Statement, ask: Ask) -> bool:
+    """Whether what a person refuses covers the ask; what is unknown about the ask is covered."""
+    return (
+        (not statement.channels or ask.channel is None or ask.channel in statement.channels)
+        and (statement.endpoint is None or ask.endpoint is None or ask.endpoint.id == statement.endpoint)
+        and (not statement.debts or not ask.debts or not set(statement.debts).isdisjoint(ask.debts))
+        and (not statement.purposes or ask.purpose in statement.purposes)
+    )
+
+
+def permits(statement: Statement, ask: Ask) -> bool:
+    """Whether what a person agrees to covers the ask whole; what is unknown about the ask is not covered."""
+    return (
+        (not statement.channels or ask.channel in statement.channels)
+        and (statement.endpoint is None or (ask.endpoint is not None and ask.endpoint.id == statement.endpoint))
+        and (not statement.debts or (bool(ask.debts) and set(ask.debts) <= set(statement.debts)))
+        and (not statement.purposes or ask.purpose in statement.purposes)
+    )
+
+
+def given_directly(statement: Statement, ask: Ask) -> bool:
+    """Whether it was said to whoever would make the contact, not to a creditor or collector before them."""
+    if ask.actor == "first_party":
+        return statement.given_to in {ask.by, "lender"}
+    return statement.given_to in {ask.by, "collector"} - {"lender"}
+
+
+def debt_keys(ask: Ask) -> tuple[frozenset[int], ...]:
+    """Per asked debt, the debts that count as the same one; an empty set stands for "every debt"."""
+    if not ask.debts:
+        return _EVERY_DEBT
+    if not ask.debt_groups:
+        return tuple(frozenset((debt,)) for debt in ask.debts)
+    accounts: dict[str, set[int]] = {}
+    for debt, account in ask.debt_groups.items():
+        accounts.setdefault(account, set()).add(debt)
+    keys = (accounts.get(ask.debt_groups.get(debt, ""), set()) | {debt} for debt in ask.debts)
+    return tuple(dict.fromkeys(frozenset(key) for key in keys))
+
+
+class Selectors:
+    """Sorts an ask's history into what each counting limit counts, in one pass."""
+
+    __slots__ = ("_by_debt", "_hits", "_selectors")
+
+    def __init__(self, selectors: Sequence[Selector]) -> None:
+        self._selectors = tuple(selectors)
+        self._by_debt = tuple("debt" in selector.same for selector in selectors)
+        self._hits: dict[tuple[str, str, str, str], tuple[tuple[int, bool, bool], ...]] = {}
+
+    def sort(self, ask: Ask) -> list[list[list[int]]]:
+        """Per selector, per asked debt: the instants of the contacts that count, in the history's order."""
+        if not (ask.history or ask.shared) or not self._selectors:
+            return [[] for _ in self._selectors]
+        keys = debt_keys(ask)
+        found: list[list[list[int]]] = [[[] for _ in keys] if by_debt else [[]] for by_debt in self._by_debt]
+        person, own, hits_of = ask.person, ask.own_id, self._hits
+        endpoint = ask.endpoint.id if ask.endpoint is not None else None
+        for contact in ask.history:
+            kind = (contact.direction, contact.channel, contact.outcome, contact.purpose)
+            hits = hits_of.get(kind)
+            if hits is None:
+                hits = self._learn(contact, kind)
+            if not hits or contact.person != person or contact.misdirected:
+                continue
+            if own is not None and contact.id == own:
+                continue
+            debts = contact.debts
+            about = [n for n, key in enumerate(keys) if not debts or not key or not key.isdisjoint(debts)]
+            for index, by_debt, by_endpoint in hits:
+                # An endpoint that is unknown on either side may be the same one.
+                if (
+                    by_endpoint
+                    and endpoint is not None
+                    and contact.endpoint is not None
+                    and contact.endpoint != endpoint
+                ):
+                    continue
+                for n in about if by_debt else _ONCE:
+                    found[index][n].append(contact.at_us)
+        return found
+
+    def _learn(self, contact: PastContact, kind: tuple[str, str, str, str]) -> tuple[tuple[int, bool, bool], ...]:
+        if len(self._hits) > 10_000:
+            # Outcomes come from outside: whoever invents a new one each time must not fill our memory.
+            self._hits.clear()
+        hits = tuple(
+            (index, "debt" in selector.same, "endpoint" in selector.same)
+            for index, selector in enumerate(self._selectors)
+            if _counts(selector, contact)
+        )
+        self._hits[kind] = hits
+        return hits
+
+
+def _counts(selector: Selector, contact: PastContact) -> bool:
+    outcome = contact.outcome
+    if outcome in NEVER_WAS or outcome in MISDIRECTED or contact.direction not in selector.directions:
+        return False
+    if selector.channels and contact.channel not in selector.channels:
+        return False
+    if selector.purposes and contact.purpose not in selector.purposes:
+        return False
+    if contact.purpose in selector.except_purposes or outcome in selector.except_outcomes:
+        return False
+    if not selector.outcomes or outcome in selector.outcomes:
+        return True
+    # What is not over, or what nobody can read, may turn out to be one that counts; so may a task that an
+    # agent has in hand, which is `sent` until its outcome comes back.
+    in_hand = outcome == "sent" and contact.channel in {"call", "visit"}
+    return in_hand or outcome in PENDING or outcome not in KNOWN_OUTCOMES

@@ -1,0 +1,276 @@
+"""What a pack says, once read: who it binds, and its rules, each one limit of one kind with its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final, Literal
+
+from compliance.timetable import Timetable
+from engine.errors import Place
+from engine.tree import Condition
+
+ACTORS: Final = ("first_party", "agency", "debt_buyer", "law_firm")
+STATUSES: Final = ("law", "presumption", "guidance", "house")
+PROVENANCES: Final = ("verified", "secondary", "unverified")
+EVERYWHERE: Final = "everywhere"
+
+_TALKS: Final = frozenset({"conversation", "promise", "refused", "dispute"})
+OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
+    "conversation": _TALKS,
+    "answered": _TALKS | {"answered", "answered_then_dropped", "dropped"},
+    "unanswered": frozenset({"no_answer", "busy", "voicemail_box_full", "mailbox_full", "no_way_to_leave_message"}),
+    "voicemail_left": frozenset({"voicemail", "voicemail_limited_content"}),
+    "met": _TALKS | {"met"},
+    "nobody_met": frozenset({"nobody_met", "nobody_contacted", "moved_away"}),
+}
+"""Outcomes that a rule names by one word; a talk that ended in a promise, a refusal or a dispute is a conversation."""
+
+MISDIRECTED: Final = frozenset({"wrong_number", "wrong_person"})
+"""It was somebody else: counts for nothing (comment 14(b)(2)(i)-3 to Regulation F)."""
+KNOWN_OUTCOMES: Final = frozenset(
+    {"not_in_service", "sent", "delivered", "received", "failed", "bounced", "posted", "returned", "filed", "withdrawn"}
+).union({"done", "left_notice"}, MISDIRECTED, *OUTCOMES.values())
+"""Every outcome anybody here writes; a rule may name no other, and another one in a history counts as if it fitted."""
+PENDING: Final = frozenset({"planned", "claimed", "sending", "unknown"})
+"""Not over yet, or in doubt: they may turn out to be a contact, so they count like one."""
+NEVER_WAS: Final = frozenset({"cancelled", "expired"})
+"""Planned once and never made: they count for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """
+    Which asks a rule is about. Empty sets and None mean any.
+
+    Attributes:
+        except_purposes: `reply` here is good for one answer on the channel the person wrote on, no more.
+        where, except_where: home or work, where the contact or its endpoint is tied to one.
+        given: facts about the planned contact, its endpoint or the loan that must have this value.
+    """
+
+    acts: frozenset[str] = frozenset({"contact"})
+    channels: frozenset[str] = frozenset()
+    purposes: frozenset[str] = frozenset()
+    except_purposes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    except_roles: frozenset[str] = frozenset()
+    where: frozenset[str] = frozenset()
+    except_where: frozenset[str] = frozenset()
+    given: Mapping[str, bool | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """
+    A consent that lifts a limit while it lasts.
+
+    Attributes:
+        scope: what was consented to, e.g. contact_time or call_frequency.
+        directly: only consent given to whoever would make the contact serves.
+        dates_max: good for this many calendar dates, the date of receipt being the first; None: until it ends.
+        once: used up by the next conversation about the debt.
+    """
+
+    scope: str
+    directly: bool = False
+    dates_max: int | None = None
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """
+    Which past contacts count. Empty sets mean any; contacts not over yet count, those never made do not.
+
+    Attributes:
+        outcomes: expanded; an outcome nobody knows counts as well.
+        same: beside the person: debt, endpoint.
+    """
+
+    channels: frozenset[str] = frozenset()
+    directions: frozenset[str] = frozenset({"out"})
+    outcomes: frozenset[str] = frozenset()
+    except_outcomes: frozenset[str] = frozenset()
+    purposes: frozenset[str] = frozenset()
+    except_purposes: frozenset[str] = frozenset()
+    same: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """
+    A window of time to count in.
+
+    `dates`: n consecutive local dates, today included; `hours`: n rolling hours; `weeks`, `months`:
+    n calendar weeks (from Monday) or months, this one included; `ever`: since always.
+    """
+
+    unit: Literal["dates", "hours", "weeks", "months", "ever"]
+    n: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Open hours at the addressee's place, in every zone they may be in."""
+
+    table: Timetable
+    lifted_by: Lift | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """At most `max` contacts in each of the spans, the asked one included."""
+
+    max: int
+    spans: tuple[Span, ...]
+    counts: Selector
+    lifted_by: Lift | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldown:
+    """Closed for a span after certain contacts; with dates, the date of the contact is the first."""
+
+    after: Selector
+    span: Span
+    lifted_by: Lift | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Kinds of statement that are honoured: refusals at every grain, inconvenient times and places."""
+
+    honours: frozenset[str]
+    lifted_by: Lift | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """
+    A basis the endpoint must have, or a consent of this scope on file.
+
+    Attributes:
+        basis: ways of having come to use the endpoint that serve.
+        renewed_within_days: how old the basis, or the consent, may be; None: any age.
+    """
+
+    basis: frozenset[str]
+    scope: str
+    directly: bool = False
+    renewed_within_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """Kinds of hold that forbid the act while they last."""
+
+    kinds: frozenset[str]
+    forms: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Also:
+    """
+    A further role that may be addressed, on conditions.
+
+    Attributes:
+        given: facts that must have this value; unknown is not enough.
+        unreachable_attempts: or, instead of `given`: this many attempts in a row to reach the debtor failed,
+            the last of them on an earlier date.
+    """
+
+    roles: frozenset[str]
+    purposes: frozenset[str] = frozenset()
+    given: Mapping[str, bool | int | str] = field(default_factory=dict)
+    unreachable_attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Who may be addressed at all."""
+
+    roles: frozenset[str]
+    also: tuple[Also, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a message, call or visit must carry, must not, and how many of something it needs; unsaid is satisfied."""
+
+    required: frozenset[str] = frozenset()
+    forbidden: frozenset[str] = frozenset()
+    at_least: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """A notice that must have been in force for some days before the act; `to` narrows stage moves by target."""
+
+    notice: str
+    in_force_days: int
+    to: frozenset[str] = frozenset()
+
+
+Limit = Hours | Count | Cooldown | Statements | Consent | Holds | Addressee | Content | Duty
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    One limit of one pack.
+
+    Attributes:
+        start, end: first and last local date on which it binds; no `end`: until further notice.
+        review_on: when somebody must have read the source again.
+    """
+
+    id: str
+    status: str
+    provenance: str
+    start: date
+    end: date | None
+    citation: str
+    review_on: date
+    says_en: str
+    says_zh: str
+    scope: Scope
+    limit: Limit
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """
+    Law or house policy as dated data.
+
+    Attributes:
+        places: jurisdictions it holds in, e.g. US, US-MA; `everywhere` for a house pack.
+        actors: whom it binds.
+        products: kinds of loan; empty means all. A loan of unknown product is bound.
+        when: a condition over facts; unless it is known to be false, the pack binds.
+        digest: SHA-256 of its content, layout and comments aside.
+    """
+
+    id: str
+    title_en: str
+    title_zh: str
+    places: frozenset[str]
+    actors: frozenset[str]
+    products: frozenset[str]
+    when: Condition | None
+    rules: tuple[Rule, ...]
+    digest: str
+    file: str
+
+    @property
+    def is_house(self) -> bool:
+        """Whether this is the lender's own policy, not law."""
+        return self.id.startswith("house.")
+
+    def binds(self, actor: str, jurisdictions: tuple[str, ...], product: str | None) -> bool:
+        """Whether the pack holds for this actor, these places and this product; its condition aside."""
+        return (
+            actor in self.actors
+            and (EVERYWHERE in self.places or not self.places.isdisjoint(jurisdictions))
+            and (not self.products or product is None or product in self.products)
+        )

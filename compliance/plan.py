@@ -1,0 +1,158 @@
+"""Which rules concern an ask, made ready once per sort of ask; and from when all of them pass."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from compliance.clock import DAY, HOUR, day_number
+from compliance.consents import consent_judge, statements_judge
+from compliance.counting import cooldown_judge, count_judge
+from compliance.look import Judge, Look, Selectors
+from compliance.pack import (
+    Addressee,
+    Consent,
+    Content,
+    Cooldown,
+    Count,
+    Duty,
+    Holds,
+    Hours,
+    Pack,
+    Rule,
+    Selector,
+    Statements,
+)  # fmt: skip
+from compliance.states import addressee_judge, content_judge, duty_judge, fits, holds_judge, hours_judge
+from compliance.timetable import NEVER
+from engine.gate import Ask
+from engine.interpreter import evaluate
+
+_STEPS_MAX: Final = 2_000
+"""How often windows and counters may push one another along; packs in use settle within a handful of steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """
+    A rule made ready for one sort of ask.
+
+    Attributes:
+        sure_from: from this instant on the rule binds in every zone, unless it ends.
+        guard: whether it is about the ask at all; None: always.
+    """
+
+    rule: Rule
+    judge: Judge
+    sure_from: int
+    start: int
+    end: int | None
+    guard: Callable[[Look], bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    rules: tuple[Bound, ...]
+    selectors: Selectors
+
+
+def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
+    selectors: list[Selector] = []
+    rules: list[Bound] = []
+    for pack in packs:
+        if not pack.binds(ask.actor, ask.jurisdictions, product):
+            continue
+        for rule in pack.rules:
+            if _concerns(rule, ask):
+                start, end = day_number(rule.start), None if rule.end is None else day_number(rule.end)
+                # West of Greenwich a date begins up to twelve hours after it does in UTC.
+                sure_from = start * DAY + 13 * HOUR
+                rules.append(Bound(rule, _judge(rule, selectors), sure_from, start, end, _guard(pack, rule, ask)))
+    return Plan(tuple(rules), Selectors(selectors))
+
+
+def _concerns(rule: Rule, ask: Ask) -> bool:
+    scope = rule.scope
+    return (
+        ask.act in scope.acts
+        and (not scope.channels or ask.channel in scope.channels)
+        and (not scope.purposes or ask.purpose in scope.purposes)
+        # A reply is excused only while it is the one answer to a message; the guard looks.
+        and (ask.purpose not in scope.except_purposes or ask.purpose == "reply")
+        and (not scope.roles or ask.role in scope.roles)
+        and ask.role not in scope.except_roles
+    )
+
+
+def _guard(pack: Pack, rule: Rule, ask: Ask) -> Callable[[Look], bool] | None:
+    scope = rule.scope
+    tests: list[Callable[[Look], bool]] = []
+    if ask.purpose == "reply" and "reply" in scope.except_purposes:
+        tests.append(lambda look: not look.may_reply())
+    if scope.where:
+        tests.append(lambda look: look.place in scope.where)
+    if scope.except_where:
+        tests.append(lambda look: look.place not in scope.except_where)
+    if scope.given:
+        tests.append(lambda look: fits(look, scope.given))
+    if (when := pack.when) is not None:
+        tests.append(lambda look: evaluate(when, look.ask.facts) is not False)
+    if not tests:
+        return None
+    return tests[0] if len(tests) == 1 else lambda look: all(test(look) for test in tests)
+
+
+def _judge(rule: Rule, selectors: list[Selector]) -> Judge:
+    match rule.limit:
+        case Count() as limit:
+            selectors.append(limit.counts)
+            return count_judge(limit, len(selectors) - 1)
+        case Cooldown() as limit:
+            selectors.append(limit.after)
+            return cooldown_judge(limit, len(selectors) - 1)
+        case Hours() as limit:
+            return hours_judge(limit)
+        case Statements() as limit:
+            return statements_judge(limit)
+        case Consent() as limit:
+            return consent_judge(limit)
+        case Holds() as limit:
+            return holds_judge(limit)
+        case Addressee() as limit:
+            return addressee_judge(limit)
+        case Content() as limit:
+            return content_judge(limit)
+        case Duty() as limit:
+            return duty_judge(limit)
+        case _:
+            assert_never(rule.limit)
+
+
+def answer(bound: Bound, look: Look, at: int) -> int:
+    """What the rule says at an instant, as far as it is in force at the addressee's date in any of the zones."""
+    if at >= bound.sure_from and bound.end is None:
+        return bound.judge(look, at)
+    days = [clock.day(at) for clock in look.clocks]
+    if max(days) < bound.start or (bound.end is not None and min(days) > bound.end):
+        return at
+    until = bound.judge(look, at)
+    if until == at or bound.end is None:
+        return until
+    over = max(clock.day_start(bound.end + 1, at) for clock in look.clocks if clock.day(at) <= bound.end)
+    return min(until, over)
+
+
+def settle(bounds: list[Bound], look: Look, at: int) -> tuple[int, Bound | None]:
+    """
+    The earliest instant from `at` on at which all these rules pass, or NEVER and the rule that stands in the way.
+
+    Each answer rules out everything before it, so that going from answer to answer cannot step over an opening.
+    """
+    for _ in range(_STEPS_MAX):
+        before = at
+        for bound in bounds:
+            at = answer(bound, look, at)
+            if at >= NEVER:
+                return NEVER, bound
+        if at == before:
+            return at, None
+    return NEVER, None

@@ -1,0 +1,184 @@
+"""
+How Duecourse is told to run: defaults < `duecourse.yaml` < `DUECOURSE_*` in the environment < flags.
+
+Settings say how we run; packs say what is allowed: a legal limit is never a setting.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from engine.errors import Place, Problem, SettingsError
+from engine.source import Listing, Node, Table, Text, read_yaml
+
+FILE = "duecourse.yaml"
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"`{name}` is no IANA time zone; one is `Asia/Shanghai`") from None
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lender(_Part):
+    """Who the borrower hears from; stands in every message."""
+
+    name: str = Field("Example Lender", description="the name a borrower knows")
+    phone: str = Field("+1 555 0100", description="a number that is answered")
+    url: str = Field("https://lender.example", description="where to pay and to get help")
+    email: str = Field("care@lender.example", description="where a mail that says stop is read")
+
+
+class Sms(_Part):
+    """The text-message provider account."""
+
+    account_sid: str = Field(description="the provider's account id")
+    auth_token: SecretStr = Field(description="best handed in as DUECOURSE_SMS__AUTH_TOKEN")
+    from_number: str | None = Field(None, description="sender in E.164, or use messaging_service_sid")
+    messaging_service_sid: str | None = None
+    base_url: str | None = Field(None, description="another address than the provider's own, for a stand-in")
+    callback_url: str = Field("", description="where the provider reports deliveries; empty: no reports")
+    timeout_seconds: float = Field(10, gt=0, le=120)
+    sends_per_second_max: int = Field(10, ge=1, le=500, description="agreed with the carrier")
+
+
+class Mail(_Part):
+    """The outgoing mail server."""
+
+    host: str
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "plain"] = "starttls"
+    username: str | None = None
+    password: SecretStr | None = None
+    from_address: str
+    ca_file: str | None = Field(None, description="certificates to trust besides the machine's own")
+    timeout_seconds: float = Field(20, gt=0, le=300)
+    connections: int = Field(4, ge=1, le=32)
+
+
+class Settings(BaseSettings):
+    """Everything there is to set; `duecourse config show` tells where each value came from."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="DUECOURSE_", env_nested_delimiter="__", env_ignore_empty=True
+    )
+
+    database: str = Field("sqlite:///data/duecourse.db", description="sqlite:///file, or postgresql://...")
+    zone: Zone = Field("UTC", description="the lender's business zone: schedules, reports")
+    language: Literal["en", "zh"] = Field("en", description="used where a borrower's language has no template")
+    actor: Literal["first_party", "agency", "debt_buyer"] = "first_party"
+    lender: Lender = Field(default_factory=Lender)
+    sms: Sms | None = None
+    mail: Mail | None = None
+    allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
+    loans_per_chunk: int = Field(20_000, ge=1, le=1_000_000)
+    backlog_share_max: float = Field(
+        0.25, gt=0, le=1, description="a catch-up run that would contact more of the book than this waits for a person"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is handed in: `load_settings` merges file, environment and flags itself, in that order."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def load_settings(folder: Path, flags: Mapping[str, Any] | None = None) -> tuple[Settings, dict[str, str]]:
+    """
+    Settings of the workspace in `folder`, and where each value came from.
+
+    Returns:
+        settings, and dotted name -> `default`, `duecourse.yaml:LINE`, the environment name, or `flag`.
+    Raises:
+        SettingsError: every wrong key and value at once, with its place and mend.
+    """
+    path = folder / FILE
+    places: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    file_places: dict[str, Place] = {}
+    if path.exists():
+        node = read_yaml(path.read_text(encoding="utf-8"), str(path))
+        if not isinstance(node, Table):
+            raise SettingsError(Problem("settings are not a table", "write `name: value` lines", node.at))
+        values = _plain(node, "", file_places)
+        places |= {name: f"{FILE}:{at.line}" for name, at in file_places.items()}
+    env = EnvSettingsSource(Settings)()
+    _merge(values, env)
+    places |= {name: _env_name(name) for name in _dotted(env) if _env_name(name) in os.environ}
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    _merge(values, given)
+    places |= dict.fromkeys(given, "flag")
+    try:
+        settings = Settings(**values)
+    except ValidationError as e:
+        raise SettingsError([_problem(error, path, file_places, places) for error in e.errors()]) from None
+    return settings, places
+
+
+def _problem(error: Any, path: Path, file_places: Mapping[str, Place], places: Mapping[str, str]) -> Problem:
+    name = ".".join(str(part) for part in error["loc"])
+    at = file_places.get(name) or (Place(str(path)) if path.exists() else None)
+    if error["type"] == "extra_forbidden":
+        return Problem(f"unknown setting `{name}`", "`duecourse config show` lists the settings there are", at)
+    if error["type"] == "missing":
+        return Problem(f"setting `{name}` is missing", f"write it, or set {_env_name(name)}", at)
+    where = places.get(name, "")
+    source = f" (from {where})" if where.startswith("DUECOURSE_") else ""
+    message = error["msg"].removeprefix("Value error, ")
+    return Problem(f"setting `{name}`{source} cannot be used: {message}", "write a value of that kind", at)
+
+
+def _env_name(dotted: str) -> str:
+    return "DUECOURSE_" + dotted.upper().replace(".", "__")
+
+
+def _plain(node: Table, prefix: str, places: dict[str, Place]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in node.items.items():
+        places[prefix + key] = node.key_at[key]
+        out[key] = _value(value, f"{prefix}{key}.", places)
+    return out
+
+
+def _value(node: Node, prefix: str, places: dict[str, Place]) -> Any:
+    if isinstance(node, Table):
+        return _plain(node, prefix, places)
+    if isinstance(node, Listing):
+        return [_value(item, prefix, places) for item in node]
+    return node.value if isinstance(node, Text) else None
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for key, value in values.items():
+        names += _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [prefix + key]
+    return names

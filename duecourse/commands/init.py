@@ -1,0 +1,81 @@
+"""`duecourse init DIR`: a lender's own workspace."""
+
+import secrets
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from duecourse.session import Session
+from engine.errors import Problem, SettingsError
+
+_SETTINGS = """\
+# How this Duecourse runs. `duecourse config show` lists every setting and where its value came from;
+# DUECOURSE_* in the environment goes before this file (DUECOURSE_LENDER__NAME for lender.name).
+database: sqlite:///data/duecourse.db
+zone: Asia/Shanghai
+language: en
+actor: first_party
+lender:
+  name: Example Lender
+  phone: "+1 555 0100"
+  url: https://lender.example
+# sms: {account_sid: ..., from_number: "+15550100"}   # token: DUECOURSE_SMS__AUTH_TOKEN
+# mail: {host: mail.lender.example, from_address: care@lender.example}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("init")(init)
+
+
+def init(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://... or sqlite:///file [default: in DIR/data]")
+    ] = None,
+) -> None:
+    """Make a workspace: strategies, templates, house pack, queues, settings and an empty database."""
+    session: Session = context.obj
+    create_workspace(folder, database)
+    session.folder = folder
+    value = {"workspace": str(folder), "database": session.workspace.database_url}
+
+    session.output.answer(value, lambda console: console.print(_WELCOME.format(folder=folder), markup=False))
+
+
+_WELCOME = """\
+{folder} is ready. Next:
+  duecourse -w {folder} rules check        are the strategies sound?
+  duecourse -w {folder} import FOLDER      bring in your book (docs/data-contract.md)
+  duecourse -w {folder} sweep              decide for every loan
+  duecourse -w {folder} serve              keep doing it, every day"""
+
+
+def create_workspace(folder: Path, database: str | None = None) -> None:
+    """
+    Lay out a workspace and create its database.
+
+    Raises:
+        SettingsError: the folder holds a workspace or other files already.
+        StoreError: the database cannot be created.
+    """
+    from duecourse.workspace import open_workspace, shipped_folder
+    from store.db import open_database
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingsError(Problem(f"`{folder}` is not an empty folder", "name a new one"))
+    shipped = shipped_folder()
+    (folder / "data").mkdir(parents=True)
+    shutil.copytree(shipped / "rules", folder / "rules", ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    (folder / "config").mkdir()
+    for name in ("queues.yaml", "schedule.yaml"):
+        shutil.copy(shipped / "config" / name, folder / "config" / name)
+    shutil.copytree(shipped / "compliance" / "packs" / "house", folder / "packs")
+    settings = _SETTINGS if database is None else _SETTINGS.replace("sqlite:///data/duecourse.db", database)
+    (folder / "duecourse.yaml").write_text(settings, encoding="utf-8")
+    workspace = open_workspace(folder, {})
+    open_database(workspace.database_url).create(bucket_key=secrets.token_hex(16))

@@ -1,0 +1,106 @@
+"""What a contact says: the one place where a name, a number and an amount are put together."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from sqlmodel import Session, col, select
+
+from channels.message import Message
+from channels.render import Values, render
+from channels.template_file import Templates
+from config.settings import Lender
+from engine.errors import DataError, Problem
+from engine.facts import Facts
+from engine.gate import Channel
+from store.tables import Contact, Endpoint, Loan, Person, Promise
+from workflows.second_look import Look
+
+_PARTIES: Final[frozenset[str]] = frozenset({"borrower", "co_borrower", "guarantor", "executor", "attorney"})
+"""Roles that know of the contract, and so whose it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """Fills templates in for one lender."""
+
+    templates: Templates
+    lender: Lender
+    language: str
+
+    def message(self, session: Session, contact: Contact, look: Look, now: datetime) -> Message:
+        """
+        The text message or mail of a contact, on the facts of its second look.
+
+        Raises:
+            DataError: its template would say what is not known, or what is not true yet.
+        """
+        if contact.channel not in ("sms", "email") or look.loan is None or look.on is None:
+            raise DataError(Problem(f"contact `{contact.id}` has nothing to send", "it is a task for people"))
+        endpoint = session.get_one(Endpoint, contact.endpoint_id)
+        person = session.get_one(Person, contact.person_id)
+        values = self._values(session, contact, person, look.loan.facts, look.on)
+        channel: Channel = "sms" if contact.channel == "sms" else "email"
+        said = render(
+            self.templates.get(contact.name, channel), channel, person.language, values, fallback=self.language
+        )
+        return Message(
+            contact_id=contact.id,
+            channel="sms" if channel == "sms" else "email",
+            to=endpoint.value,
+            subject=said.subject,
+            text=said.text,
+            html=said.html,
+            language=said.language,
+            unsubscribe_url=values.unsubscribe_url,
+            valid_seconds=max(1, int((contact.expires_at - now).total_seconds())),
+        )
+
+    def brief(self, session: Session, contact: Contact, facts: Facts, on: date) -> str:
+        """The script, visit brief or letter of a task, filled in; who and how to reach them first."""
+        person = session.get_one(Person, contact.person_id)
+        endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
+        values = self._values(session, contact, person, facts, on)
+        channel: Channel = contact.channel  # type: ignore[assignment] # the outbox holds channels only
+        said = render(
+            self.templates.get(contact.name, channel), channel, person.language, values, fallback=self.language
+        )
+        where = f", {endpoint.value}" if endpoint else ""
+        return f"{person.name} ({contact.role}){where}\n\n{said.text}"
+
+    def _values(self, session: Session, contact: Contact, person: Person, facts: Facts, on: date) -> Values:
+        loan = session.get_one(Loan, contact.loan_id)
+        promise = session.exec(
+            select(Promise)
+            .where(col(Promise.loan_id) == contact.loan_id)
+            .order_by(col(Promise.status) != "open", col(Promise.made_at).desc())
+        ).first()
+        dpd, to_due = _int(facts, "dpd"), _int(facts, "days_to_due")
+        # Whoever is no party to the contract is told nobody's name: at most to call back.
+        borrower = session.get_one(Person, loan.borrower_id) if contact.role in _PARTIES else None
+        return Values(
+            borrower_name=borrower.name if borrower is not None else "",
+            addressee_name=person.name,
+            lender_name=self.lender.name,
+            lender_phone=self.lender.phone,
+            lender_url=self.lender.url,
+            loan_ref=loan.ref,
+            product=loan.product,
+            currency=loan.currency,
+            overdue_minor=_int(facts, "overdue_amount"),
+            balance_minor=_int(facts, "balance"),
+            min_payment_minor=_int(facts, "min_payment_due"),
+            due_on=on + timedelta(days=to_due) if to_due is not None and to_due < 366 else None,
+            first_unpaid_on=on - timedelta(days=dpd) if dpd else None,
+            dpd=dpd,
+            promise_minor=promise.amount_minor if promise else None,
+            promise_due_on=promise.due_on if promise else None,
+            unsubscribe_url=f"mailto:{self.lender.email}?subject=stop-{contact.id}"
+            if contact.channel == "email"
+            else "",
+        )
+
+
+def _int(facts: Facts, name: str) -> int | None:
+    value = facts.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

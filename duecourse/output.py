@@ -1,0 +1,78 @@
+"""How commands answer: results on stdout as text or one JSON document, problems and progress on stderr."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine.errors import DuecourseError, Problem
+
+DONE, COULD_NOT_RUN, USED_WRONGLY, ANSWER_IS_NO, CANNOT_TELL = 0, 1, 2, 3, 4
+
+
+class Output:
+    """Where a command's words go. One per process; `json` is set by the global `--json` flag."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def answer(self, value: Any, draw: Callable[[Console], None]) -> None:
+        """Give the result: `value` as JSON under `--json`, else whatever `draw` prints."""
+        if self.as_json:
+            typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+        else:
+            draw(self.out)
+
+    def line(self, value: Any) -> None:
+        """One JSON object on a line of its own, for answers that are a stream of cases."""
+        typer.echo(json.dumps(_plain(value), default=_plain, ensure_ascii=False))
+
+    def note(self, text: str) -> None:
+        """Say something that is not the result."""
+        self.err.print(text, style="dim", markup=False)
+
+    def problems(self, problems: Iterable[Problem]) -> None:
+        """Print problems with their mends to stderr: as text, or one JSON object a line."""
+        for problem in problems:
+            if self.as_json:
+                at = problem.at
+                place = {"file": at.file, "line": at.line, "column": at.column} if at else {}
+                typer.echo(
+                    json.dumps({**place, "what": problem.what, "mend": problem.mend}, ensure_ascii=False), err=True
+                )
+            else:
+                self.err.print(str(problem), markup=False)
+
+    def fail(self, error: DuecourseError) -> NoReturn:
+        """Print every problem with its mend and stop: could not run."""
+        self.problems(error.problems)
+        raise SystemExit(COULD_NOT_RUN)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar on stderr, told (done, total); silent in pipes and under `--json`."""
+        if self.as_json or not self.err.is_terminal:
+            yield lambda _done, _total: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.err, transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, frozenset | set | tuple):
+        return sorted(value, key=str)
+    return str(value)

@@ -1,0 +1,310 @@
+"""The one place where everything meets: a workspace, its book, the rules, the law, and the ways out."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, Final
+
+from sqlmodel import Session, col, select
+
+from channels.message import Adapter
+from duecourse.clock import now as this_moment
+from duecourse.compose import Composer
+from duecourse.workspace import Workspace
+from engine.errors import DataError
+from engine.matching import InterpreterMatcher, Matcher
+from engine.situation import Situation
+from engine.strategy import PromisePolicy, Strategy
+from store.db import Database
+from store.outbox import TASK_CHANNELS
+from store.situations import Happened
+from store.tables import Contact, DecisionRow, Loan
+from workflows.brake import apply_brake
+from workflows.chunk import ChunkReader
+from workflows.decide import Decided, decide_borrowers, fresh_situations
+from workflows.dispatch import dispatch
+from workflows.door import Dispatched, Door, Lane, Outward
+from workflows.entry import enter_book
+from workflows.events import Handled, handle_events
+from workflows.promises import Terms, check_promises, open_promise_loans
+from workflows.second_look import Look, is_stale
+from workflows.sweep import SweepResult, plan_sweep, sweep
+from workflows.tasks import Handed, Promised, call_off, no_task, record_outcome, take_next
+
+Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
+
+_SMS_AT_ONCE: Final = 64
+"""Text messages under way at once: enough for 500 a second at a tenth of a second each; the rate is the settings'."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass
+class Works:
+    """A workspace and its open book, with every workflow bound to them."""
+
+    workspace: Workspace
+    database: Database
+    outward: Outward | None = None
+    """Where messages leave; by default the providers of the settings."""
+
+    @cached_property
+    def reader(self) -> ChunkReader:
+        """Reads facts for a few borrowers."""
+        return ChunkReader(self.workspace.rulebook, actor=self.workspace.settings.actor)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """The live target."""
+        from engine.matching import LiveMatcherSet
+
+        return LiveMatcherSet(self.workspace.rulebook.strategies)
+
+    @cached_property
+    def door(self) -> Door:
+        """The one door out."""
+        composer = self._composer
+
+        def brief(session: Session, contact: Contact, look: Look) -> str:
+            if look.loan is None or look.on is None:
+                raise AssertionError("a look that lets a task through knows its loan and its day")
+            return composer.brief(session, contact, look.loan.facts, look.on)
+
+        return Door(
+            database=self.database,
+            rulebook=self.workspace.rulebook,
+            gate=self.workspace.gate,
+            matcher=self.matcher,
+            situations=lambda borrowers, now: fresh_situations(self.database, self.reader, borrowers, now),
+            compose=composer.message,
+            brief=brief,
+            outward=self.outward or outward(self.workspace),
+            worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
+        )
+
+    @cached_property
+    def _composer(self) -> Composer:
+        settings = self.workspace.settings
+        return Composer(self.workspace.templates, settings.lender, settings.language)
+
+    def enter(self, now: datetime) -> Mapping[str, int]:
+        """Place imported loans in the stages where they start."""
+        settings = self.workspace.settings
+        return enter_book(
+            self.database,
+            self.workspace.rulebook,
+            self.workspace.gate,
+            now=now,
+            loans_per_chunk=settings.loans_per_chunk,
+            actor=settings.actor,
+        )
+
+    def sweep(
+        self, now: datetime, progress: Progress, *, plan: bool = False, stop: Stop = _never
+    ) -> tuple[SweepResult, str | None]:
+        """
+        Decide the whole book, and call off the tasks that nothing asks for any more.
+
+        Returns:
+            what it did, and why the brake went on, if it did.
+        """
+        workspace, settings = self.workspace, self.workspace.settings
+        options: dict[str, Any] = {
+            "now": now,
+            "queues": workspace.queues,
+            "loans_per_chunk": settings.loans_per_chunk,
+            "actor": settings.actor,
+            "zone": settings.zone,
+            "progress": progress,
+            "stop": stop,
+        }
+        if plan:
+            return plan_sweep(self.database, workspace.rulebook, workspace.gate, **options), None
+        self.enter(now)
+        result = sweep(self.database, workspace.rulebook, workspace.gate, **options)
+        call_off(self.door, now=now)
+        return result, apply_brake(self.database, share_max=settings.backlog_share_max, now=now)
+
+    def dispatch_all(
+        self, now: datetime, *, clock: Callable[[], datetime] | None = None, limit: int = 200, stop: Stop = _never
+    ) -> Dispatched:
+        """
+        Let out everything that is due.
+
+        Args:
+            clock: tells the time as it passes, for a real dispatch, which can take long; without one it is `now`
+                throughout, and nobody keeps to a rate.
+        """
+        running = clock or (lambda: now)
+        return asyncio.run(dispatch(self.door, running, paced=clock is not None, limit=limit, stop=stop))
+
+    def handle_events(self, now: datetime, *, stop: Stop = _never) -> Handled:
+        """Decide for everybody to whom something happened, and call off what nothing asks for any more."""
+
+        def decide(borrowers: Sequence[int], happened: Happened, events: Sequence[int]) -> int:
+            decided = self.decide(borrowers, now, happened=happened, events=events, write=True)
+            return sum(len(loan.contacts) for decision, _ in decided for loan in decision.loans)
+
+        handled = handle_events(self.database, decide, now=now, stop=stop)
+        if handled.borrowers:
+            call_off(self.door, now=now, borrowers=handled.borrowers)
+        return handled
+
+    def decide(
+        self,
+        borrowers: Sequence[int],
+        now: datetime,
+        *,
+        happened: Happened | None = None,
+        events: Sequence[int] = (),
+        write: bool,
+        plain: bool = False,
+    ) -> Decided:
+        """Decide some borrowers now, by the live target, or by the plain interpreter."""
+        workspace, settings = self.workspace, self.workspace.settings
+        matcher: Matcher = InterpreterMatcher(workspace.rulebook.strategies) if plain else self.matcher
+        return decide_borrowers(
+            self.database,
+            workspace.rulebook,
+            workspace.gate,
+            borrower_ids=borrowers,
+            now=now,
+            matcher=matcher,
+            happened=happened or Happened(),
+            event_ids=events,
+            queues=workspace.queues,
+            zone=settings.zone,
+            actor=settings.actor,
+            write=write,
+            reader=self.reader,
+        )
+
+    def check_promises(self, now: datetime) -> Mapping[str, int]:
+        """Settle promises whose outcome is known."""
+        with self.database.session() as session:
+            loans = open_promise_loans(session)
+            owners = sorted(set(session.exec(select(Loan.borrower_id).where(col(Loan.id).in_(loans)))))
+        if not owners:
+            return {"kept": 0, "broken": 0}
+        fresh = fresh_situations(self.database, self.reader, owners, now)
+        terms: dict[int, Terms] = {}
+        for situation, _ in fresh.values():
+            for loan in situation.loans:
+                strategy = self._strategy(situation, loan.id)
+                if strategy is not None:
+                    terms[loan.id] = Terms(strategy.promise, situation.on, is_stale(strategy, loan))
+        return check_promises(self.database, now=now, terms=terms)
+
+    def task_place(self, contact_id: str, now: datetime) -> tuple[PromisePolicy, date, Situation, Contact, str]:
+        """
+        What closing or briefing a task needs: the promise policy, today there, the situation, the task, the currency.
+
+        Raises:
+            DataError: there is no such task.
+        """
+        with self.database.session() as session:
+            contact = session.get(Contact, contact_id)
+            if contact is None or contact.channel not in TASK_CHANNELS:
+                raise DataError(no_task(contact_id))
+            loan = session.get_one(Loan, contact.loan_id)
+            session.expunge_all()
+        situation, _ = fresh_situations(self.database, self.reader, [loan.borrower_id], now)[loan.borrower_id]
+        strategy = self._strategy(situation, contact.loan_id)
+        return (
+            strategy.promise if strategy is not None else PromisePolicy(),
+            situation.on,
+            situation,
+            contact,
+            loan.currency,
+        )
+
+    def take_next(self, queue: str, agent: str, now: datetime) -> Handed | None:
+        """The next task of a queue for an agent, with its script; None when nothing is waiting."""
+        return take_next(self.door, queue=queue, agent=agent, now=now)
+
+    def record_outcome(
+        self, contact_id: str, outcome: str, *, agent: str, now: datetime, promised: Promised | None = None
+    ) -> None:
+        """Close a task with what came of it; raises DataError like `workflows.tasks.record_outcome`."""
+        policy, on, _, contact, _ = self.task_place(contact_id, now)
+        record_outcome(
+            self.database,
+            contact_id,
+            outcome,
+            agent=agent,
+            now=now,
+            on=on,
+            policy=policy,
+            promised=promised,
+            notice=self.notice_of(contact),
+        )
+
+    def notice_of(self, contact: Contact) -> str | None:
+        """The duty that a contact gives evidence for once it has gone out, by the strategy that asked for it."""
+        if contact.run_id is None or contact.rule is None:
+            return None
+        with self.database.session() as session:
+            decided = session.get(DecisionRow, (contact.run_id, contact.loan_id))
+        strategy = self.workspace.rulebook.strategies.get((decided and decided.strategy) or "")
+        rule = strategy.rule(contact.rule) if strategy is not None else None
+        return rule.notice if rule is not None else None
+
+    def _strategy(self, situation: Situation, loan_id: int) -> Strategy | None:
+        loan = next(loan for loan in situation.loans if loan.id == loan_id)
+        names = self.matcher.strategies(loan)
+        return self.workspace.rulebook.strategies[names[0]] if len(names) == 1 else None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if "reader" in self.__dict__:
+            self.reader.close()
+        self.database.close()
+
+
+def outward(workspace: Workspace) -> Outward:
+    """The providers that the settings name."""
+    adapters: dict[str, Adapter] = {}
+    lanes: dict[str, Lane] = {}
+    sms, mail = workspace.settings.sms, workspace.settings.mail
+    if sms is not None:
+        from channels.sms import SmsAdapter, SmsSettings
+
+        lanes["sms"] = Lane(_SMS_AT_ONCE, sms.sends_per_second_max)
+        adapters["sms"] = SmsAdapter(
+            SmsSettings(
+                account_sid=sms.account_sid,
+                auth_token=sms.auth_token,
+                from_number=sms.from_number,
+                messaging_service_sid=sms.messaging_service_sid,
+                base_url=sms.base_url,
+                timeout_seconds=sms.timeout_seconds,
+                callback_url=sms.callback_url,
+            )
+        )
+    if mail is not None:
+        from channels.mail import MailAdapter, MailSettings
+
+        lanes["email"] = Lane(mail.connections)
+        adapters["email"] = MailAdapter(
+            MailSettings(
+                host=mail.host,
+                port=mail.port,
+                from_address=mail.from_address,
+                security=mail.security,
+                username=mail.username,
+                password=mail.password,
+                timeout_seconds=mail.timeout_seconds,
+                ca_file=mail.ca_file,
+                connections=mail.connections,
+            ),
+            this_moment,
+        )
+    return Outward(adapters, allow_list=frozenset(workspace.settings.allow_list), lanes=lanes)

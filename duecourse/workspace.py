@@ -1,0 +1,152 @@
+"""
+A lender's own folder, and what is read from it.
+
+    duecourse.yaml         settings
+    rules/*.yaml           strategies; *.test.yaml their scenarios; facts.yaml the lender's own facts
+    rules/templates/*.yaml messages, letters, scripts
+    packs/*.yaml           house packs: they can only tighten what the law packs shipped with Duecourse say
+    config/queues.yaml     work queues
+    config/schedule.yaml   when what runs
+    data/duecourse.db      the book (unless `database:` names another)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config.queues import read_queues
+from config.settings import Settings, load_settings
+from engine.catalogue import load_catalogue
+from engine.errors import Place, Problem, RuleError
+from engine.facts import Catalogue
+
+if TYPE_CHECKING:
+    from channels.template_file import Templates
+    from compliance import Gate
+    from engine.rulebook import Rulebook
+    from store.db import Database
+    from workflows.allotment import Queue
+    from workflows.schedule import Entry
+
+
+def shipped_folder() -> Path:
+    """Where Duecourse keeps the strategies, packs and queues it ships with."""
+    return Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Workspace:
+    """One lender's files, read on demand; every reader refuses a file whole, with place and mend."""
+
+    folder: Path
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def _texts(self, pattern: str, *, leave_out: str = "") -> dict[str, str]:
+        files: dict[str, str] = {}
+        for path in sorted(self.folder.glob(pattern)):
+            if leave_out and path.name.endswith(leave_out):
+                continue
+            name = str(path.relative_to(self.folder))
+            try:
+                files[name] = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                raise RuleError(Problem("not UTF-8 text", "save the file as UTF-8", Place(name))) from None
+        return files
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Built-in facts plus `rules/facts.yaml`."""
+        return load_catalogue(*((text, name) for name, text in self._texts("rules/facts.yaml").items()))
+
+    @cached_property
+    def queues(self) -> Mapping[str, "Queue"]:
+        """Work queues by name."""
+        queues: dict[str, Queue] = {}
+        for name, text in self._texts("config/queues.yaml").items():
+            queues |= read_queues(text, name, self.catalogue)
+        return queues
+
+    @cached_property
+    def schedule(self) -> Mapping[str, "Entry"]:
+        """When what runs."""
+        from config.schedule import read_schedule
+
+        entries: dict[str, Entry] = {}
+        for name, text in self._texts("config/schedule.yaml").items():
+            entries |= read_schedule(text, name)
+        return entries
+
+    @cached_property
+    def templates(self) -> "Templates":
+        """Messages, letters and scripts by name."""
+        from channels.template_file import read_templates
+
+        return read_templates(self._texts("rules/templates/*.yaml"))
+
+    @cached_property
+    def strategy_files(self) -> Mapping[str, str]:
+        """Strategy files by name, without scenarios and facts."""
+        files = self._texts("rules/*.yaml", leave_out=".test.yaml")
+        return {name: text for name, text in files.items() if not name.endswith("/facts.yaml")}
+
+    @cached_property
+    def scenario_files(self) -> Mapping[str, str]:
+        """Scenario files by name."""
+        return self._texts("rules/*.test.yaml")
+
+    @cached_property
+    def rulebook(self) -> "Rulebook":
+        """Every strategy, checked together with what it names."""
+        from engine.rulebook import read_rulebook
+
+        return read_rulebook(
+            self.strategy_files, catalogue=self.catalogue, queues=self.queues, templates=self.templates.by_channel()
+        )
+
+    @cached_property
+    def gate(self) -> "Gate":
+        """The law packs that ship with Duecourse, and this folder's house packs on top."""
+        from compliance import Gate, load_packs, shipped_packs
+
+        house = self._texts("packs/*.yaml", leave_out=".test.yaml")
+        if not house and self.folder == shipped_folder():
+            return Gate(shipped_packs(self.catalogue))
+        # The house rules are the folder's own, edited or deleted; the law is the same for everybody.
+        law = tuple(pack for pack in shipped_packs(self.catalogue) if not pack.is_house)
+        return Gate(law + load_packs(house, self.catalogue))
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL; a relative SQLite path is taken from this folder."""
+        url = self.settings.database
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not url.startswith(prefix + "/"):
+            return f"{prefix}{(self.folder / url.removeprefix(prefix)).resolve()}"
+        return url
+
+    def open_database(self) -> "Database":
+        """
+        The book.
+
+        Raises:
+            StoreError: it is not there, not ours, older, newer, locked or out of reach.
+        """
+        from store.db import open_database
+
+        database = open_database(self.database_url)
+        database.check_version()
+        return database
+
+
+def open_workspace(folder: Path, flags: Mapping[str, Any]) -> Workspace:
+    """
+    The workspace in that folder.
+
+    Raises:
+        SettingsError: its settings do not hold together.
+    """
+    settings, origins = load_settings(folder, flags)
+    return Workspace(folder, settings, origins)

@@ -1,0 +1,120 @@
+"""Whom a rule addresses, by which endpoints, and what the gate is asked about it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+from engine.gate import Ask, Channel, Endpoint, Hold, Move, PastContact, Purpose, Role
+from engine.situation import Loan, Person, Situation
+from engine.stages import Stage
+from engine.strategy import Act, Rule
+
+_KINDS: Final[Mapping[Channel, tuple[Literal["mobile", "landline", "email", "postal"], ...]]] = {
+    "sms": ("mobile",),
+    "email": ("email",),
+    "call": ("mobile", "landline"),
+    "visit": ("postal",),
+    "letter": ("postal",),
+    "legal": (),
+}
+"""The endpoints a channel can use, preferred kind first; a legal filing needs none."""
+
+_NO_ENDPOINT: Final[tuple[None]] = (None,)
+
+
+def addressees(rule: Rule, situation: Situation, loan: Loan) -> Iterator[tuple[Role, Person]]:
+    """Everybody the rule is meant for, in the order of its roles, then by id; one person once, in their first role."""
+    if rule.to == ("borrower",):
+        yield "borrower", situation.borrower
+        return
+    seen: set[int] = set()
+    for role in rule.to:
+        if role == "borrower":
+            people = [situation.borrower]
+        else:
+            ids = sorted({person for person, stands_as in loan.parties if stands_as == role})
+            people = [situation.others[person] for person in ids if person in situation.others]
+        for person in people:
+            if person.id not in seen:
+                seen.add(person.id)
+                yield role, person
+
+
+def endpoints(person: Person, channel: Channel) -> tuple[Endpoint, ...] | tuple[None]:
+    """The person's valid endpoints for a channel: preferred kind first, then by rank. `(None,)` where none is needed."""
+    kinds = _KINDS[channel]
+    if not kinds:
+        return _NO_ENDPOINT
+    fitting = [endpoint for endpoint in person.endpoints if endpoint.valid and endpoint.kind in kinds]
+    if len(fitting) > 1:
+        fitting.sort(key=lambda endpoint: (kinds.index(endpoint.kind), endpoint.rank, endpoint.id))
+    return tuple(fitting)
+
+
+def ask_contact(
+    situation: Situation,
+    loan: Loan,
+    *,
+    person: Person,
+    role: Role,
+    act: Act,
+    endpoint: Endpoint | None,
+    purpose: Purpose,
+    planned: tuple[PastContact, ...] = (),
+) -> Ask:
+    """
+    The question whether one act may reach one person about one loan.
+
+    Args:
+        loan: as it stands after its move.
+        planned: contacts with this person that this decision has already chosen; they count as history.
+    """
+    return Ask(
+        act="filing" if act.channel == "legal" else "contact",
+        channel=act.channel,
+        purpose=purpose,
+        role=role,
+        person=person.id,
+        debts=(loan.id,),
+        jurisdictions=person.jurisdictions,
+        zones=person.zones,
+        actor=situation.actor,
+        endpoint=endpoint,
+        history=person.history + planned if planned else person.history,
+        statements=person.statements,
+        holds=_holds(situation, loan, person),
+        facts=loan.facts,
+        content={"template": act.name, **act.content},
+        place=endpoint.place if endpoint is not None else None,
+        holidays=person.holidays,
+        notices=loan.notices,
+    )
+
+
+def ask_move(situation: Situation, loan: Loan, target: Stage, notice_days: int) -> Ask:
+    """The question whether a loan may enter a stage that owes a duty; asked about the borrower."""
+    person = situation.borrower
+    return Ask(
+        act="stage_move",
+        channel=None,
+        purpose="collect",
+        role="borrower",
+        person=person.id,
+        debts=(loan.id,),
+        jurisdictions=person.jurisdictions,
+        zones=person.zones,
+        actor=situation.actor,
+        history=person.history,
+        statements=person.statements,
+        holds=person.holds,
+        facts=loan.facts,
+        holidays=person.holidays,
+        move=Move(loan.stage, target, loan.notices, notice_days),
+    )
+
+
+def _holds(situation: Situation, loan: Loan, person: Person) -> tuple[Hold, ...]:
+    if person is situation.borrower:
+        return person.holds
+    # Who disputes a debt disputes it for everybody who stands for it; what shields the borrower in person does not.
+    shared = tuple(hold for hold in situation.borrower.holds if loan.id in hold.debts)
+    return person.holds + shared if shared else person.holds

@@ -1,0 +1,100 @@
+"""What is wrong with a strategy as part of a workspace: a ladder that leads nowhere, names that nobody knows."""
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from engine.content import TemplateFacts, Templates
+from engine.errors import Problem, unknown_name
+from engine.gate import Role
+from engine.implication import implies, shows_overdue
+from engine.stages import EDGE, STAGES, Duty, Stage
+from engine.strategy import Rule, Strategy
+
+_TASKS: Final = frozenset({"call", "visit", "legal"})
+_OUTSIDERS: Final[frozenset[Role]] = frozenset({"contact_person", "third_party"})
+"""People the contract is none of the business of."""
+
+
+def ladder_problems(strategy: Strategy) -> Iterator[Problem]:
+    """Stages nobody reaches, stages a paid loan cannot leave, and duties for which no notice is ever given."""
+    reached = _reached(strategy)
+    for stage, rules in strategy.rules.items():
+        if stage not in reached and rules:
+            mend = f"add a move or an `entry` to `{stage}`, or delete its rules"
+            yield Problem(f"no loan ever reaches stage `{stage}`", mend, rules[0].at)
+    for move in strategy.moves:
+        if reached.isdisjoint(move.sources):
+            mend = "add a move that leads to where it starts, or delete it"
+            yield Problem(f"move `{move.id}` starts where no loan ever is", mend, move.at)
+    leaves = {source for move in strategy.moves for source in move.sources if move.target in {"current", "closed"}}
+    for stage in STAGES:
+        if stage in reached - leaves - {"current", "closed"}:
+            mend = f"add a move such as `{{id: cured, from: {stage}, to: current}}`, which needs no `when`"
+            yield Problem(f"stage `{stage}` has no way out for a loan that is paid", mend, strategy.at)
+    given = {rule.notice for rule in _rules(strategy)}
+    for move in strategy.moves:
+        duties = {EDGE[source, move.target].duty for source in move.sources}
+        for duty in sorted(duty for duty in duties - given if duty is not None):
+            yield _ungiven(move.id, duty, strategy)
+
+
+def name_problems(strategy: Strategy, queues: Collection[str], templates: Templates | None) -> Iterator[Problem]:
+    """Queues, templates and scripts that do not exist."""
+    for rule in _rules(strategy):
+        for act in rule.acts:
+            if act.queue is not None and act.queue not in queues:
+                otherwise = "declare it in config/queues.yaml"
+                yield unknown_name("queue", act.queue, queues, at=rule.at, otherwise=otherwise)
+            if templates is None:
+                continue
+            known = templates.get(act.channel, ())
+            if act.name not in known:
+                kind = "script" if act.channel in _TASKS else f"{act.channel} template"
+                otherwise = f"write rules/templates/{act.name}.yaml with a text for {act.channel}"
+                yield unknown_name(kind, act.name, known, at=rule.at, otherwise=otherwise)
+
+
+def text_problems(strategy: Strategy, templates: Templates) -> Iterator[Problem]:
+    """Texts that ride in a rule they were not written for."""
+    for rule in _rules(strategy):
+        for act in rule.acts:
+            template = templates.get(act.channel, {}).get(act.name)
+            if template is not None:
+                yield from _unfit(rule, act.name, template)
+
+
+def _unfit(rule: Rule, name: str, template: TemplateFacts) -> Iterator[Problem]:
+    if template.purpose != rule.purpose:
+        # A demand that rode as a service message would escape every limit on dunning.
+        what = f"rule `{rule.id}` has purpose `{rule.purpose}`, and template `{name}` is written for `{template.purpose}`"
+        yield Problem(what, f"use a template written for `{rule.purpose}`, or mend the purpose of one of them", rule.at)
+    if template.mentions_past_due and not implies(rule.when, shows_overdue):
+        what = f"rule `{rule.id}` can match when nothing is overdue, and template `{name}` speaks of a late payment"
+        yield Problem(what, "add `dpd >= 1` to its `when`, or use another template", rule.at)
+    outsiders = sorted(_OUTSIDERS.intersection(rule.to))
+    if outsiders and (template.names_borrower or template.content.get("mentions_debt")):
+        what = f"rule `{rule.id}` sends template `{name}`, which tells of the borrower or the debt, to {outsiders[0]}"
+        mend = "write them a template that says only who calls and how to call back, or delete the role from `to`"
+        yield Problem(what, mend, rule.at)
+
+
+def _ungiven(move: str, duty: Duty, strategy: Strategy) -> Problem:
+    at = next(each.at for each in strategy.moves if each.id == move)
+    what = f"move `{move}` owes a {duty}, and no rule gives one"
+    return Problem(what, f"add `notice: {duty}` to the required notice that announces it", at)
+
+
+def _reached(strategy: Strategy) -> set[Stage]:
+    """The stages a loan can come to: where a book enters, `current`, and wherever moves lead from there."""
+    reached: set[Stage] = {"current", *(entry.stage for entry in strategy.entry)}
+    grown = True
+    while grown:
+        further = {move.target for move in strategy.moves if not reached.isdisjoint(move.sources)}
+        grown = not further <= reached
+        reached |= further
+    return reached
+
+
+def _rules(strategy: Strategy) -> Iterator[Rule]:
+    for rules in strategy.rules.values():
+        yield from rules

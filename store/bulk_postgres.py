@@ -1,0 +1,139 @@
+"""
+Columns in and out of PostgreSQL, by ADBC.
+
+ADBC shares no transaction with SQLAlchemy, so a bulk transaction is a connection of its own; and it is strict about
+types (int64 into integer, text into jsonb are refused), so rows are staged and copied over by `insert ... select`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sqlalchemy import Engine, Select
+from sqlalchemy.dialects import postgresql
+
+from store.bulk_arrow import Param, arrow_type, bound, checked, instants
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from adbc_driver_manager.dbapi import Connection
+
+# Dollar placeholders, so that a percent sign in a literal stays single: ADBC hands the text over as it is.
+_DIALECT: Final = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+LOCK_TIMEOUT_S: Final = 30
+"""How long a write waits for another's row lock; the same as `store.db` waits."""
+
+
+def _connect(engine: Engine) -> "Connection":
+    import adbc_driver_postgresql.dbapi as adbc
+
+    uri = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection: Connection = adbc.connect(uri)
+    return connection
+
+
+@contextmanager
+def reading_postgres(engine: Engine) -> Iterator["PostgresReader"]:
+    """A reader that sees one moment, however long it reads."""
+    with _connect(engine) as connection:
+        reader = PostgresReader(connection)
+        reader._run("set transaction isolation level repeatable read read only")  # noqa: SLF001 - its own factory
+        yield reader
+
+
+class PostgresReader:
+    """Reads columns on one connection."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    def read(self, statement: Select[Any]) -> "pa.Table":
+        """The rows of a statement as columns."""
+        import pyarrow as pa
+
+        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
+        schema = pa.schema([(c.name, arrow_type(c.type)) for c in statement.selected_columns])
+        with self._connection.cursor() as cursor:
+            cursor.execute(str(compiled))
+            return cursor.fetch_arrow_table().cast(schema)
+
+    def _run(self, sql: str) -> int:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            return int(cursor.rowcount)
+
+
+class PostgresTransaction(PostgresReader):
+    """A bulk transaction; rows it must not lose to others it reads `for update`."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(_connect(engine))
+        self._open = True
+        self._run(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+
+    def append(self, table: str, rows: "pa.Table") -> None:
+        """Insert rows."""
+        columns = ", ".join(f'"{name}"' for name in rows.column_names)
+        with self._staged(table, rows) as stage:
+            self._run(f'insert into "{table}" ({columns}) select {columns} from {stage}')
+
+    def update(self, table: str, keys: tuple[str, ...], rows: "pa.Table") -> int:
+        """Set the columns that are not keys; how many rows that were."""
+        sets = ", ".join(f'"{name}" = staged."{name}"' for name in rows.column_names if name not in keys)
+        where = " and ".join(f'kept."{name}" = staged."{name}"' for name in keys)
+        with self._staged(table, rows) as stage:
+            return self._run(f'update "{table}" as kept set {sets} from {stage} as staged where {where}')
+
+    def execute(self, sql: str, params: Mapping[str, Param] | None = None) -> int:
+        """One statement; how many rows it changed."""
+        return self._run(str(bound(sql, params).compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})))
+
+    def commit(self) -> None:
+        """Make it so."""
+        try:
+            self._connection.commit()
+        finally:
+            self._close()
+
+    def rollback(self) -> None:
+        """Undo everything."""
+        try:
+            self._connection.rollback()
+        finally:
+            self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._open:
+            return
+        if error is None:
+            self.commit()
+        else:
+            self.rollback()
+
+    def _close(self) -> None:
+        self._open = False
+        self._connection.close()
+
+    @contextmanager
+    def _staged(self, table: str, rows: "pa.Table") -> Iterator[str]:
+        stage = f"staged_{table}"
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(stage, _with_instants(table, checked(table, rows)), mode="create", temporary=True)
+        yield f'pg_temp."{stage}"'
+        self._run(f'drop table pg_temp."{stage}"')
+
+
+def _with_instants(table: str, rows: "pa.Table") -> "pa.Table":
+    import pyarrow as pa
+
+    for at in instants(table) & set(rows.column_names):
+        i = rows.column_names.index(at)
+        rows = rows.set_column(i, at, rows.column(i).cast(pa.timestamp("us", "UTC")))
+    return rows

@@ -1,0 +1,153 @@
+"""
+Columns in and out of SQLite, in batches, through the process's one `sqlite3`.
+
+Never by ADBC: two SQLite libraries in one process drop each other's file locks and corrupt the file.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from sqlite3 import Connection, Cursor
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sqlalchemy import Engine, Select
+from sqlalchemy.dialects import sqlite
+
+from store.bulk_arrow import Param, arrow_type, bound, checked
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS: Final = 50_000
+"""Rows turned to columns at a time: bounds the Python objects alive at once."""
+
+_DIALECT: Final = sqlite.dialect(paramstyle="named")
+
+
+@contextmanager
+def reading_sqlite(engine: Engine) -> Iterator["SqliteReader"]:
+    """A reader that sees one moment, however long it reads."""
+    pooled = engine.raw_connection()
+    try:
+        connection = _driver(pooled.driver_connection)
+        connection.execute("begin")
+        yield SqliteReader(connection)
+    finally:
+        # The pool rolls back what was begun.
+        pooled.close()
+
+
+class SqliteReader:
+    """Reads columns on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, statement: Select[Any]) -> "pa.Table":
+        """The rows of a statement as columns."""
+        import pyarrow as pa
+
+        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
+        schema = pa.schema([(c.name, arrow_type(c.type)) for c in statement.selected_columns])
+        cursor = self._connection.execute(str(compiled))
+        return pa.Table.from_batches(_batches(cursor, schema), schema)
+
+
+class SqliteTransaction(SqliteReader):
+    """A bulk transaction that holds the database's one write lock from its first moment."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._pooled = engine.raw_connection()
+        super().__init__(_driver(self._pooled.driver_connection))
+        try:
+            self._connection.execute("begin immediate")
+        except BaseException:
+            self._pooled.close()
+            raise
+
+    def append(self, table: str, rows: "pa.Table") -> None:
+        """Insert rows."""
+        names = rows.column_names
+        columns = ", ".join(f'"{name}"' for name in names)
+        places = ", ".join("?" * len(names))
+        self._connection.executemany(
+            f'insert into "{table}" ({columns}) values ({places})', _rows(checked(table, rows))
+        )
+
+    def update(self, table: str, keys: tuple[str, ...], rows: "pa.Table") -> int:
+        """Set the columns that are not keys; how many rows that were."""
+        values = [name for name in rows.column_names if name not in keys]
+        ordered = checked(table, rows.select([*values, *keys]))
+        sets = ", ".join(f'"{name}" = ?' for name in values)
+        where = " and ".join(f'"{name}" = ?' for name in keys)
+        return self._connection.executemany(f'update "{table}" set {sets} where {where}', _rows(ordered)).rowcount
+
+    def execute(self, sql: str, params: Mapping[str, Param] | None = None) -> int:
+        """One statement; how many rows it changed."""
+        compiled = bound(sql, params).compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
+        return self._connection.execute(str(compiled)).rowcount
+
+    def commit(self) -> None:
+        """Make it so."""
+        self._connection.execute("commit")
+        self._pooled.close()
+
+    def rollback(self) -> None:
+        """Undo everything."""
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+        self._pooled.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._pooled.is_valid:
+            return
+        if error is None:
+            self.commit()
+        else:
+            self.rollback()
+
+
+def _driver(connection: object) -> Connection:
+    if not isinstance(connection, Connection):
+        raise TypeError(f"expected the process's own sqlite3, got {connection!r}")
+    return connection
+
+
+def _batches(cursor: Cursor, schema: "pa.Schema") -> Iterator["pa.RecordBatch"]:
+    import pyarrow as pa
+
+    while rows := cursor.fetchmany(BATCH_ROWS):
+        columns = zip(*rows, strict=True)
+        arrays = [_column(values, field.type) for values, field in zip(columns, schema, strict=True)]
+        yield pa.record_batch(arrays, schema=schema)
+
+
+def _column(values: tuple[Any, ...], wire: "pa.DataType") -> "pa.Array":
+    import pyarrow as pa
+
+    # SQLite keeps dates as ISO texts and flags as 0 and 1; Arrow parses whole columns of them.
+    if wire == pa.date32():
+        return pa.array(values, pa.string()).cast(wire)
+    if wire == pa.bool_():
+        return pa.array(values, pa.int64()).cast(wire)
+    return pa.array(values, wire)
+
+
+def _rows(rows: "pa.Table") -> Iterator[tuple[Any, ...]]:
+    import pyarrow as pa
+
+    for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
+        columns = []
+        for values in batch.columns:
+            if values.type == pa.date32():
+                columns.append(values.cast(pa.string()).to_pylist())
+            elif values.type == pa.bool_():
+                columns.append(values.cast(pa.int8()).to_pylist())
+            else:
+                columns.append(values.to_pylist())
+        yield from zip(*columns, strict=True)

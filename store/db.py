@@ -1,0 +1,238 @@
+"""
+The database: SQLite (WAL) by default, PostgreSQL by URL, the same schema and the same promises on both.
+
+A read session sees one moment from its first statement to its last and cannot write; a write transaction is the only
+way to change anything. On SQLite it takes the one write lock at once, so that two writers queue instead of
+failing half-way; on PostgreSQL it locks the rows it touches.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlmodel import Session
+
+from engine.errors import Problem, StoreError
+from store import migrations
+from store.failures import translated
+from store.sqlite import connector
+from store.tables import Setting
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_MODE: Final = "duecourse_mode"
+
+
+def open_database(url: str, *, busy_timeout_s: float = 30) -> "Database":
+    """
+    The database at `url`; nothing is read or made before it is used.
+
+    Args:
+        url: `sqlite:///path`, the path as it stands (a relative one is taken from the working directory), or
+            `postgresql://...`.
+        busy_timeout_s: how long to wait for another writer before giving up.
+    Raises:
+        StoreError: the URL names no database we can keep a book in.
+    """
+    if url.startswith("sqlite:"):
+        path = url.removeprefix("sqlite:///")
+        if path in (url, "", ":memory:"):
+            raise StoreError(Problem(f"`{url}` names no file; a database in memory is lost at the end", _URL_MEND))
+        parsed = URL.create("sqlite", database=path)
+        return Database(parsed, _sqlite_engine(parsed, busy_timeout_s))
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(Problem(f"`{url}` is no database URL", _URL_MEND)) from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        return Database(parsed, _postgres_engine(parsed, busy_timeout_s))
+    raise StoreError(Problem(f"`{parsed.drivername}` is no database Duecourse knows", _URL_MEND))
+
+
+_URL_MEND = "write `sqlite:///path/to/book.db` or `postgresql://user@host/name`"
+
+
+class Database:
+    """
+    One opened database.
+
+    Attributes:
+        url: with the driver; its text form hides the password.
+        engine: SQLAlchemy's; for bulk connections and inspection. Everyday work goes through `session` and `write`.
+    """
+
+    def __init__(self, url: URL, engine: Engine) -> None:
+        self.url = url
+        self.engine = engine
+        self._reader = engine.execution_options(**{_MODE: "read"})
+        self._writer = engine.execution_options(**{_MODE: "write"})
+        if self.dialect == "postgresql":
+            self._reader = self._reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @property
+    def dialect(self) -> Dialect:
+        """`sqlite` or `postgresql`."""
+        return "sqlite" if self.engine.dialect.name == "sqlite" else "postgresql"
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages: the file, or the URL without its password."""
+        if self.dialect == "sqlite":
+            return str(self.url.database)
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn what the drivers raise within the block into StoreError, where it is something a user can mend."""
+        return translated(self.place)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """
+        A session for reading: everything it reads is of one moment; writing in it is an error.
+
+        Raises:
+            StoreError: the database is out of reach, not ours or broken.
+        """
+        with self.translated(), _ReadSession(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """
+        A session in one write transaction: committed at the end of the block, undone on any error.
+
+        Raises:
+            StoreError: the database stayed locked, is full, read-only or out of reach; nothing was changed.
+        """
+        with self.translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            # The lock before the first look: what is read here is still true when it is written.
+            session.connection()
+            yield session
+
+    def create(self, *, bucket_key: str) -> None:
+        """
+        Make the schema in an empty database, as a development database with sending off.
+
+        Args:
+            bucket_key: secret hex text that keys the hash which deals strategy arms; never changes afterwards.
+        Raises:
+            StoreError: there is something in it already, or it cannot be written.
+        """
+        if self.dialect == "sqlite":
+            self._create_file()
+        with self.write() as session:
+            connection = session.connection()
+            if tables := inspect(connection).get_table_names():
+                raise StoreError(_not_empty(self.place, tables))
+            migrations.migrate(connection)
+            session.add(Setting(name="environment", value="development"))
+            session.add(Setting(name="sending", value="off"))
+            session.add(Setting(name="bucket_key", value=bucket_key))
+
+    def _create_file(self) -> None:
+        path = Path(self.place)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        except OSError as error:
+            said = (error.strerror or str(error)).lower()
+            raise StoreError(Problem(f"`{path}` cannot be made: {said}", "choose another place")) from None
+
+    def version(self) -> int:
+        """
+        The schema's version, 1 or more.
+
+        Raises:
+            StoreError: no Duecourse database is there.
+        """
+        with self.session() as session:
+            version = migrations.version(session.connection())
+        if version is None:
+            raise StoreError(Problem(f"`{self.place}` is no Duecourse database", "run `duecourse init DIR`"))
+        return version
+
+    def check_version(self) -> None:
+        """
+        Make sure that the schema is the one this Duecourse was written for.
+
+        Raises:
+            StoreError: it is older, newer, or not there.
+        """
+        version = self.version()
+        if version < migrations.HEAD:
+            what = f"`{self.place}` has schema {version}, this Duecourse needs {migrations.HEAD}"
+            raise StoreError(Problem(what, "run `duecourse db upgrade`"))
+        self._refuse_newer(version)
+
+    def upgrade(self) -> tuple[int, int]:
+        """
+        Bring the schema to this Duecourse's version; all of it or nothing.
+
+        Returns:
+            the version before and after.
+        Raises:
+            StoreError: the schema is newer than this Duecourse, or there is none.
+        """
+        before = self.version()
+        self._refuse_newer(before)
+        with self.write() as session:
+            migrations.migrate(session.connection())
+        return before, migrations.HEAD
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > migrations.HEAD:
+            what = f"`{self.place}` has schema {version}, this Duecourse knows only {migrations.HEAD}"
+            raise StoreError(Problem(what, "upgrade Duecourse"))
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+class _ReadSession(Session):
+    """The database refuses the write anyway; this says which line of ours is wrong."""
+
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        if self.new or self.deleted or any(self.is_modified(row) for row in self.dirty):
+            raise TypeError("this session only reads; write in `database.write()`")
+        super().flush(objects)
+
+
+def _not_empty(place: str, tables: list[str]) -> Problem:
+    if migrations.TABLE in tables:
+        return Problem(f"`{place}` holds a Duecourse database already", "run `duecourse db upgrade`, or name another")
+    return Problem(f"`{place}` holds other tables: `{min(tables)}`", "name an empty database")
+
+
+def _sqlite_engine(url: URL, busy_timeout_s: float) -> Engine:
+    engine = create_engine(url, creator=connector(str(url.database), busy_timeout_s))
+
+    @event.listens_for(engine, "checkout")
+    def may_write(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.execute("pragma query_only = off")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get(_MODE)
+        if mode == "read":
+            connection.exec_driver_sql("pragma query_only = on")
+        connection.exec_driver_sql("begin immediate" if mode == "write" else "begin")
+
+    return engine
+
+
+def _postgres_engine(url: URL, busy_timeout_s: float) -> Engine:
+    engine = create_engine(url, connect_args={"connect_timeout": 10}, pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def wait_for_locks(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        connection.execute(text(f"set lock_timeout = {int(busy_timeout_s * 1000)}").text)
+        connection.autocommit = False
+
+    return engine

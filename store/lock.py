@@ -1,0 +1,75 @@
+"""
+Locks that are held by a living process and are gone with it, however it ends: no lease to wait for, no clock to trust.
+
+PostgreSQL: an advisory lock of a connection. SQLite: a lock on a file beside the database (both are on
+one machine then, as SQLite itself demands).
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from engine.errors import Problem, StoreError
+from store.db import Database
+from store.settings import read_setting, write_setting
+
+
+@contextmanager
+def sole(database: Database, name: str, *, what: str) -> Iterator[Callable[[], bool]]:
+    """
+    Be the only process that does this for the length of the block.
+
+    Yields a function that tells whether that is still so: a lock on a server is lost with its connection.
+
+    Args:
+        name: of the lock, e.g. `sweep`.
+        what: in words, for whoever comes second, e.g. "a sweep".
+    Raises:
+        StoreError: somebody else is at it; says who.
+    """
+    with _sqlite(database, name) if database.dialect == "sqlite" else _postgres(database, name) as held:
+        if held is None:
+            with database.session() as session:
+                who = read_setting(session, f"{name}_holder") or "another process"
+            raise StoreError(Problem(f"{what} is running already: {who}", "wait until it has ended, or stop it"))
+        with database.write() as session:
+            write_setting(session, f"{name}_holder", f"process {os.getpid()} on {socket.gethostname()}")
+        yield held
+
+
+@contextmanager
+def _postgres(database: Database, name: str) -> Iterator[Callable[[], bool] | None]:
+    key = int.from_bytes(blake2b(f"duecourse:{name}".encode(), digest_size=8).digest(), "big", signed=True)
+    with database.translated(), database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as held:
+        mine = bool(held.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar())
+
+        def still() -> bool:
+            try:
+                held.execute(text("select 1"))
+            except DBAPIError:
+                return False
+            return True
+
+        try:
+            yield still if mine else None
+        finally:
+            if mine and not held.invalidated:
+                held.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
+
+
+@contextmanager
+def _sqlite(database: Database, name: str) -> Iterator[Callable[[], bool] | None]:
+    import fcntl
+
+    with open(f"{database.place}.{name}.lock", "w", encoding="utf-8") as file:  # noqa: PTH123 - a path built by appending
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield lambda: True

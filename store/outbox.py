@@ -1,0 +1,194 @@
+"""
+The outbox: contacts on their way out, and every change of their status.
+
+Status moves one way (`DESIGN.md` 8): planned -> claimed -> sending -> sent -> delivered, with failed, unknown,
+cancelled and expired as the other ends. A terminal status never moves, whatever order receipts arrive in.
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, Select, or_, text, update
+from sqlmodel import Session, col, select
+
+from store.columns import from_us, to_us
+from store.db import Database
+from store.tables import Contact, ContactStatus, Endpoint, Person, Setting
+
+TASK_CHANNELS: Final = ("call", "visit", "letter", "legal")
+"""What people do, from a work queue; the other channels leave through an adapter."""
+
+NEXT: Final[dict[str, frozenset[str]]] = {
+    "planned": frozenset({"claimed", "cancelled", "expired"}),
+    "claimed": frozenset({"planned", "sending", "cancelled", "expired"}),
+    # Back to planned only where it is certain that nothing was sent.
+    "sending": frozenset({"sent", "failed", "unknown", "planned"}),
+    "sent": frozenset({"delivered", "failed"}),
+    "unknown": frozenset({"sent", "delivered", "failed"}),
+    "delivered": frozenset(),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+    "expired": frozenset(),
+}
+ROW: Final = {"key_share": True}
+"""Locks a row against other writers, not against rows that point to it."""
+_NEXT_OF_QUEUED: Final = NEXT["sent"] | {"cancelled", "expired", "unknown"}
+"""A task that is `sent` has only reached its queue: until somebody works it, it can still be called off."""
+
+
+def move(session: Session, contact: Contact, status: str, *, at: datetime, why: str, detail: object = None) -> bool:
+    """
+    Move one contact to a status and record the change; False where that status cannot be reached any more.
+
+    Args:
+        why: a sentence for people, without personal data.
+        detail: anything JSON that explains it (a verdict's reasons, a provider's code).
+    """
+    queued = contact.status == "sent" and contact.channel in TASK_CHANNELS
+    if status not in (_NEXT_OF_QUEUED if queued else NEXT[contact.status]):
+        return False
+    contact.status, contact.why = status, why
+    session.add(contact)
+    note(session, contact, at=at, why=why, detail=detail)
+    return True
+
+
+def note(session: Session, contact: Contact, *, at: datetime, why: str, detail: object = None) -> None:
+    """Add a line to a contact's history, under the status it has."""
+    said = json.dumps(detail, ensure_ascii=False, sort_keys=True) if detail is not None else "{}"
+    session.add(ContactStatus(contact_id=contact.id, status=contact.status, at=at, why=why, detail_json=said))
+
+
+def claim(
+    database: Database, channels: Collection[str], *, now: datetime, worker: str, lease: timedelta, limit: int
+) -> list[str]:
+    """
+    Take up to `limit` contacts of these channels that are due, for `lease`, the earliest first.
+
+    At most one per person and one per number or address at a time, because what is about to be sent counts for
+    what comes after. A claim that has lapsed is taken over. Two workers never get the same contact.
+    """
+    with database.write() as session:
+        due: Select[tuple[Contact, str | None]] = (
+            select(Contact, Endpoint.value)  # type: ignore[assignment] # sqlmodel narrows Select to its own
+            .outerjoin(Endpoint, col(Endpoint.id) == col(Contact.endpoint_id))
+            .where(_due(now), col(Contact.not_before_at) <= now, col(Contact.expires_at) > now)
+            .where(col(Contact.direction) == "out", col(Contact.channel).in_(channels))
+            .where(col(Contact.person_id).not_in(select(Contact.person_id).where(_leaving(now))))
+            .order_by(col(Contact.not_before_at), col(Contact.id))
+            # Somebody may have several due at once, and only the first of them is taken.
+            .limit(limit * 4)
+            .with_for_update(key_share=True, skip_locked=True, of=Contact)
+        )
+        leaving = select(Endpoint.value).join(Contact, col(Contact.endpoint_id) == col(Endpoint.id))
+        values = set(session.exec(leaving.where(_leaving(now))))
+        people: set[int] = set()
+        taken: list[str] = []
+        for contact, value in session.execute(due):
+            if contact.person_id in people or value in values:
+                continue
+            people.add(contact.person_id)
+            if value is not None:
+                values.add(value)
+            contact.status, contact.claimed_by, contact.claimed_until_at = "claimed", worker, now + lease
+            session.add(contact)
+            taken.append(contact.id)
+            if len(taken) == limit:
+                break
+        return taken
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    lapsed = (col(Contact.status) == "claimed") & (col(Contact.claimed_until_at) <= now)
+    return or_(col(Contact.status) == "planned", lapsed)
+
+
+def _leaving(now: datetime) -> ColumnElement[bool]:
+    held = (col(Contact.status) == "claimed") & (col(Contact.claimed_until_at) > now)
+    return or_(col(Contact.status) == "sending", held)
+
+
+def release(database: Database, contact_ids: Collection[str], *, worker: str, at: datetime, why: str) -> None:
+    """Give back what this worker claimed and did not get to."""
+    with database.write() as session:
+        mine = select(Contact).where(
+            col(Contact.id).in_(contact_ids), col(Contact.status) == "claimed", col(Contact.claimed_by) == worker
+        )
+        for contact in session.exec(mine.with_for_update(key_share=True)):
+            move(session, contact, "planned", at=at, why=why)
+
+
+def expire(database: Database, *, now: datetime) -> int:
+    """
+    Close what is past its time: contacts that never left, and tasks that nobody took; returns how many.
+
+    A task that somebody took and never reported on is in doubt: it becomes `unknown`.
+    """
+    with database.write() as session:
+        queued = (col(Contact.status) == "sent") & col(Contact.channel).in_(TASK_CHANNELS)
+        late = select(Contact).where(or_(_due(now), queued), col(Contact.expires_at) <= now)
+        contacts = session.exec(late.order_by(col(Contact.id)).with_for_update(key_share=True, skip_locked=True)).all()
+        for contact in contacts:
+            if contact.status == "sent" and contact.claimed_by is not None:
+                move(session, contact, "unknown", at=now, why="somebody took it and never said what came of it")
+            else:
+                move(session, contact, "expired", at=now, why="its time had passed before it could go")
+        return len(contacts)
+
+
+def give_up_on(database: Database, *, now: datetime) -> list[str]:
+    """
+    Mark as `unknown` what a worker began to send and never reported on before its lease ran out; returns which.
+
+    It may have gone out: it counts towards every limit and is never sent again blindly.
+    """
+    with database.write() as session:
+        lost = select(Contact).where(col(Contact.status) == "sending", col(Contact.claimed_until_at) <= now)
+        contacts = session.exec(lost.order_by(col(Contact.id)).with_for_update(key_share=True, skip_locked=True)).all()
+        for contact in contacts:
+            contact.outcome = "unknown"
+            move(session, contact, "unknown", at=now, why="the worker stopped before it heard from the provider")
+        return [contact.id for contact in contacts]
+
+
+def bump_versions(session: Session, person_ids: Collection[int]) -> None:
+    """Tell every decision being made about these people that something changed."""
+    if person_ids:
+        session.execute(update(Person).where(col(Person.id).in_(person_ids)).values(version=Person.version + 1))
+
+
+def lock_versions(session: Session, person_ids: Iterable[int]) -> dict[int, int]:
+    """
+    The versions of these people, who stay locked until the transaction ends.
+
+    Everybody a transaction will touch at once, in id order: two transactions never wait for each other in a circle.
+    SQLite needs no row locks (and ignores them): a write transaction there is alone.
+    """
+    wanted = select(Person.id, Person.version).where(col(Person.id).in_(sorted(set(person_ids))))
+    locked = session.exec(wanted.order_by(col(Person.id)).with_for_update(key_share=True))
+    return {person_id: version for person_id, version in locked if person_id is not None}
+
+
+def reserve(
+    session: Session, account: str, wanted: int, *, per_second: float, now: datetime, within: timedelta
+) -> tuple[datetime, int]:
+    """
+    Take turns at a provider account that all workers share.
+
+    Returns:
+        the instant of the first turn, and how many of those wanted fit before `now + within`; the turns
+        are `1 / per_second` seconds apart.
+    """
+    name = f"pace.{account}"
+    session.execute(text("insert into setting (name, value) values (:n, '0') on conflict do nothing"), {"n": name})
+    row = session.get_one(Setting, name, with_for_update=ROW)
+    first = max(now, from_us(int(row.value)))
+    if first > now + within:
+        # Nobody reserves that far ahead: the clock was set back.
+        first = now
+    turns = min(wanted, int((now + within - first).total_seconds() * per_second))
+    row.value = str(to_us(first + timedelta(seconds=turns / per_second)))
+    session.add(row)
+    return first, turns

@@ -1,0 +1,89 @@
+"""One loan's story: what was paid, decided, sent, said and moved, in order."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlmodel import Session, col, select
+
+from store.tables import AccountSnapshot, Consent, Contact, Hold, Loan, Movement, Notice, Promise, StageChange
+
+Kind = Literal["money", "stage", "contact", "promise", "hold", "consent", "notice", "account"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened. `amount_minor` is in the loan's currency; None where it is about no money."""
+
+    at: datetime
+    kind: Kind
+    what: str
+    amount_minor: int | None = None
+    why: str = ""
+
+
+def find_loan(session: Session, ref: str) -> Loan | None:
+    """The loan with that reference."""
+    return session.exec(select(Loan).where(col(Loan.ref) == ref)).first()
+
+
+def timeline(session: Session, loan: Loan) -> list[Line]:
+    """Everything the book knows of a loan, oldest first; no names, numbers or addresses."""
+    lines = [
+        *_money(session, loan),
+        *_contacts(session, loan),
+        *(
+            Line(c.at, "stage", f"{c.source} -> {c.target}", why=c.reason or c.cause)
+            for c in session.exec(select(StageChange).where(col(StageChange.loan_id) == loan.id))
+        ),
+        *_promises(session, loan),
+        *(
+            Line(n.recorded_at, "notice", f"{n.kind} by {n.how}, in force from {n.effective_on}")
+            for n in session.exec(select(Notice).where(col(Notice.loan_id) == loan.id))
+        ),
+        *(
+            Line(h.starts_at, "hold", f"{h.kind}, to be reviewed on {h.review_on}", why=h.reason)
+            for h in session.exec(
+                select(Hold).where(
+                    (col(Hold.loan_id) == loan.id)
+                    | ((col(Hold.person_id) == loan.borrower_id) & col(Hold.loan_id).is_(None))
+                )
+            )
+        ),
+        *(
+            Line(c.received_at, "consent", f"{c.kind} {c.scope} {c.channels}".strip(), why=c.how)
+            for c in session.exec(select(Consent).where(col(Consent.person_id) == loan.borrower_id))
+        ),
+    ]
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _money(session: Session, loan: Loan) -> list[Line]:
+    movements = session.exec(select(Movement).where(col(Movement.loan_id) == loan.id))
+    lines = [
+        Line(m.recorded_at, "money", f"{m.kind.replace('_', ' ')}, effective {m.effective_on}", m.amount_minor)
+        for m in movements
+    ]
+    snapshots = session.exec(select(AccountSnapshot).where(col(AccountSnapshot.loan_id) == loan.id))
+    lines += [
+        Line(s.recorded_at, "account", f"{s.dpd} days past due on {s.as_of_on}", s.overdue_minor) for s in snapshots
+    ]
+    return lines
+
+
+def _contacts(session: Session, loan: Loan) -> list[Line]:
+    lines = []
+    for contact in session.exec(select(Contact).where(col(Contact.loan_id) == loan.id)):
+        arrow = "to" if contact.direction == "out" else "from"
+        result = contact.status if contact.outcome in ("", contact.status) else f"{contact.status}: {contact.outcome}"
+        what = f"{contact.channel} {arrow} {contact.role} ({contact.rule or contact.purpose}) {result}"
+        lines.append(Line(contact.at, "contact", what, why=contact.why))
+    return lines
+
+
+def _promises(session: Session, loan: Loan) -> list[Line]:
+    lines = []
+    for promise in session.exec(select(Promise).where(col(Promise.loan_id) == loan.id)):
+        settled = f", {promise.status}" + (f" on {promise.settled_on}" if promise.settled_on else "")
+        lines.append(Line(promise.made_at, "promise", f"for {promise.due_on}{settled}", promise.amount_minor))
+    return lines

@@ -1,0 +1,470 @@
+"""The ledger takes each movement once, in any order, and the position is its fold at every moment."""
+
+import threading
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlmodel import col, select
+
+from engine.errors import DataError
+from store.arrears import arrears_from_position, read_arrears
+from store.db import Database
+from store.ledger import NewMovement, Recorded, record, set_schedule
+from store.projection import position_statements, project_positions
+from store.tables import Instalment, Loan, Movement, Person, Position
+from tests.factories import add_movement, add_payment, make_loan, make_person
+from tests.histories import History, histories, recount
+
+EVER = datetime(2100, 1, 1, tzinfo=UTC)
+DAY = date(2026, 3, 2)
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def new(loan_id: int, kind: str, amount_minor: int, ref: str, **values: Any) -> NewMovement:
+    """A movement of source `core`, on March 2."""
+    given = {"effective_on": DAY, "recorded_at": NOON, "source": "core", **values}
+    return NewMovement(loan_id=loan_id, kind=kind, amount_minor=amount_minor, ref=ref, **given)
+
+
+def add(database: Database, *movements: NewMovement) -> Recorded:
+    """All in one transaction."""
+    with database.write() as session:
+        return record(session, movements)
+
+
+def refusal(database: Database, *movements: NewMovement) -> str:
+    """The whole text; checks that nothing was added."""
+    with database.session() as session:
+        before = len(session.exec(select(Movement.id)).all())
+    with pytest.raises(DataError) as refused:
+        add(database, *movements)
+    with database.session() as session:
+        assert len(session.exec(select(Movement.id)).all()) == before
+    return str(refused.value)
+
+
+def position(database: Database, loan_id: int) -> Position:
+    """The stored position."""
+    with database.session() as session:
+        return session.get_one(Position, loan_id)
+
+
+def fold(found: Position) -> dict[str, Any]:
+    """The position without its version and whose it is."""
+    return found.model_dump(exclude={"loan_id", "version"})
+
+
+# --- the projection ---------------------------------------------------------------------------------------------------
+
+
+@given(history=histories(), data=st.data())
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_position_is_the_fold_of_the_ledger(database: Database, history: History, data: st.DataObject) -> None:
+    """Whatever came, in whatever order, one by one, at once, twice, or in bulk: the same position, and the right one."""
+    one_by_one = make_loan(database, instalments=history.schedule)
+    waiting = data.draw(st.permutations(of_loan(history, one_by_one)))
+    while waiting:
+        # What ends another has to wait for it.
+        refs = {movement.key for movement in waiting}
+        ready = [movement for movement in waiting if movement.ends not in refs]
+        waiting = [movement for movement in waiting if movement.ends in refs]
+        for movement in ready:
+            assert add(database, movement) == Recorded(1, 0, frozenset({one_by_one}))
+
+    at_once = make_loan(database)
+    batch = data.draw(st.permutations(of_loan(history, at_once)))
+    add(database, *batch, *batch)
+    with database.write() as session:
+        set_schedule(session, at_once, history.schedule)
+    settled = position(database, at_once)
+    assert add(database, *batch) == Recorded(0, len(batch), frozenset())
+    assert position(database, at_once) == settled
+
+    in_bulk = make_loan(database)
+    with database.write() as session:
+        insert_raw(session, History(history.schedule, tuple(of_loan(history, in_bulk))), in_bulk)
+    project_positions(database, [in_bulk])
+
+    assert (
+        fold(position(database, one_by_one)) == fold(settled) == fold(position(database, in_bulk)) == expected(history)
+    )
+    with database.session() as session:
+        loan = session.get_one(Loan, at_once)
+        instalments = session.exec(select(Instalment).where(Instalment.loan_id == at_once)).all()
+        on = date(2028, 6, 1)
+        slow = read_arrears(session, loan, on=on, known_at=EVER) if instalments else None
+    if slow is not None:
+        assert arrears_from_position(settled, instalments, on=on) == slow
+
+
+def of_loan(history: History, loan_id: int) -> list[NewMovement]:
+    """The history's movements as that loan's own, under keys of their own."""
+    source = f"feed of {loan_id}"
+    return [
+        replace(one, loan_id=loan_id, source=source, ends=(source, one.ends[1]) if one.ends else None)
+        for one in history.movements
+    ]
+
+
+def insert_raw(session: Any, history: History, loan_id: int) -> None:
+    """As a bulk writer does: rows only, no position."""
+    base = 1 + (session.exec(select(Movement.id).order_by(col(Movement.id).desc())).first() or 0) + 1000
+    session.add_all(history.instalments(loan_id))
+    for row in sorted(history.rows(), key=lambda row: row.reverses_id or 0):
+        row.id = base + (row.id or 0)
+        row.reverses_id = row.reverses_id and base + row.reverses_id
+        session.add(row)
+        session.flush()
+
+
+def expected(history: History) -> dict[str, Any]:
+    """The position as the slow recount has it."""
+    count = recount(history.schedule, history.movements, date(2028, 6, 1), EVER)
+    taken = {one.ends: one.amount_minor for one in history.movements if one.kind == "reversal"}
+    by_key = {one.key: one for one in history.movements}
+    fee = sum(one.amount_minor - taken.get(one.key, 0) for one in history.movements if one.kind == "fee")
+    standing = [
+        one.effective_on
+        for one in history.movements
+        if one.kind == "payment" and one.amount_minor > taken.get(one.key, 0)
+    ]
+    due = sum(amount for _, amount in history.schedule)
+    opened = [one for one in history.instalments() if one.due_on == count.first_unpaid_on]
+    return {
+        "due_minor": due,
+        "credit_minor": due + fee - count.balance_minor,
+        "fee_minor": fee,
+        "pending_minor": count.pending_minor,
+        "first_open_number": opened[0].number if opened else None,
+        "first_open_on": count.first_unpaid_on,
+        "last_payment_on": max(standing, default=None),
+        "reversals": sum(one.kind == "reversal" and by_key[one.ends].kind == "payment" for one in history.movements if one.ends),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["payment", "credit", "waiver", "forgiveness", "fee", "charge_off"])
+def test_every_kind_and_its_reversal(database: Database, kind: str) -> None:
+    """Whatever clears a claim clears it, not payments alone, and taking it back brings the claim back (P05)."""
+    loan_id = make_loan(database, instalments=[(DAY, 100)])
+    add(database, new(loan_id, kind, 100, "1"))
+    after = position(database, loan_id)
+    cleared = kind in ("payment", "credit", "waiver", "forgiveness")
+    assert (after.credit_minor, after.fee_minor) == (100 * cleared, 100 * (kind == "fee"))
+    assert after.first_open_on == (None if cleared else DAY)
+    add(database, new(loan_id, "reversal", 100, "2", ends=("core", "1")))
+    back = position(database, loan_id)
+    assert (back.credit_minor, back.fee_minor, back.first_open_on, back.last_payment_on) == (0, 0, DAY, None)
+    assert back.reversals == (kind == "payment")
+
+
+def test_a_pending_debit_ends_in_a_payment_or_in_nothing(database: Database) -> None:
+    """It is neither credit nor lost from sight until it clears, fails or is called off."""
+    loan_id = make_loan(database, instalments=[(DAY, 100)])
+    soon = DAY + timedelta(days=5)
+    add(database, new(loan_id, "pending_debit", 60, "a", effective_on=soon), new(loan_id, "pending_debit", 40, "b"))
+    assert (position(database, loan_id).pending_minor, position(database, loan_id).credit_minor) == (100, 0)
+    add(database, new(loan_id, "payment", 55, "c", ends=("core", "a")))
+    assert (position(database, loan_id).pending_minor, position(database, loan_id).credit_minor) == (40, 55)
+    add(database, new(loan_id, "pending_cancelled", 40, "d", ends=("core", "b")))
+    assert (position(database, loan_id).pending_minor, position(database, loan_id).credit_minor) == (0, 55)
+
+
+def test_every_order_of_a_debits_life_ends_alike(database: Database) -> None:
+    """Created, settled, bounced, and a second payment: any order in a batch, and any split in time, same end (P03)."""
+    ends = []
+    for order in permutations(range(4)):
+        loan_id = make_loan(database, instalments=[(DAY, 100), (DAY, 50)])
+        key = f"{loan_id}-"
+        life = [
+            new(loan_id, "pending_debit", 100, key + "created"),
+            new(loan_id, "payment", 100, key + "settled", ends=("core", key + "created")),
+            new(loan_id, "reversal", 100, key + "bounced", ends=("core", key + "settled")),
+            new(loan_id, "payment", 100, key + "again"),
+        ]
+        add(database, *(life[n] for n in order))
+        ends.append(fold(position(database, loan_id)))
+    assert ends == ends[:1] * 24
+    assert (ends[0]["credit_minor"], ends[0]["first_open_number"], ends[0]["reversals"]) == (100, 2, 1)
+
+
+def test_loans_of_one_person_stand_each_for_itself(database: Database) -> None:
+    """Two currencies, one borrower: nothing is added up, and only the loans touched are folded anew (P07)."""
+    borrower = make_person(database)
+    loans = [
+        make_loan(database, borrower_id=borrower, currency=currency, instalments=[(DAY, 100)])
+        for currency in ("CNY", "USD", "CNY")
+    ]
+    done = add(database, new(loans[2], "payment", 30, "1"), new(loans[0], "payment", 100, "2"))
+    assert done == Recorded(2, 0, frozenset({loans[0], loans[2]}))
+    assert [position(database, loan_id).credit_minor for loan_id in loans] == [100, 0, 30]
+    assert [position(database, loan_id).version for loan_id in loans] == [2, 1, 2]
+
+
+def test_what_changes_a_claim_bumps_the_borrowers_version(database: Database) -> None:
+    """Once a transaction, so that dispatch looks again; a repeat changes nothing and so bumps nothing."""
+    borrower = make_person(database)
+    loan_id = make_loan(database, borrower_id=borrower, instalments=[(DAY, 100)])
+
+    def version() -> int:
+        with database.session() as session:
+            return session.get_one(Person, borrower).version
+
+    assert version() == 1
+    payments = [new(loan_id, "payment", 10, "1"), new(loan_id, "payment", 20, "2")]
+    add(database, *payments)
+    assert version() == 2
+    add(database, *payments)
+    assert version() == 2
+
+
+def test_rows_at_hand_say_what_is_true_now(database: Database) -> None:
+    """A position read earlier in the same transaction is up to date after a movement."""
+    loan_id = make_loan(database, instalments=[(DAY, 100)])
+    with database.write() as session:
+        held = session.get_one(Position, loan_id)
+        record(session, [new(loan_id, "payment", 100, "1")])
+        assert (held.credit_minor, held.first_open_on, held.version) == (100, None, 2)
+
+
+def test_writers_of_one_loan_lose_nothing(database: Database) -> None:
+    """Payments that arrive at once, several borrowers at a time, all count."""
+    loans = [make_loan(database, instalments=[(DAY, 1000)]) for _ in range(3)]
+
+    def pay(who: int) -> None:
+        for n in range(8):
+            order = loans if (who + n) % 2 else loans[::-1]
+            add(database, *(new(loan_id, "payment", 1, f"{who}-{n}-{loan_id}") for loan_id in order))
+
+    threads = [threading.Thread(target=pay, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [position(database, loan_id).credit_minor for loan_id in loans] == [32, 32, 32]
+    assert [position(database, loan_id).version for loan_id in loans] == [33, 33, 33]
+
+
+def test_the_statements_fold_whatever_a_query_names(database: Database) -> None:
+    """A bulk writer brings up to date the loans of its feed by a query, and may do so twice."""
+    loan_id = make_loan(database, instalments=[(DAY, 100), (DAY + timedelta(days=30), 100)])
+    other = make_loan(database, instalments=[(DAY, 100)])
+    add_payment(database, loan_id, 100, DAY, ref="p")
+    add_payment(database, other, 100, DAY)
+    before = fold(position(database, loan_id))
+    with database.write() as session:
+        connection = session.connection()
+        connection.exec_driver_sql(
+            "update position set credit_minor = 5, first_open_number = 1, last_payment_on = null"
+        )
+        for statement in 2 * position_statements("select loan_id from movement where source = 'test' and ref = 'p'"):
+            connection.exec_driver_sql(statement)
+    assert fold(position(database, loan_id)) == before
+    assert position(database, other).credit_minor == 5
+
+
+# --- the schedule -----------------------------------------------------------------------------------------------------
+
+
+def test_the_schedule_is_kept_as_it_came(database: Database) -> None:
+    """Month-ends, holiday shifts and all: due dates are the lender's, none is computed here (P16)."""
+    due = [
+        date(2028, 1, 31),
+        date(2028, 2, 29),
+        date(2028, 3, 31),
+        date(2028, 4, 28),
+        date(2028, 5, 31),
+        date(2028, 5, 31),
+    ]
+    loan_id = make_loan(database, instalments=[(on, 10 * n) for n, on in enumerate(due)])
+    with database.session() as session:
+        rows = session.exec(select(Instalment).order_by(col(Instalment.number))).all()
+    assert [row.due_on for row in rows] == due
+    assert [row.due_total_minor for row in rows] == [0, 10, 30, 60, 100, 150]
+    # The first asks for nothing and so is not open.
+    assert (position(database, loan_id).first_open_number, position(database, loan_id).due_minor) == (2, 150)
+
+
+def test_a_new_schedule_replaces_the_old_one_whole(database: Database) -> None:
+    """The position follows; the same schedule again changes nothing."""
+    loan_id = make_loan(database, instalments=[(DAY, 100), (DAY + timedelta(days=30), 100)])
+    add_payment(database, loan_id, 100, DAY)
+    later = [(DAY, 60), (DAY + timedelta(days=60), 70), (DAY + timedelta(days=90), 70)]
+    with database.write() as session:
+        assert set_schedule(session, loan_id, later) is True
+    changed = position(database, loan_id)
+    assert (changed.due_minor, changed.first_open_number, changed.first_open_on) == (200, 2, DAY + timedelta(days=60))
+    with database.write() as session:
+        assert set_schedule(session, loan_id, later) is False
+    assert position(database, loan_id) == changed
+
+
+def test_a_schedule_that_runs_backwards_is_refused(database: Database) -> None:
+    """All that is wrong with it is said at once, and the old one stays."""
+    loan_id = make_loan(database, instalments=[(DAY, 100)])
+    with pytest.raises(DataError) as refused, database.write() as session:
+        set_schedule(session, loan_id, [(DAY, 1), (date(2026, 3, 1), -5)])
+    assert str(refused.value) == (
+        f"instalment 2 of loan {loan_id} is due on 2026-03-01, before the one it follows\n"
+        "  mend: number instalments in the order of their due dates\n"
+        f"instalment 2 of loan {loan_id} has amount -5\n"
+        "  mend: write 0 or more"
+    )
+    assert position(database, loan_id).due_minor == 100
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_another_movement_under_the_same_key_is_refused(database: Database) -> None:
+    """Whatever differs: loan, kind, amount, day or what it ends; only when we heard of it may differ."""
+    loan_id = make_loan(database, instalments=[(DAY, 100)])
+    other = make_loan(database)
+    first = new(loan_id, "payment", 10, "7")
+    add(database, first)
+    changes: list[dict[str, Any]] = [
+        {"loan_id": other}, {"kind": "credit"}, {"amount_minor": 11}, {"effective_on": date(2026, 3, 1)}
+    ]  # fmt: skip
+    for change in changes:
+        assert refusal(database, replace(first, **change)) == (
+            "movement `core/7` was recorded with other content\n  mend: give it a ref of its own, or reverse the first"
+        )
+    assert add(database, replace(first, recorded_at=NOON + timedelta(days=1))) == Recorded(0, 1, frozenset())
+    assert refusal(database, new(loan_id, "payment", 1, "8"), new(loan_id, "payment", 2, "8")) == (
+        "movement `core/8` stands twice with different content\n  mend: give each movement a ref of its own"
+    )
+
+
+def test_all_that_is_wrong_with_a_batch_is_said_at_once(database: Database) -> None:
+    """Kinds, amounts, dates, loans: nothing of the batch is added while anything is wrong."""
+    loan_id = make_loan(database)
+    ahead = DAY + timedelta(days=2)
+    assert refusal(
+        database,
+        new(loan_id, "payment", 10, "fine"),
+        new(loan_id, "paymnt", 10, "1"),
+        new(loan_id, "payment", 0, "2"),
+        new(loan_id, "payment", 10, "3", effective_on=ahead),
+        new(loan_id, "fee", 10, "4", effective_on=ahead),
+        new(loan_id, "reversal", 10, "5"),
+        new(loan_id, "fee", 10, "6", ends=("core", "fine")),
+        new(999, "payment", 10, "7"),
+    ) == (
+        "unknown kind of movement `paymnt`\n"
+        "  mend: write `payment`\n"
+        "movement `core/2` has amount 0\n"
+        "  mend: write it above 0; the kind gives the sign\n"
+        "movement `core/3` takes effect on 2026-03-04, after it was recorded on 2026-03-02\n"
+        "  mend: record it as pending_debit until it clears\n"
+        "movement `core/4` takes effect on 2026-03-04, after it was recorded on 2026-03-02\n"
+        "  mend: record it on the day it takes effect\n"
+        "movement `core/5` is a reversal of nothing\n"
+        "  mend: name the source and ref of the movement it ends\n"
+        "movement `core/6` is a fee and ends movement `core/fine`\n"
+        "  mend: only `payment`, `pending_cancelled`, `reversal` end another\n"
+        "there is no loan 999\n"
+        "  mend: import the loan first"
+    )
+
+
+def test_the_lenders_calendar_may_be_a_day_ahead(database: Database) -> None:
+    """A payment of the 3rd in Shanghai is known when it is still the 2nd in UTC; a pending debit may lie far ahead."""
+    loan_id = make_loan(database)
+    tomorrow, far = DAY + timedelta(days=1), DAY + timedelta(days=30)
+    add(
+        database,
+        new(loan_id, "payment", 10, "1", effective_on=tomorrow),
+        new(loan_id, "pending_debit", 10, "2", effective_on=far),
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        (
+            {"kind": "reversal", "ends": ("core", "none")},
+            (
+                "movement `core/x` ends movement `core/none`, which is not known\n"
+                "  mend: record that one first, or both together"
+            ),
+        ),
+        (
+            {"kind": "reversal", "ends": ("test", "debit")},
+            (
+                "movement `core/x` is a reversal of movement `test/debit`, a pending_debit\n"
+                "  mend: a reversal ends only `charge_off`, `credit`, `fee`, `forgiveness`, `payment`, `waiver`"
+            ),
+        ),
+        (
+            {"kind": "payment", "ends": ("test", "paid")},
+            (
+                "movement `core/x` is a payment of movement `test/paid`, a payment\n"
+                "  mend: a payment ends only `pending_debit`"
+            ),
+        ),
+        (
+            {"kind": "reversal", "ends": ("test", "paid"), "amount_minor": 101},
+            (
+                "movement `core/x` takes back 101 of movement `test/paid`, which is 100\n"
+                "  mend: take back that amount at most"
+            ),
+        ),
+        (
+            {"kind": "pending_cancelled", "ends": ("test", "debit"), "amount_minor": 99},
+            (
+                "movement `core/x` cancels 99 of movement `test/debit`, which is 100\n"
+                "  mend: a pending debit is cancelled whole: write its amount"
+            ),
+        ),
+        (
+            {"kind": "reversal", "ends": ("test", "paid"), "effective_on": date(2026, 3, 1)},
+            (
+                "movement `core/x` takes effect on 2026-03-01, before movement `test/paid` on 2026-03-02\n"
+                "  mend: write that day or a later one"
+            ),
+        ),
+        (
+            {"kind": "reversal", "ends": ("test", "bounced")},
+            (
+                "movement `core/x` ends movement `test/bounced`, which movement `test/back` has ended\n"
+                "  mend: a movement is ended once: leave this one out, or name another"
+            ),
+        ),
+    ],
+)
+def test_what_ends_another_must_fit_it(database: Database, values: dict[str, Any], what: str) -> None:
+    """A reversal takes back a payment once, not more than it was; a cancellation is of a pending debit."""
+    loan_id = make_loan(database)
+    add_payment(database, loan_id, 100, DAY, ref="paid")
+    add_movement(database, loan_id, "pending_debit", 100, DAY, ref="debit")
+    add_payment(database, loan_id, 100, DAY, ref="bounced")
+    add_movement(database, loan_id, "reversal", 100, DAY, ref="back", ends="bounced")
+    given = {"kind": "reversal", "amount_minor": 100, **values}
+    assert refusal(database, new(loan_id, ref="x", **given)) == what
+
+
+def test_two_that_end_the_same_are_refused_together(database: Database) -> None:
+    """Also within one batch, and also when they are of another loan."""
+    loan_id = make_loan(database)
+    other = make_loan(database)
+    assert refusal(
+        database,
+        new(loan_id, "payment", 10, "1"),
+        new(loan_id, "reversal", 4, "2", ends=("core", "1")),
+        new(other, "reversal", 4, "3", ends=("core", "1")),
+    ) == (
+        "movement `core/3` and movement `core/1` are of different loans\n"
+        "  mend: name a movement of the same loan\n"
+        "movement `core/3` ends movement `core/1`, which movement `core/2` has ended\n"
+        "  mend: a movement is ended once: leave this one out, or name another"
+    )
+
+
+def test_a_recording_without_a_zone_is_a_mistake_of_ours() -> None:
+    """A naive instant is caught where the movement is made."""
+    with pytest.raises(ValueError, match=r"^naive datetime 2026-03-02T12:00:00; attach a zone before it gets here$"):
+        new(1, "payment", 1, "1", recorded_at=NOON.replace(tzinfo=None))

@@ -1,0 +1,179 @@
+"""
+Wrongs done to a copy of a clean database, each of which the checker must find: who checks the checker.
+
+Each names the invariant whose check has to speak. Constraints that would refuse the wrong are taken off first.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One wrong, the invariant it breaks, and a word that the finding must hold."""
+
+    name: str
+    invariant: str
+    says: str
+    wrong: Callable[[sqlite3.Connection], int]
+
+
+def mutate(database: Path, mutation: Mutation) -> int:
+    """Do it; returns how many rows it changed, which must be more than none for the proof to mean anything."""
+    connection = sqlite3.connect(database)
+    try:
+        for table in ("contact", "decision"):
+            _unconstrained(connection, table)
+        changed = mutation.wrong(connection)
+        connection.commit()
+        return changed
+    finally:
+        connection.close()
+
+
+def _unconstrained(connection: sqlite3.Connection, table: str) -> None:
+    connection.execute(f"create table bare as select * from {table}")
+    connection.execute(f"drop table {table}")
+    connection.execute(f"alter table bare rename to {table}")
+
+
+def _sql(statement: str) -> Callable[[sqlite3.Connection], int]:
+    return lambda connection: connection.execute(statement).rowcount
+
+
+_SENT = "select id from contact where channel in ('sms', 'email') and purpose = 'collect' and status = 'sent'"
+_CHINESE = "person_id in (select id from person where country = 'CN')"
+# 15:00 UTC is 23:00 in China, which has one zone and no summer time.
+_ELEVEN_AT_NIGHT = f"at - at % {24 * _HOUR} + {15 * _HOUR}"
+
+
+def _say_before_sending(connection: sqlite3.Connection, insert: str) -> int:
+    """Record something a minute before the first dunning message left."""
+    contact, loan, person, at = connection.execute(
+        "select c.id, c.loan_id, c.person_id, s.at from contact c join contact_status s on s.contact_id = c.id"
+        f" where c.id in ({_SENT}) and s.status = 'sending' order by s.at limit 1"
+    ).fetchone()
+    values = {"loan": loan, "person": person, "at": at - 60_000_000, "ref": f"mutation-{contact}"}
+    return connection.execute(insert, values).rowcount
+
+
+def _payment(connection: sqlite3.Connection) -> int:
+    return _say_before_sending(
+        connection,
+        "insert into movement (loan_id, kind, amount_minor, effective_on, recorded_at, source, ref)"
+        " values (:loan, 'payment', 100000000000, '2026-03-01', :at, 'mutation', :ref)",
+    )
+
+
+def _dispute(connection: sqlite3.Connection) -> int:
+    return _say_before_sending(
+        connection,
+        "insert into hold (person_id, loan_id, kind, blocks, form, owner, review_on, starts_at, recorded_at, reason, ref)"
+        " values (:person, :loan, 'dispute', '', 'oral', 'nobody', '2026-12-31', :at, :at, '', :ref)",
+    )
+
+
+def _opt_out(connection: sqlite3.Connection) -> int:
+    return _say_before_sending(
+        connection,
+        "insert into consent (person_id, kind, scope, channels, purposes, given_to, how, evidence, received_at,"
+        " detail_json, source, ref)"
+        " values (:person, 'opt_out', '', '', '', 'lender', 'said so', '', :at, '{}', 'mutation', :ref)",
+    )
+
+
+def _second_message(connection: sqlite3.Connection) -> int:
+    """The same person gets the same text again half an hour later, under a slot of its own."""
+    source = f"select * from contact where id in ({_SENT}) order by id limit 1"
+    connection.execute(f"create table again as {source}")
+    connection.execute(f"update again set id = id || '-again', slot = slot || '-again', at = at + {_HOUR // 2}")
+    for table, key in (("contact_status", "contact_id"), ("contact_loan", "contact_id")):
+        columns = [row[1] for row in connection.execute(f"pragma table_info({table})") if row[1] not in ("id", key)]
+        names = ", ".join(columns)
+        connection.execute(
+            f"insert into {table} ({key}, {names}) select {key} || '-again', {names} from {table}"
+            f" where {key} || '-again' in (select id from again)"
+        )
+    changed = connection.execute("insert into contact select * from again").rowcount
+    connection.execute("drop table again")
+    return changed
+
+
+MUTATIONS = (
+    Mutation(
+        "a message in China at eleven at night", "1", "22:00",
+        _sql(f"update contact set at = {_ELEVEN_AT_NIGHT} where {_CHINESE} and id in ({_SENT})"),
+    ),
+    Mutation(
+        "a planned contact at eleven at night", "1", "22:00",
+        _sql(f"update contact set at = {_ELEVEN_AT_NIGHT}, status = 'planned' where {_CHINESE} and id in ({_SENT})"),
+    ),
+    Mutation("a second message on the same day", "2", "one message", _second_message),
+    Mutation("the same words again within the hour", "2", "four quiet hours", _second_message),
+    Mutation("the same rule twice on one day", "3", "twice on", _second_message),
+    Mutation(
+        "a slot used twice", "3", "is used by",
+        _sql("update contact set slot = (select slot from contact order by id limit 1)"
+             " where id = (select id from contact order by id desc limit 1)"),
+    ),
+    Mutation(
+        "a decision that is gone", "3", "logged no decision",
+        _sql("delete from decision where (run_id, loan_id) in (select run_id, loan_id from contact)"),
+    ),
+    Mutation(
+        "a decision that names another rule", "3", "does not name rule",
+        _sql("update contact set rule = 'nobody-wrote-this' where id in (select id from contact limit 5)"),
+    ),
+    Mutation(
+        "a message sent without its log entry", "3", "never logged",
+        _sql("delete from contact_status where status = 'sending'"),
+    ),
+    Mutation(
+        "a message in doubt sent again", "3", "from unknown to sending",
+        _sql("insert into contact_status (contact_id, status, at, why, detail_json)"
+             " select contact_id, x.word, at, '', '{}' from (select * from contact_status where status = 'sending' limit 1)"
+             " cross join (select 'unknown' as word union all select 'sending') x order by x.word desc"),
+    ),
+    Mutation("a payment recorded before the message left", "4", "was overdue", _payment),
+    Mutation("a dispute recorded before the message left", "4", "a dispute hold stood", _dispute),
+    Mutation("an opt-out received before the message left", "4", "had said opt_out", _opt_out),
+    Mutation(
+        "an overdue loan that a sweep passed over", "5", "nothing was logged",
+        _sql("delete from decision where outcome = 'nothing'"),
+    ),
+    Mutation(
+        "a decision on invented arrears", "5", "the ledger says",
+        _sql("update decision set facts_json = json_set(facts_json, '$.dpd', 999) where outcome = 'contact'"),
+    ),
+    Mutation(
+        "a decision without an answer", "5", "with neither contact",
+        _sql("update decision set outcome = 'wait', next_look_at = null where outcome = 'contact'"),
+    ),
+    Mutation(
+        "a loan that skipped a change", "stages", "its history",
+        _sql("update loan set stage = 'legal' where stage = 'reminded'"),
+    ),
+    Mutation(
+        "a move to court without a notice", "stages", "without a prelegal_notice",
+        _sql("update stage_change set target = 'legal', cause = 'move:to-legal' where target = 'phone'"
+             " and source = 'reminded'"),
+    ),
+    Mutation(
+        "a position that left the ledger", "ledger", "position says",
+        _sql("update position set credit_minor = credit_minor + 1"),
+    ),
+    Mutation(
+        "a number in the decision log", "9", "holds the mobile",
+        _sql("update decision set reasons = (select value from endpoint where kind = 'mobile' limit 1)"
+             " where rowid = (select min(rowid) from decision)"),
+    ),
+    Mutation(
+        "a name in an event", "9", "holds the name",
+        _sql("update contact set why = 'told ' || (select name from person limit 1)"
+             " where rowid = (select min(rowid) from contact)"),
+    ),
+)  # fmt: skip

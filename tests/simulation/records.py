@@ -1,0 +1,154 @@
+"""
+What a finished run left behind, read with plain SQL: nothing here or in the checks beside it imports the product.
+
+Instants are microseconds since 1970 UTC, as SQLite holds them; dates become `date`.
+"""
+
+import sqlite3
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+Row = dict[str, Any]
+
+HOUR = 3_600_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TABLES = (
+    "person", "endpoint", "loan", "party", "instalment", "movement", "position", "account_snapshot", "consent", "hold",
+    "notice", "promise", "run", "stage_change", "contact", "contact_loan", "contact_status",
+)  # fmt: skip
+_DEATHS = ("not_in_service", "wrong_number", "moved_away", "returned")
+MADE = ("sending", "sent", "delivered", "failed", "unknown")
+"""Statuses of a contact that has left us, or may have."""
+DROPPED = ("cancelled", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that must not have happened: which invariant of DESIGN.md 11, about what, and what was seen."""
+
+    invariant: str
+    about: str
+    seen: str
+
+    def __str__(self) -> str:
+        return f"[{self.invariant}] {self.about}: {self.seen}"
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A message that a stand-in took; `committed` is what the database said of its contact at that moment."""
+
+    contact: str
+    channel: str
+    to: str
+    committed: str | None = None
+
+
+@dataclass
+class Records:
+    """The finished database, and what the stand-ins took."""
+
+    path: Path
+    handed: Sequence[Handed] | None = None
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)
+        self.connection.row_factory = sqlite3.Row
+        for name in _TABLES:
+            self.tables[name] = [_dated(row) for row in self.connection.execute(f'select * from "{name}"')]
+        self.people = {row["id"]: row for row in self["person"]}
+        self.loans = {row["id"]: row for row in self["loan"]}
+        self.endpoints = {row["id"]: row for row in self["endpoint"]}
+        self.contacts = {row["id"]: row for row in self["contact"]}
+        self.statuses = grouped(sorted(self["contact_status"], key=lambda row: row["id"]), "contact_id")
+        self.changes = grouped(sorted(self["stage_change"], key=lambda row: row["entry"]), "loan_id")
+        self.instalments = grouped(sorted(self["instalment"], key=lambda row: row["number"]), "loan_id")
+        self.movements = grouped(sorted(self["movement"], key=lambda row: row["id"]), "loan_id")
+        self.snapshots = grouped(sorted(self["account_snapshot"], key=lambda row: row["recorded_at"]), "loan_id")
+        self.debts = defaultdict(set)
+        for row in self["contact_loan"]:
+            self.debts[row["contact_id"]].add(row["loan_id"])
+        self._places = self._zones()
+
+    def __getitem__(self, table: str) -> list[Row]:
+        return self.tables[table]
+
+    def decisions(self, columns: str) -> Iterator[Row]:
+        """The decision log, one row at a time: its facts and traces are large."""
+        for row in self.connection.execute(f"select {columns} from decision order by run_id, loan_id"):
+            yield _dated(row)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+    def zones(self, person: int, at: int) -> tuple[str, ...]:
+        """Every zone the person may have been in: declared, or told by a number that was not known to be dead."""
+        declared, told = self._places[person]
+        return tuple(sorted({*declared, *(zone for zone, died in told if died is None or at <= died)}))
+
+    def on(self, person: int, at: int) -> date:
+        """Today where the person is: the earliest of the dates it may be there."""
+        return min(local(at, zone).date() for zone in self.zones(person, at))
+
+    def times(self, contact: str, *statuses: str) -> list[int]:
+        """When the contact came to one of these statuses."""
+        return [row["at"] for row in self.statuses.get(contact, ()) if row["status"] in statuses]
+
+    def _zones(self) -> dict[int, tuple[list[str], list[tuple[str, int | None]]]]:
+        died: dict[int, int] = {}
+        for contact in self["contact"]:
+            if contact["endpoint_id"] is not None and (contact["status"] == "failed" or contact["outcome"] in _DEATHS):
+                when = max(self.times(contact["id"], "failed", "delivered"), default=contact["at"])
+                died[contact["endpoint_id"]] = min(when, died.get(contact["endpoint_id"], when))
+        places: dict[int, tuple[list[str], list[tuple[str, int | None]]]] = {
+            row["id"]: (row["zones"].split(), []) for row in self["person"]
+        }
+        for row in self["endpoint"]:
+            # One that is invalid without a failure of ours was never a sign of where somebody is.
+            if row["zone"] and (row["valid"] or row["id"] in died):
+                places[row["person_id"]][1].append((row["zone"], None if row["valid"] else died[row["id"]]))
+        return places
+
+
+def local(at: int, zone: str) -> datetime:
+    """The wall clock there at that instant."""
+    return (_EPOCH + timedelta(microseconds=at)).astimezone(_zone(zone))
+
+
+def stamp(at: int) -> str:
+    """An instant for a message."""
+    return f"{_EPOCH + timedelta(microseconds=at):%Y-%m-%d %H:%M}Z"
+
+
+def grouped(rows: Iterable[Row], by: str) -> dict[Any, list[Row]]:
+    """Rows by the value of one column, in their order."""
+    groups: defaultdict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[by]].append(row)
+    return dict(groups)
+
+
+def before(rows: Sequence[Row], column: str, at: int) -> Sequence[Row]:
+    """Those of the rows, sorted by an instant column, that were there strictly before an instant."""
+    return rows[: bisect_left(rows, at, key=lambda row: row[column])]
+
+
+def _dated(row: sqlite3.Row) -> Row:
+    return {
+        name: date.fromisoformat(value) if name.endswith("_on") and isinstance(value, str) else value
+        for name, value in zip(row.keys(), row, strict=True)
+    }
+
+
+@lru_cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

@@ -1,0 +1,132 @@
+"""Invariant 4: what forbids a contact and was committed before its `sending` commit stops it."""
+
+from collections.abc import Iterator
+
+from tests.simulation.money import overdue
+from tests.simulation.records import MADE, Records, Row, Violation, grouped, stamp
+
+_MONEY = ("collect", "discount_offer", "request_consent", "location")
+_STOP_MONEY = (
+    "dispute", "cease", "refusal_to_pay", "attorney", "bankruptcy", "deceased", "hardship", "vulnerable", "moratorium",
+    "instalment_agreement", "mental_capacity", "fraud", "investigation", "manual",
+)  # fmt: skip
+_STOP_NOTICES = ("cease", "deceased", "bankruptcy", "fraud", "investigation", "manual")
+_REFUSALS = ("opt_out", "no_medium", "no_endpoint", "no_contact")
+_PROMISE_BLOCKS = {"CNY": ("sms", "email", "call", "visit", "legal"), "USD": ("sms", "email", "call")}
+_DEATHS = ("not_in_service", "wrong_number", "moved_away", "returned")
+
+
+def stopping(records: Records) -> Iterator[Violation]:
+    """Every contact that was made, at every instant it was: when it left us, and for a task also when it was worked."""
+    holds, consents = grouped(records["hold"], "person_id"), grouped(records["consent"], "person_id")
+    by_loan, promises = grouped(records["hold"], "loan_id"), grouped(records["promise"], "loan_id")
+    deaths = _deaths(records)
+    for contact in records["contact"]:
+        if contact["direction"] != "out" or contact["status"] not in MADE:
+            continue
+        loan = contact["loan_id"]
+        standing = {row["id"]: row for row in (*holds.get(contact["person_id"], ()), *by_loan.get(loan, ()))}
+        for at in _acts(records, contact):
+            found = (
+                *_paid(records, contact, at),
+                *_held(contact, list(standing.values()), at),
+                *_refused(records, contact, consents.get(contact["person_id"], []), at),
+                *_promised(records, contact, promises.get(loan, []), at),
+                *_moved(records, contact, at),
+                *_dead(contact, deaths, at),
+            )
+            for why in found:
+                what = f"{contact['channel']} at {stamp(at)} although {why}"
+                yield Violation("4", f"contact {contact['id']} (rule {contact['rule']})", what)
+
+
+def _acts(records: Records, contact: Row) -> list[int]:
+    if contact["channel"] in ("sms", "email"):
+        return records.times(contact["id"], "sending")
+    return sorted({*records.times(contact["id"], "sending"), *records.times(contact["id"], "delivered", "failed")})
+
+
+def _paid(records: Records, contact: Row, at: int) -> Iterator[str]:
+    if contact["purpose"] not in _MONEY:
+        return
+    owed = overdue(records, contact["loan_id"], records.on(contact["person_id"], at), at - 1)
+    if owed is None or owed[1] <= 0:
+        yield f"nothing of loan {contact['loan_id']} was overdue"
+
+
+def _held(contact: Row, holds: list[Row], at: int) -> Iterator[str]:
+    kinds = _STOP_MONEY if contact["purpose"] in _MONEY else ()
+    kinds = _STOP_NOTICES if contact["purpose"] == "required_notice" else kinds
+    for hold in holds:
+        stands = hold["starts_at"] <= at and (hold["ends_at"] is None or at < hold["ends_at"])
+        about = hold["loan_id"] in (None, contact["loan_id"])
+        blocks = not hold["blocks"] or contact["channel"] in hold["blocks"].split()
+        if hold["kind"] in kinds and stands and about and blocks and hold["recorded_at"] < at:
+            yield f"a {hold['kind']} hold stood since {stamp(hold['recorded_at'])}"
+
+
+def _refused(records: Records, contact: Row, consents: list[Row], at: int) -> Iterator[str]:
+    country = records.people[contact["person_id"]]["country"]
+    # The US telephone statute knows no exception for notices; house rules and the Chinese standard do.
+    strict = country == "US" and contact["channel"] in ("sms", "call")
+    if contact["purpose"] in ("reply", "opt_out_confirmation"):
+        return
+    if contact["purpose"] in ("required_notice", "legally_required") and not strict:
+        return
+    for said in consents:
+        if said["kind"] not in _REFUSALS or said["received_at"] >= at or not _covers(said, contact):
+            continue
+        if said["scope"] not in ("", "electronic") or (said["scope"] and contact["channel"] not in ("sms", "email")):
+            continue
+        if said["until_at"] is not None and said["until_at"] <= at:
+            continue
+        reopened = any(
+            later["kind"] in ("opt_in", "consent") and said["received_at"] < later["received_at"] < at
+            for later in consents
+            if _covers(later, contact)
+        )
+        if not reopened:
+            yield f"the person had said {said['kind']} at {stamp(said['received_at'])}"
+
+
+def _covers(said: Row, contact: Row) -> bool:
+    return (
+        (not said["channels"] or contact["channel"] in said["channels"].split())
+        and (not said["purposes"] or contact["purpose"] in said["purposes"].split())
+        and said["endpoint_id"] in (None, contact["endpoint_id"])
+    )
+
+
+def _promised(records: Records, contact: Row, promises: list[Row], at: int) -> Iterator[str]:
+    loan = records.loans[contact["loan_id"]]
+    if contact["purpose"] not in _MONEY or contact["channel"] not in _PROMISE_BLOCKS[loan["currency"]]:
+        return
+    today = records.on(contact["person_id"], at)
+    for promise in promises:
+        if promise["made_at"] < at and (promise["settled_on"] is None or promise["settled_on"] > today):
+            yield f"a promise of {stamp(promise['made_at'])} was open"
+
+
+def _moved(records: Records, contact: Row, at: int) -> Iterator[str]:
+    if contact["rule"] is None:
+        return
+    changes = records.changes.get(contact["loan_id"], [])
+    # A change at the very instant may have come just after.
+    stood = {max((row["entry"] for row in changes if row["at"] < until), default=0) for until in (at, at + 1)}
+    if contact["stage_entry"] not in stood:
+        yield f"the loan was in stage entry {max(stood)}, not {contact['stage_entry']} any more"
+
+
+def _deaths(records: Records) -> dict[int, int]:
+    died: dict[int, int] = {}
+    for contact in records["contact"]:
+        endpoint = contact["endpoint_id"]
+        if endpoint is not None and contact["outcome"] in _DEATHS:
+            died[endpoint] = min(contact["at"], died.get(endpoint, contact["at"]))
+    return died
+
+
+def _dead(contact: Row, deaths: dict[int, int], at: int) -> Iterator[str]:
+    died = deaths.get(contact["endpoint_id"])
+    if died is not None and died < at:
+        yield f"that number or address had been found dead at {stamp(died)}"

@@ -1,0 +1,64 @@
+"""Three simulated days, checked; and the checker itself, checked."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.checker import check
+from tests.simulation.mutations import MUTATIONS, Mutation, mutate
+from tests.simulation.records import Handed
+from tests.simulation.witness import Finished, live_through
+
+
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The demo's first three days."""
+    return live_through(tmp_path_factory.mktemp("three") / "demo", days=3, seed=1)
+
+
+def test_three_days_without_a_violation(three_days: Finished) -> None:
+    """No invariant that applies so far is violated, and there was something that could have violated them."""
+    assert _told(check(three_days.database, three_days.handed, three_days.workspace)) == []
+    assert {handed.channel for handed in three_days.handed} == {"sms", "email"}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_checker_finds_what_is_wrong(mutation: Mutation, three_days: Finished, tmp_path: Path) -> None:
+    """A wrong done to a clean database is found, under the invariant it breaks."""
+    copy = tmp_path / "mutated.db"
+    shutil.copyfile(three_days.database, copy)
+    assert mutate(copy, mutation) > 0
+    found = check(copy, three_days.handed)
+    assert any(one.invariant == mutation.invariant and mutation.says in str(one) for one in found), _told(found)
+
+
+def test_the_checker_compares_with_the_providers(three_days: Finished) -> None:
+    """A message taken twice, taken before its commit, taken from nobody or lost on the way is found."""
+    first, *rest = three_days.handed
+    stranger = Handed("9-9-9", "sms", "+12125550100", "sending")
+    wrongs = {
+        "reached the provider 2 times": [first, first, *rest],
+        "was committed as planned when the provider took it": [replace(first, committed="planned"), *rest],
+        "went to another number": [replace(first, to="+12125550100"), *rest],
+        "nobody planned it": [stranger, first, *rest],
+        "no provider took it": rest,
+    }
+    for says, handed in wrongs.items():
+        assert any(says in str(one) for one in check(three_days.database, handed)), says
+
+
+def test_a_file_with_a_name_in_it_is_found(three_days: Finished, tmp_path: Path) -> None:
+    """Personal data in a log or feed of the workspace is found, with the file's name."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "run.log").write_text("nothing to see\n", encoding="utf-8")
+    assert check(three_days.database, workspace=folder) == []
+    first = three_days.handed[0]
+    (folder / "run.log").write_text(f"sent to {first.to}\n", encoding="utf-8")
+    assert [one.about for one in check(three_days.database, workspace=folder)] == ["file run.log"]
+
+
+def _told(found: object) -> list[str]:
+    return [str(one) for one in found]  # type: ignore[attr-defined]

@@ -1,0 +1,80 @@
+"""
+The demo, run under witness: each stand-in asks the database, the moment it takes a message, what was committed about it.
+
+The only module here that knows the product; the checks read what it leaves behind.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from channels.sms import SmsSettings
+from channels.testing.mailserver import FakeMailServer
+from channels.testing.provider import Accepted, FakeProvider, Fault
+from duecourse.demo import run
+from tests.simulation.records import Handed
+
+Faults = Sequence[tuple[float, Fault]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished run: its workspace, its database, and everything the stand-ins took."""
+
+    workspace: Path
+    database: Path
+    handed: Sequence[Handed]
+
+
+def live_through(folder: Path, *, days: int, seed: int, faults: Faults | None = None) -> Finished:
+    """
+    Run the demo in a folder of its own.
+
+    Args:
+        faults: how often which fault strikes at the text provider, in place of the demo's own.
+    """
+    database = folder / "data" / "duecourse.db"
+    handed: list[Handed] = []
+
+    def committed(contact: str) -> str | None:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as reading:
+            row = reading.execute("select status from contact where id = ?", (contact,)).fetchone()
+        reading.close()
+        return row[0] if row else None
+
+    class Provider(FakeProvider):
+        def _take(self, form: Mapping[str, str]) -> Accepted:
+            accepted = super()._take(form)
+            handed.append(Handed(accepted.contact, "sms", accepted.to, committed(accepted.contact)))
+            return accepted
+
+    class Mails(FakeMailServer):
+        async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+            before = len(self.taken)
+            answer = await super().handle_DATA(server, session, envelope)
+            handed.extend(
+                Handed(mail.contact, "email", mail.to, committed(mail.contact)) for mail in self.taken[before:]
+            )
+            return answer
+
+    patches: dict[str, Any] = {
+        "FakeProvider": Provider,
+        "FakeMailServer": Mails,
+        # The provider tells us which contact a message was for by the callback it is asked to make.
+        "SmsSettings": partial(SmsSettings, callback_url="http://127.0.0.1/receipts"),
+    }
+    if faults is not None:
+        patches["_FAULTS"] = faults
+    with patch.multiple(run, **patches):
+        run.run_demo(folder, days=days, seed=seed, tell=_silent)
+    return Finished(folder, database, tuple(handed))
+
+
+def _silent(done: int, total: int) -> None:
+    del done, total

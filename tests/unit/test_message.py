@@ -1,0 +1,112 @@
+"""The port's values, what refusals mean, and mails as bytes."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels.mail_message import NotMailable, compose, is_address, message_id
+from channels.message import MEANINGS, Message
+from channels.refusals import mail_refusal, read_codes, twilio_refusal
+from engine.errors import RuleError
+
+SENT_AT = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("contact_id", ["", "1 2", "1-2-0\r\nBcc: x", "<1>", "-1", "1" * 61])
+def test_a_contact_id_can_stand_in_an_address_and_a_url(contact_id: str):
+    """Whatever could break a Message-ID or a callback URL is no contact id."""
+    with pytest.raises(ValueError, match=r"must be letters, digits and hyphens, at most 60"):
+        Message(contact_id, "sms", "+12025550123", "", "Hello")
+
+
+@pytest.mark.parametrize(
+    ("code", "http_status", "expected"),
+    [
+        (21610, 400, ("failed", "opted_out", "addressee has opted out")),
+        (30006, 400, ("failed", "bad_address", "landline or unreachable carrier")),
+        (30003, 400, ("retry", "try_later", "handset unreachable")),
+        (20429, 429, ("retry", "slow_down", "too many requests")),
+        (429, 429, ("retry", "slow_down", "too many requests")),
+        (401, 401, ("retry", "misconfigured", "the account or address we use is refused")),
+        (99999, 400, ("failed", "unclear", "refused with a code we have no name for")),
+        (None, 400, ("failed", "unclear", "refused with a code we have no name for")),
+    ],
+)
+def test_a_providers_code_has_a_meaning_and_an_unknown_one_a_default(
+    code: int | None, http_status: int, expected: tuple[str, str, str]
+):
+    """Codes are data; one nobody listed is still a sure refusal."""
+    assert twilio_refusal(code, http_status) == expected
+
+
+def test_a_table_of_codes_is_checked_whole():
+    """Every mistake of the table is named with its place and mend."""
+    text = "failed:\n  opted_uot:\n    1: x\n  blocked:\n    2: a\n    2x: b\nretry:\n  blocked:\n    2: c\nsent: {}\nx: {}\n"
+    with pytest.raises(RuleError) as refused:
+        read_codes(text, "codes.yaml")
+    names = ", ".join(MEANINGS)
+    assert str(refused.value) == (
+        f"codes.yaml:2:3: unknown meaning `opted_uot`\n  mend: write one of {names}\n"
+        "codes.yaml:6:5: `2x` is no line of this table\n  mend: write `21610: words`\n"
+        "codes.yaml:9:5: code `2` has two meanings\n  mend: keep one of them\n"
+        "codes.yaml:10:1: unknown status `sent`\n  mend: write `failed` or `retry`\n"
+        "codes.yaml:11:1: unknown status `x`\n  mend: write `failed` or `retry`"
+    )
+
+
+@given(
+    step=st.sampled_from(["connect", "auth", "sender", "recipient", "data"]),
+    code=st.integers(400, 599),
+    text=st.text(max_size=40) | st.from_regex(r"[245]\.\d{1,3}\.\d{1,3} \w*", fullmatch=True),
+)
+def test_a_mail_refusal_is_sure_and_blames_the_address_only_for_the_recipient(step: str, code: int, text: str):
+    """No reply to our connection, login, sender or text ever costs a borrower their address."""
+    status, meaning, words = mail_refusal(step, code, text)
+    assert status in ("failed", "retry")
+    assert meaning in MEANINGS
+    assert words
+    assert code >= 500 or status == "retry"
+    if meaning == "bad_address":
+        assert step == "recipient"
+        assert status == "failed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "a@", "@b", "a b@c.example", "a@b.example,c@d.example", "A <a@b.example>", "a@b..example", "a\n@b.example",
+     "ä@b.example", "a@bücher.example", '"a b"@c.example', "a" * 65 + "@b.example", "a@" + "b." * 130 + "example"],
+)  # fmt: skip
+def test_what_is_no_plain_address(text: str):
+    """Only one bare ASCII address is handed to a server."""
+    assert not is_address(text)
+
+
+def test_the_message_id_is_the_same_for_every_attempt():
+    """It comes from the contact and the sender's domain alone."""
+    assert message_id("7-4-1", "Example Lender <care@lender.example>") == "<7-4-1@lender.example>"
+
+
+@given(subject=st.text(min_size=1, max_size=200), text=st.text(min_size=1, max_size=2000), html=st.text(max_size=200))
+def test_a_mail_is_what_was_said_or_nothing(subject: str, text: str, html: str):
+    """Any text arrives as it was, in lines that no server can take for the end; what cannot is refused."""
+    given_message = Message("1-2-0", "email", "a@b.example", subject, text, html)
+    try:
+        wire = compose(given_message, from_address="c@d.example", sent_at=SENT_AT)
+    except NotMailable:
+        return
+    assert b"\r" not in wire.replace(b"\r\n", b"")
+    assert b"\n" not in wire.replace(b"\r\n", b"")
+    assert all(len(line) <= 998 for line in wire.split(b"\r\n"))
+    mail = message_from_bytes(wire, policy=policy.default)
+    assert mail.get_all("To") == ["a@b.example"]
+    assert mail.get_all("Bcc") is None
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert unix(body.get_content()) in (unix(text), unix(text) + "\n")
+
+
+def unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,272 @@
+"""Template files are read whole or refused whole, with every problem, its place and its mend."""
+
+from pathlib import Path
+
+import pytest
+
+from channels.template_file import Template, read_templates
+from channels.template_text import VARIABLES
+from engine.errors import DataError, RuleError
+
+GOOD = """\
+template: friendly-reminder
+channels: [sms, email]
+purpose: collect
+en:
+  subject: A payment may have slipped your mind
+  text: >-
+    {{ lender.name }}: {{ loan.overdue }} was due on {{ loan.first_unpaid_on }}. {{ opt_out }}
+zh:
+  subject: 还款提醒
+  text: >-
+    【{{ lender.name }}】有{{ loan.overdue }}应于{{ loan.first_unpaid_on }}归还。
+    {{ opt_out }}
+"""
+SHIPPED = Path(__file__).parents[2] / "rules" / "templates"
+
+
+def read(text: str) -> Template:
+    return next(iter(read_templates({"t.yaml": text}).by_name.values()))
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(RuleError) as refused:
+        read_templates({"t.yaml": text})
+    return str(refused.value)
+
+
+def test_a_good_file_says_what_it_is_for():
+    """Channels, purpose, variables and whether it speaks of a late payment are known before anything is sent."""
+    template = read(GOOD)
+    assert (template.name, template.channels, template.purpose) == ("friendly-reminder", ("sms", "email"), "collect")
+    assert template.uses == {"lender.name", "loan.overdue", "loan.first_unpaid_on", "opt_out"}
+    assert template.mentions_past_due
+    assert len(template.digest) == 64
+
+
+def test_shipped_templates_are_good():
+    """Every template that ships can be read, in both languages."""
+    files = {str(path): path.read_text(encoding="utf-8") for path in SHIPPED.glob("*.yaml")}
+    templates = read_templates(files)
+    assert len(templates.by_name) == len(files) > 0
+    assert all(set(template.wordings) == {"en", "zh"} for template in templates.by_name.values())
+
+
+def test_every_problem_of_a_file_is_said_at_once():
+    """Unknown keys, channels, purposes and variables, missing languages and parts, all with place and mend."""
+    text = """\
+template: Friendly Reminder
+chhannels: [sms]
+channels: [smss, email]
+purpose: colect
+en:
+  subject: ''
+  txt: hello
+  html: |
+    {{ lender.nme }}
+    {{ loan.overdue | round }}
+    {% for x in loan %}{% endfor %}
+fr: {text: bonjour}
+"""
+    assert refusal(text) == (
+        "t.yaml:2:1: unknown key `chhannels`\n  mend: write `channels`\n"
+        "t.yaml:12:1: unknown key `fr`\n  mend: write one of template, channels, purpose, en, zh\n"
+        "t.yaml:1:11: the template has no name\n  mend: write `template: friendly-reminder`\n"
+        "t.yaml:3:12: unknown channel `smss`\n  mend: write `sms`\n"
+        "t.yaml:4:10: unknown purpose `colect`\n  mend: write `collect`\n"
+        "t.yaml:6:12: `subject` is no text\n  mend: write `subject: >-` and the text below it\n"
+        "t.yaml:7:3: unknown key `txt`\n  mend: write `text`\n"
+        "t.yaml:9: unknown variable `lender.nme`\n  mend: write `lender.name`\n"
+        "t.yaml:10: a text cannot use a filter; amounts and dates come formatted\n"
+        "  mend: say a value with `{{ loan.ref }}`, or test that it is known with `{% if promise %}`\n"
+        "t.yaml:11: a text cannot use a loop\n"
+        "  mend: say a value with `{{ loan.ref }}`, or test that it is known with `{% if promise %}`\n"
+        "t.yaml:5:1: `en` has no text\n  mend: write `en: {text: ...}`\n"
+        "t.yaml:1:1: language `zh` is missing\n  mend: write `zh: {text: ...}`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "t.yaml: the file is empty\n  mend: write it, or delete it"),
+        ("- a", "t.yaml:1:1: a template is a table\n  mend: write `template: name` on its first line"),
+        (GOOD.replace("channels: [sms, email]\n", ""),
+         "t.yaml:1:1: the template names no channel\n  mend: write `channels: [sms, email]`"),
+        (GOOD.replace("purpose: collect\n", ""),
+         "t.yaml:1:1: the template has no purpose\n  mend: write `purpose: collect`"),
+        (GOOD.replace("[sms, email]", "[pigeon, sms, email]"),
+         "t.yaml:2:12: unknown channel `pigeon`\n  mend: write one of sms, email, call, visit, letter, legal"),
+        (GOOD.replace("  subject: 还款提醒\n", ""),
+         "t.yaml:8:1: `zh` has no subject for its email\n  mend: write `subject: ...`"),
+        (GOOD.replace("on {{ loan.first_unpaid_on }}. {{ opt_out }}", "on {{ loan.first_unpaid_on }}."),
+         ("t.yaml:4:1: `en` does not say how to opt out of sms and email\n"
+         "  mend: end every form of the text with `{{ opt_out }}`")),
+        (GOOD.replace("{{ lender.name }}: ", ""),
+         "t.yaml:4:1: `en` does not say who writes\n  mend: use `{{ lender.name }}` in the text"),
+        (GOOD.replace("{{ loan.overdue }}应", "1,234.50元应"),
+         ("t.yaml:8:1: `zh` writes out the amount `1,234.50元`\n  mend: use a value such as `{{ loan.overdue }}`\n"
+         "t.yaml:8:1: `zh` does not say `loan.overdue`, which `en` says\n"
+         "  mend: say the same numbers in every language")),
+        (GOOD.replace("{{ opt_out }}\nzh", "{{ opt_out }}\n  html: <p>{{ lender.name }} {{ loan.overdue }} {{ opt_out }}</p>\nzh"),
+         ("t.yaml:4:1: `en` says `loan.first_unpaid_on` in only one of `text` and `html`\n"
+         "  mend: say the same numbers in both")),
+        (GOOD.replace("was due", "was due " + "and very " * 120),
+         "t.yaml:4:1: `en` makes 8 text messages; at most 6 are sent as one\n  mend: say less, or use another channel"),
+        (GOOD.replace("{{ loan.overdue }} was", "{{ loan.overdue } was"),
+         ("t.yaml:6:9: the text does not parse: unexpected `}`\n"
+         "  mend: write `{{ loan.ref }}` or `{% if promise %}...{% endif %}`")),
+        (GOOD.replace("{{ loan.overdue }} was", "{{ overdue }} was"),
+         "t.yaml:6:9: unknown variable `overdue`\n  mend: write `loan.overdue`"),
+        (GOOD.replace("{{ loan.overdue }} was", "{{ xyzzy }} was"),
+         "t.yaml:6:9: unknown variable `xyzzy`\n  mend: there are " + ", ".join(f"`{v}`" for v in VARIABLES)),
+    ],
+)  # fmt: skip
+def test_what_is_refused_and_how_it_is_mended(text: str, what: str):
+    """One mistake, one message."""
+    assert refusal(text) == what
+
+
+def test_how_to_opt_out_is_always_said():
+    """A condition around the opt-out line would leave somebody without it."""
+    text = GOOD.replace("{{ opt_out }}\nzh", "{% if promise %}{{ opt_out }}{% endif %}\nzh")
+    assert refusal(text) == (
+        "t.yaml:6:9: how to opt out cannot depend on a condition\n  mend: move `{{ opt_out }}` out of the `{% if %}`"
+    )
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "{{ ''.__class__.__mro__ }}", "{{ loan.__class__ }}", "{{ loan.items() }}", "{{ loan['ref'] }}", "{{ 7 * 7 }}",
+        "{% set x = 1 %}", "{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}", "{% macro m() %}{% endmacro %}",
+        "{{ lender.name if promise else lender.url }}", "{% if loan.dpd > 30 %}x{% endif %}", "{{ self }}",
+        "{% raw %}{{ x }}{% endraw %}{{ cycler }}", "{{ loan.ref ~ loan.ref }}", "{% if promise is defined %}x{% endif %}",
+    ],
+)  # fmt: skip
+def test_nothing_but_values_and_presence(expression: str):
+    """No calls, no attributes of our objects, no arithmetic, no comparisons, no inclusion of other files."""
+    with pytest.raises(RuleError):
+        read(GOOD.replace("was due", f"was due {expression}"))
+
+
+def test_presence_of_a_value_or_a_group_may_be_asked():
+    """`{% if %}` takes a variable or a group, with not, and, or."""
+    asked = "{% if promise and not loan.min_payment %}on {{ promise.due_on }}{% endif %}"
+    both = GOOD.replace("{{ opt_out }}", asked + " {{ opt_out }}")
+    assert "promise.due_on" in read(both).uses
+
+
+@pytest.mark.parametrize(
+    ("said", "late"),
+    [("your payment is due soon", False), ("your account is past due", True), ("you missed a payment", True),
+     ("you are in arrears", True), ("since {{ loan.first_unpaid_on }}", True)],
+)  # fmt: skip
+def test_speaking_of_a_late_payment_is_noticed(said: str, late: bool):
+    """In words or by a number that only a late payment has."""
+    text = f"template: t\nchannels: [sms]\npurpose: service\nen: {{text: '{said}'}}\nzh: {{text: '{said}'}}\n"
+    assert read(text).mentions_past_due is late
+    chinese = "template: t\nchannels: [sms]\npurpose: service\nen: {text: hello}\nzh: {text: 您的贷款已逾期}\n"
+    assert read(chinese).mentions_past_due
+
+
+def test_chinese_sentences_are_not_torn_apart_by_line_breaks():
+    """A line break of the file leaves no space between two Chinese sentences, and keeps those around a value."""
+    text = read(GOOD.replace("归还。\n", "归还。\n    谢谢。\n")).wordings["zh"].text
+    assert text.endswith("归还。谢谢。 {{ opt_out }}")
+
+
+def test_a_name_is_given_once_and_problems_of_all_files_come_together():
+    """Two files of one name, and a broken third, are one refusal."""
+    with pytest.raises(RuleError) as refused:
+        read_templates({"b.yaml": GOOD, "a.yaml": GOOD, "c.yaml": "- a"})
+    assert str(refused.value) == (
+        "b.yaml:1:1: template `friendly-reminder` is written twice, first in a.yaml\n"
+        "  mend: rename or delete one of them\n"
+        "c.yaml:1:1: a template is a table\n  mend: write `template: name` on its first line"
+    )
+
+
+def test_a_template_is_asked_for_by_name_and_channel():
+    """A wrong name and a wrong channel each say what to do."""
+    templates = read_templates({"t.yaml": GOOD})
+    assert templates.get("friendly-reminder", "sms").name == "friendly-reminder"
+    with pytest.raises(DataError) as refused:
+        templates.get("friendly-remainder", "sms")
+    assert str(refused.value) == "unknown template `friendly-remainder`\n  mend: write `friendly-reminder`"
+    with pytest.raises(DataError) as refused:
+        templates.get("friendly-reminder", "letter")
+    what = "t.yaml:1:1: template `friendly-reminder` is not written for letter"
+    assert str(refused.value) == f"{what}\n  mend: add `letter` to its `channels:`"
+
+
+def test_a_lender_may_write_one_language_only():
+    """Which languages every template must have is the lender's choice."""
+    english = GOOD.partition("zh:")[0]
+    assert set(read_templates({"t.yaml": english}, languages=("en",)).by_name["friendly-reminder"].wordings) == {"en"}
+
+
+def test_the_gate_is_told_what_a_text_says_on_each_channel():
+    """Who writes and how to opt out are claimed where every language and form says them, and only where we write."""
+    text = GOOD.replace("[sms, email]", "[sms, email, letter, call]")
+    said = read_templates({"t.yaml": text}).by_channel()
+    written = {"mentions_debt": True, "institution_named": True}
+    assert dict(said["sms"]["friendly-reminder"].content) == written | {"opt_out_notice": True}
+    assert dict(said["email"]["friendly-reminder"].content) == written | {"opt_out_notice": True}
+    assert dict(said["letter"]["friendly-reminder"].content) == written
+    assert dict(said["call"]["friendly-reminder"].content) == {"mentions_debt": True}
+    assert said["visit"] == said["legal"] == {}
+    facts = said["sms"]["friendly-reminder"]
+    assert (facts.purpose, facts.mentions_past_due, facts.names_borrower) == ("collect", True, False)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "where"),
+    [(" {{ opt_out }}", "en"), (" {{ opt_out }}", "zh"), ("{{ lender.name }}", "en"), ("{{ lender.name }}", "zh")],
+)
+def test_what_one_language_leaves_out_is_not_claimed(left_out: str, where: str):
+    """Somebody may be sent that language."""
+    text = "{{ lender.name }} {{ opt_out }}"
+    said = {"en": text, "zh": text}
+    said[where] = text.replace(left_out, "")
+    file = f"template: t\nchannels: [sms]\npurpose: service\nen: {{text: '{said['en']}'}}\nzh: {{text: '{said['zh']}'}}\n"
+    content = read_templates({"t.yaml": file}).by_channel()["sms"]["t"].content
+    name = "opt_out_notice" if "opt_out" in left_out else "institution_named"
+    assert (content[name], sum(value is False for value in content.values())) == (False, 2)
+
+
+def test_a_form_of_a_mail_that_leaves_it_out_counts():
+    """Whoever reads the HTML reads no opt-out line; the letter of the same template has no HTML."""
+    text = "{{ lender.name }} {{ opt_out }}"
+    wording = f"{{subject: s, text: '{text}', html: '<p>hello</p>'}}"
+    file = f"template: t\nchannels: [email, letter]\npurpose: service\nen: {wording}\nzh: {wording}\n"
+    said = read_templates({"t.yaml": file}).by_channel()
+    assert dict(said["email"]["t"].content) == {
+        "mentions_debt": False,
+        "institution_named": False,
+        "opt_out_notice": False,
+    }
+    assert dict(said["letter"]["t"].content) == {"mentions_debt": False, "institution_named": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "debt"),
+    [
+        ("Please call {{ lender.phone }}.", False), ("请回电{{ lender.phone }}。", False),
+        ("{{ borrower.name }} is asked to call {{ lender.phone }}.", False), ("About {{ loan.ref }}", True),
+        ("{% if loan %}hello{% endif %}", True), ("by {{ promise.due_on }}", True), ("the debt", True),
+        ("a payment is open", True), ("your instalments", True), ("关于您的贷款", True), ("请尽快还款", True),
+    ],
+)  # fmt: skip
+def test_speaking_of_a_debt_is_noticed(text: str, debt: bool):
+    """By a value that only a loan or a promise has, or in words."""
+    file = f"template: t\nchannels: [call]\npurpose: service\nen: {{text: '{text}'}}\nzh: {{text: '{text}'}}\n"
+    assert read(file).content["call"]["mentions_debt"] is debt
+
+
+def test_who_writes_is_always_said():
+    """A condition around the lender's name would leave somebody without it."""
+    text = GOOD.replace("{{ lender.name }}: ", "{% if promise %}{{ lender.name }}{% endif %}: ")
+    assert refusal(text) == (
+        "t.yaml:6:9: who writes cannot depend on a condition\n  mend: move `{{ lender.name }}` out of the `{% if %}`"
+    )

@@ -1,0 +1,107 @@
+"""What follows from a contact: notices in force, addresses that failed, opt-outs, and events for the rules."""
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from sqlmodel import Session, col, select
+
+from channels.message import Receipt
+from store.tables import Consent, Contact, Endpoint, Event, Loan, Notice
+from workflows.second_look import Look
+
+DEEMED_DAYS: Final = {"letter": 5, "email": 1, "sms": 1}
+"""Days from sending until a notice counts as served, where the strategy's own evidence says nothing better.
+
+Cautious on purpose: ordinary post is deemed served days later in most civil procedure rules.
+"""
+
+
+def record_sent(session: Session, contact: Contact, look: Look, now: datetime) -> None:
+    """A message that has gone out and gives notice starts to count as evidence for a move's duty."""
+    if look.rule is not None and look.rule.notice is not None and look.on is not None:
+        serve_notice(session, contact, look.rule.notice, on=look.on, now=now)
+
+
+def serve_notice(session: Session, contact: Contact, kind: str, *, on: date, now: datetime) -> None:
+    """A notice has gone out: from its deemed service on it is in force."""
+    session.add(
+        Notice(
+            loan_id=contact.loan_id,
+            person_id=contact.person_id,
+            kind=kind,
+            sent_on=on,
+            effective_on=on + timedelta(days=DEEMED_DAYS.get(contact.channel, 0)),
+            how=contact.channel,
+            contact_id=contact.id,
+            recorded_at=now,
+            ref=f"contact:{contact.id}",
+        )
+    )
+
+
+def void_notices(session: Session, contact: Contact, now: datetime) -> None:
+    """A notice whose delivery failed is evidence of nothing."""
+    for notice in session.exec(select(Notice).where(col(Notice.contact_id) == contact.id)):
+        notice.voided_at = notice.voided_at or now
+        session.add(notice)
+
+
+def record_failure(session: Session, contact: Contact, receipt: Receipt, now: datetime) -> None:
+    """What a provider's sure refusal means for the person, the number and the ladder."""
+    if receipt.meaning == "opted_out":
+        session.add(
+            Consent(
+                person_id=contact.person_id,
+                endpoint_id=contact.endpoint_id,
+                kind="opt_out",
+                channels=contact.channel,
+                how=f"refused by {receipt.provider} with {receipt.code}",
+                received_at=now,
+                source=receipt.provider,
+                ref=f"receipt:{contact.id}:{contact.attempts}",
+            )
+        )
+    elif receipt.meaning == "bad_address":
+        invalidate_endpoint(session, contact)
+    detail = {"channel": contact.channel, "code": receipt.code, "meaning": receipt.meaning}
+    add_event(
+        session,
+        contact,
+        "delivery_failed",
+        now,
+        source="dispatch",
+        key=f"{contact.id}:{contact.attempts}",
+        detail=detail,
+    )
+
+
+def invalidate_endpoint(session: Session, contact: Contact) -> None:
+    """This number or address does not lead to this person any more."""
+    endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
+    if endpoint is not None:
+        endpoint.valid = False
+        session.add(endpoint)
+
+
+def add_event(
+    session: Session, contact: Contact, kind: str, now: datetime, *, source: str, key: str, detail: dict[str, str]
+) -> None:
+    """Tell the rules that something happened in a contact."""
+    session.add(
+        Event(
+            source=source,
+            key=key,
+            kind=kind,
+            person_id=contact.person_id,
+            loan_id=contact.loan_id,
+            happened_at=now,
+            recorded_at=now,
+            detail_json=json.dumps(detail, sort_keys=True),
+        )
+    )
+
+
+def concerned(session: Session, contact: Contact) -> set[int]:
+    """Whom a change of this contact concerns: the addressee, and the borrower whose loan it is about."""
+    return {contact.person_id, session.get_one(Loan, contact.loan_id).borrower_id}

@@ -1,0 +1,171 @@
+"""
+Who gets the seats of a limited work queue: deferred acceptance over the whole book, after the gate.
+
+Every borrower first claims what their best candidate needs. Each queue keeps its best-ranked claims up
+to its capacity and turns the rest away; whoever is turned away is decided again with that queue closed
+and may claim another, where they compete with those who hold a seat so far. This ends, and its result
+depends on the ranking alone, never on the order or the chunks in which borrowers are looked at.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from engine.decision import Decision
+from engine.tree import FactValue
+from store.bulk_arrow import Reader, table_of
+from store.columns import from_us
+
+Closed = frozenset[str]
+"""The queues that turned a borrower away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """
+    A work queue: how much it can take in a day, and whose turn comes first.
+
+    Attributes:
+        capacity_per_day: contacts a day, or None for no limit.
+        rank_by: (fact, descending), most important first; equals are told apart by borrower id.
+        skills: what whoever works it must be able to do; shown, not judged.
+    """
+
+    name: str
+    capacity_per_day: int | None = None
+    rank_by: tuple[tuple[str, bool], ...] = ()
+    skills: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One contact that needs a seat in a limited queue on a day, and its rank there (lowest first)."""
+
+    queue: str
+    day: date
+    rank: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A borrower and what they claim for each set of closed queues they can meet."""
+
+    borrower: int
+    options: Mapping[Closed, tuple[Claim, ...]]
+
+
+Seats = Mapping[tuple[str, date], int]
+"""How many contacts each queue already holds for each day."""
+
+
+def limited(queues: Mapping[str, Queue]) -> dict[str, int]:
+    """Name -> capacity of the queues that have one."""
+    return {name: q.capacity_per_day for name, q in queues.items() if q.capacity_per_day is not None}
+
+
+def claims_of(
+    decision: Decision, facts: Mapping[int, Mapping[str, FactValue]], queues: Mapping[str, Queue], zone: ZoneInfo
+) -> tuple[Claim, ...]:
+    """
+    The seats a decision needs, one per contact that goes to a limited queue.
+
+    Args:
+        facts: by loan id, to rank by.
+        zone: where the lender works: says on which day's list a contact stands.
+    """
+    claims: list[Claim] = []
+    for loan in decision.loans:
+        for n, contact in enumerate(loan.contacts):
+            queue = queues.get(contact.queue or "")
+            if queue is None or queue.capacity_per_day is None:
+                continue
+            order = tuple(_rank(facts[loan.loan].get(name), descending) for name, descending in queue.rank_by)
+            day = local_day(contact.not_before, zone)
+            claims.append(Claim(queue.name, day, (*order, decision.borrower, loan.loan, n)))
+    return tuple(claims)
+
+
+def local_day(at: datetime, zone: ZoneInfo) -> date:
+    """The calendar day of an instant where the lender works."""
+    return at.astimezone(zone).date()
+
+
+def seats_taken(source: Reader, queues: Sequence[str], *, now: datetime, zone: ZoneInfo) -> Seats:
+    """The seats that contacts planned earlier fill, for today and later."""
+    contact = table_of("contact")
+    since = datetime.combine(local_day(now, zone), time(), zone)
+    rows = source.read(
+        select(contact.c.queue, contact.c.not_before_at).where(
+            contact.c.queue.in_(queues),
+            contact.c.not_before_at >= since,
+            contact.c.status.not_in(("cancelled", "expired")),
+        )
+    )
+    pairs = zip(rows["queue"].to_pylist(), rows["not_before_at"].to_pylist(), strict=True)
+    return Counter((queue, local_day(from_us(at), zone)) for queue, at in pairs)
+
+
+def options_of(
+    first: tuple[Claim, ...], decide: Callable[[Closed], tuple[Claim, ...]]
+) -> dict[Closed, tuple[Claim, ...]]:
+    """
+    Everything a borrower can come to claim, whichever queues turn them away, in whichever order.
+
+    Args:
+        first: the claims with every queue open.
+        decide: the claims with these queues closed.
+    """
+    options: dict[Closed, tuple[Claim, ...]] = {}
+    ahead: list[Closed] = [frozenset()]
+    while ahead:
+        closed = ahead.pop()
+        if closed not in options:
+            options[closed] = decide(closed) if closed else first
+            ahead += [closed | {claim.queue} for claim in options[closed]]
+    return options
+
+
+def allot(claimants: Iterable[Claimant], queues: Mapping[str, Queue], taken: Seats) -> dict[int, Closed]:
+    """
+    Give the seats out.
+
+    Args:
+        taken: seats that contacts planned earlier already fill.
+    Returns:
+        for each borrower the queues that are closed to them. What they claim then, they have.
+    """
+    capacity = limited(queues)
+    by_borrower = {claimant.borrower: claimant for claimant in claimants}
+    closed: dict[int, Closed] = dict.fromkeys(by_borrower, frozenset())
+    moved = set(by_borrower)
+    # Every round closes at least one queue to at least one borrower, so the loop is bounded by their product.
+    for _ in range(len(by_borrower) * len(capacity) + 1):
+        if not moved:
+            break
+        wanted: defaultdict[tuple[str, date], list[tuple[tuple[object, ...], int]]] = defaultdict(list)
+        for borrower, claimant in by_borrower.items():
+            for claim in claimant.options[closed[borrower]]:
+                wanted[claim.queue, claim.day].append((claim.rank, borrower))
+        moved = set()
+        for (queue, day), claims in sorted(wanted.items(), key=lambda item: item[0]):
+            free = max(0, capacity[queue] - taken.get((queue, day), 0))
+            if len(claims) <= free:
+                continue
+            for _rank_there, borrower in sorted(claims)[free:]:
+                if borrower not in moved:  # turned away by two at once: one is closed now, the other asked again
+                    closed[borrower] |= {queue}
+                    moved.add(borrower)
+    return closed
+
+
+def _rank(value: FactValue, descending: bool) -> tuple[bool, object]:
+    """A sort key within one fact; unknown comes last whichever way the fact is ranked."""
+    if value is None:
+        return (True, 0)
+    if isinstance(value, str):
+        return (False, (*tuple(-ord(c) for c in value), 1) if descending else tuple(ord(c) for c in value))
+    return (False, -int(value) if descending else int(value))

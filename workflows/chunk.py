@@ -1,0 +1,156 @@
+"""
+One chunk of whole borrowers on its way through a decision: read as columns, its facts computed, its people as values.
+
+The same for a million loans, a micro-batch of events and a second look: only who is read differs.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from engine.rulebook import Rulebook
+from engine.situation import Situation
+from engine.sql import to_sql
+from engine.stages import Stage
+from store.book import Borrowers, RawBook, read_book
+from store.bulk_arrow import Reader
+from store.db import Database
+from store.decisions import LoanBefore, Placed
+from store.fact_query import Arms, compute_facts
+from store.situations import Happened, situations
+from workflows.machine import episode_after
+from workflows.matching import Quiet, SweepMatcher, SweepStatement
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_NOTHING_HAPPENED = Happened()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """
+    Some borrowers, ready to be decided.
+
+    Attributes:
+        versions: person id -> `person.version` as it was read, of everybody around them.
+        before: loan id -> what its rows need to know, of every loan of `situations`.
+        loans: how many loans were read.
+    """
+
+    situations: tuple[Situation, ...]
+    versions: Mapping[int, int]
+    before: Mapping[int, LoanBefore]
+    loans: int
+
+    def placed(self, loan: int, source: Stage, target: Stage, on: date) -> Placed:
+        """The stage columns of a loan that moves."""
+        before = self.before[loan]
+        episode, episode_on = episode_after(source, target, before.episode, before.episode_on, on)
+        return Placed(target, on, before.stage_entry + 1, episode, episode_on)
+
+
+@dataclass(frozen=True, slots=True)
+class SweptChunk:
+    """
+    A chunk of which only the busy borrowers were made into situations.
+
+    Attributes:
+        matcher: answers for every loan of the chunk's situations.
+        quiet: overdue loans of the other borrowers: nothing matches, so nothing is to be decided.
+    """
+
+    chunk: Chunk
+    matcher: SweepMatcher
+    quiet: tuple[Quiet, ...]
+
+
+class ChunkReader:
+    """Reads chunks for one rulebook, on one DuckDB connection of its own. For one thread at a time."""
+
+    def __init__(self, rulebook: Rulebook, *, actor: str) -> None:
+        import duckdb
+
+        self._duckdb: DuckDBPyConnection = duckdb.connect(":memory:")
+        self._statement = SweepStatement(rulebook)
+        self._catalogue = rulebook.catalogue
+        self._arms = [Arms(to_sql(s.applies_to), s.arms) for s in rulebook.strategies.values()]
+        self._actor = actor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._duckdb.close()
+
+    def sweep(
+        self,
+        source: Database | Reader,
+        borrowers: Borrowers,
+        *,
+        now: datetime,
+        retry: Mapping[int, frozenset[str]],
+        leave_out: Collection[int] = (),
+    ) -> SweptChunk:
+        """
+        Read borrowers and find out in one statement of whom anything matches.
+
+        Args:
+            retry: loan id -> rules whose contact, called for by an event, the gate put off.
+            leave_out: borrowers who are decided already.
+        """
+        book = self._compute(source, borrowers, now)
+        self._statement.match(self._duckdb, retry)
+        matched = self._statement.busy(self._duckdb, leave_out)
+        busy = {found.borrower for found in matched.values()}
+        chunk = self._chunk(book, sorted(matched), busy, now, Happened(retry=retry))
+        quiet = tuple(self._statement.quiet(self._duckdb, busy.union(leave_out)))
+        return SweptChunk(chunk, SweepMatcher(matched), quiet)
+
+    def look(self, source: Database | Reader, borrowers: Sequence[int], *, now: datetime, happened: Happened) -> Chunk:
+        """Read borrowers and make all of them into situations."""
+        book = self._compute(source, borrowers, now)
+        owners = book.loan["borrower_id"].to_pylist()
+        return self._chunk(book, book.loan["id"].to_pylist(), set(owners), now, happened)
+
+    def facts(
+        self, source: Database | Reader, borrowers: Borrowers, *, now: datetime
+    ) -> tuple["DuckDBPyConnection", RawBook]:
+        """What was read of these borrowers; their facts are in the temporary table `facts` of the connection."""
+        book = self._compute(source, borrowers, now)
+        return self._duckdb, book
+
+    def _compute(self, source: Database | Reader, borrowers: Borrowers, now: datetime) -> RawBook:
+        book = read_book(source, borrowers, now=now)
+        compute_facts(self._duckdb, book, now=now, catalogue=self._catalogue, arms=self._arms)
+        return book
+
+    def _chunk(
+        self, book: RawBook, loans: Sequence[int], busy: Collection[int], now: datetime, happened: Happened
+    ) -> Chunk:
+        texts = self._statement.facts_json(self._duckdb, loans)
+        facts = {loan: json.loads(text) for loan, text in texts.items()}
+        made = tuple(situations(book, facts, busy, now=now, happened=happened, actor=self._actor))
+        versions = dict(zip(_column(book.person, "id"), _column(book.person, "version"), strict=True))
+        return Chunk(made, versions, _before(book, texts, made), book.loan.num_rows)
+
+
+def _before(book: RawBook, texts: Mapping[int, str], made: Sequence[Situation]) -> dict[int, LoanBefore]:
+    episodes = dict(zip(_column(book.loan, "id"), _column(book.loan, "episode"), strict=True))
+    began = dict(zip(_column(book.loan, "id"), _column(book.loan, "episode_on"), strict=True))
+    return {
+        loan.id: LoanBefore(texts[loan.id], loan.stage_entry, episodes[loan.id], began[loan.id], loan.periods)
+        for situation in made
+        for loan in situation.loans
+    }
+
+
+def _column(table: Any, name: str) -> list[Any]:
+    values: list[Any] = table[name].to_pylist()
+    return values

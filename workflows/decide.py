@@ -1,0 +1,182 @@
+"""
+Decide one borrower, or a micro-batch of them, because something happened: on fresh facts, under the lock that keeps them fresh.
+
+The same facts statement as the sweep's, with a filter. Events only say "look again": what is decided follows
+from the book, never from an event's payload.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from engine.decision import Decision
+from engine.gate import Gate
+from engine.matching import Matcher
+from engine.resolution import decide
+from engine.rulebook import Rulebook
+from engine.situation import Situation
+from store.bulk import reading, writing
+from store.bulk_arrow import BulkTransaction, Reader
+from store.db import Database
+from store.situations import Happened
+from workflows.allotment import Queue, limited, local_day, seats_taken
+from workflows.chunk import Chunk, ChunkReader
+from workflows.recording import Recorder, locked_versions
+from workflows.run import begin_events, end
+
+Decided = list[tuple[Decision, Situation]]
+_NOTHING_HAPPENED = Happened()
+
+
+class HandledMeanwhile(Exception):  # noqa: N818 - it is no error: somebody else was faster
+    """Another process handled one of these events first; nothing was written."""
+
+
+def decide_borrowers(
+    database: Database,
+    rulebook: Rulebook,
+    gate: Gate,
+    *,
+    borrower_ids: Sequence[int],
+    now: datetime,
+    matcher: Matcher,
+    happened: Happened = _NOTHING_HAPPENED,
+    event_ids: Sequence[int] = (),
+    queues: Mapping[str, Queue] | None = None,
+    zone: str = "UTC",
+    actor: str = "first_party",
+    write: bool = True,
+    reader: ChunkReader | None = None,
+) -> Decided:
+    """
+    Decide these borrowers now.
+
+    Args:
+        matcher: usually the live one; the wiring keeps one for the life of the process.
+        happened: what is being handled; nothing means "as a sweep would".
+        event_ids: rows of the inbox that this settles: they are marked with the run in the same transaction.
+        queues: limited ones take what still has a seat today, in the order of the borrowers' ids.
+        write: False only looks: nothing is locked or written.
+        reader: one that is at hand, to save its making.
+    Returns:
+        decision and situation of each borrower who has loans, by id.
+    Raises:
+        HandledMeanwhile: another process was faster with one of the events.
+        StoreError: the database cannot be read or written.
+    """
+    seats = _Seats(queues or {}, now, ZoneInfo(zone))
+    own = reader or ChunkReader(rulebook, actor=actor)
+    try:
+        if not write:
+            with reading(database) as source:
+                seats.read(source)
+                chunk = own.look(source, borrower_ids, now=now, happened=happened)
+            return _decide(chunk, rulebook, gate, now, matcher, seats)
+        return _decide_and_write(database, rulebook, gate, own, borrower_ids, now, matcher, happened, event_ids, seats)
+    finally:
+        if reader is None:
+            own.close()
+
+
+def fresh_situations(
+    database: Database, reader: ChunkReader, borrower_ids: Sequence[int], now: datetime
+) -> dict[int, tuple[Situation, Mapping[int, int]]]:
+    """
+    What dispatch looks at again before it sends.
+
+    Returns:
+        borrower id -> the situation as it is now, and the version of everybody in it as it was read.
+    """
+    chunk = reader.look(database, borrower_ids, now=now, happened=_NOTHING_HAPPENED)
+    found: dict[int, tuple[Situation, Mapping[int, int]]] = {}
+    for situation in chunk.situations:
+        people = (situation.borrower.id, *situation.others)
+        found[situation.borrower.id] = (situation, {person: chunk.versions[person] for person in people})
+    return found
+
+
+def _decide_and_write(
+    database: Database,
+    rulebook: Rulebook,
+    gate: Gate,
+    reader: ChunkReader,
+    borrower_ids: Sequence[int],
+    now: datetime,
+    matcher: Matcher,
+    happened: Happened,
+    event_ids: Sequence[int],
+    seats: "_Seats",
+) -> Decided:
+    with database.write() as session:
+        frozen = begin_events(session, rulebook.strategies, gate, now=now)
+    status = "stopped"
+    recorder = Recorder(frozen, all_loans=True)
+    try:
+        with writing(database) as transaction:
+            # Locked first, read second: what is read here is still true when it is written.
+            locked_versions(database, transaction, borrower_ids)
+            seats.read(transaction)
+            chunk = reader.look(transaction, borrower_ids, now=now, happened=happened)
+            decided = _decide(chunk, rulebook, gate, now, matcher, seats)
+            for decision, situation in decided:
+                recorder.add(decision, situation, chunk)
+            recorder.rows.write(transaction)
+            _settle_events(transaction, event_ids, frozen.id)
+            _tell(transaction, [decision for decision, _ in decided if _changes(decision)])
+        status = "done"
+    finally:
+        with database.write() as session:
+            end(session, frozen.id, now=now, counts=recorder.counts if status == "done" else {}, status=status)
+    return decided
+
+
+def _decide(chunk: Chunk, rulebook: Rulebook, gate: Gate, now: datetime, matcher: Matcher, seats: "_Seats") -> Decided:
+    decided = []
+    for situation in chunk.situations:
+        decision = decide(situation, rulebook, gate, now, matcher, queue_open=seats.open)
+        seats.take(decision)
+        decided.append((decision, situation))
+    return decided
+
+
+def _changes(decision: Decision) -> bool:
+    return any(loan.contacts or loan.stage_after != loan.stage_before for loan in decision.loans)
+
+
+def _tell(transaction: BulkTransaction, decisions: Sequence[Decision]) -> None:
+    """A sweep that read these borrowers before now must look at them again."""
+    for decision in decisions:
+        transaction.execute("update person set version = version + 1 where id = :id", {"id": decision.borrower})
+
+
+def _settle_events(transaction: BulkTransaction, event_ids: Sequence[int], run_id: int) -> None:
+    for event_id in event_ids:
+        sql = "update event set run_id = :run where id = :id and run_id is null"
+        if transaction.execute(sql, {"run": run_id, "id": event_id}) != 1:
+            raise HandledMeanwhile(f"event {event_id}")
+
+
+class _Seats:
+    """Today's free seats of the limited queues, taken as decisions are made."""
+
+    def __init__(self, queues: Mapping[str, Queue], now: datetime, zone: ZoneInfo) -> None:
+        self._capacity = limited(queues)
+        self._now = now
+        self._zone = zone
+        self._taken: Counter[tuple[str, object]] = Counter()
+
+    def read(self, source: Reader) -> None:
+        if self._capacity:
+            self._taken.update(seats_taken(source, sorted(self._capacity), now=self._now, zone=self._zone))
+
+    def open(self, loan: int, queue: str) -> bool:
+        del loan
+        capacity = self._capacity.get(queue)
+        return capacity is None or self._taken[queue, local_day(self._now, self._zone)] < capacity
+
+    def take(self, decision: Decision) -> None:
+        for loan in decision.loans:
+            for contact in loan.contacts:
+                if contact.queue in self._capacity:
+                    self._taken[contact.queue, local_day(contact.not_before, self._zone)] += 1

@@ -1,0 +1,215 @@
+"""
+Dispatch: everything that is due goes out, each channel in a lane of its own.
+
+A crash anywhere leaves a contact that was never offered to a provider (it is taken up again) or one in
+`sending` (it becomes `unknown`, counts towards every limit, and is never sent again blindly).
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final, TypeVar
+
+from channels.message import Adapter, Receipt
+from engine.errors import StoreError
+from store.outbox import TASK_CHANNELS, expire, give_up_on
+from workflows.brake import channel_brake
+from workflows.door import LOOK_TO_SEND_MAX, Dispatched, Door, Lane, Outward, reach, without_provider
+from workflows.leaving import Offer, Taken, take
+from workflows.receipts import Answered, record_receipts
+
+__all__ = ["Dispatched", "Door", "Outward", "dispatch"]
+
+log = logging.getLogger(__name__)
+
+MESSAGE_CHANNELS: Final = ("sms", "email")
+_FRUITLESS_MAX: Final = 3
+"""Claims in a row that led to nothing but giving back, before a lane leaves the rest to the next dispatch."""
+_STOP_SECONDS: Final = 0.5
+"""How often `stop` is asked while messages are under way."""
+_WRITE_AGAIN_SECONDS: Final = (0.1, 1.0, 3.0)
+
+_T = TypeVar("_T")
+
+
+def _never() -> bool:
+    return False
+
+
+async def dispatch(
+    door: Door,
+    clock: Callable[[], datetime],
+    *,
+    paced: bool = True,
+    limit: int = 200,
+    stop: Callable[[], bool] = _never,
+) -> Dispatched:
+    """
+    Close what is too late, then send and hand over until nothing more is due.
+
+    Args:
+        clock: the instant that every look is made for; a simulation's stands still.
+        paced: keep to the rate of each provider account; only with a clock that runs.
+        limit: contacts claimed at a time.
+        stop: asked between messages; true ends after those under way.
+    Raises:
+        SettingsError: the brake is on, or nobody may be reached from here.
+        StoreError: the database cannot be read or written; what was sent meanwhile becomes `unknown`.
+    """
+    # The database's work is done in one thread of its own, so that a lane that waits for a lock keeps nobody
+    # from hearing a provider's answer.
+    with ThreadPoolExecutor(1, thread_name_prefix="dispatch") as desk:
+        done = await asyncio.get_running_loop().run_in_executor(desk, _begin, door, clock)
+        lanes = [_Lane(door, clock, desk, done, TASK_CHANNELS, None, Lane(), stop)]
+        for channel, adapter in door.outward.adapters.items():
+            lane = door.outward.lane(channel)
+            pace = lane if paced else Lane(lane.at_once)
+            lanes.append(_Lane(door, clock, desk, done, (channel,), adapter, pace, stop))
+        try:
+            ended = await asyncio.gather(*(lane.run(limit) for lane in lanes), return_exceptions=True)
+        finally:
+            for adapter in door.outward.adapters.values():
+                await adapter.close()
+    for error in ended:
+        if error is not None:
+            raise error
+    return done
+
+
+def _begin(door: Door, clock: Callable[[], datetime]) -> Dispatched:
+    now = clock()
+    done = Dispatched()
+    with door.database.session() as session:
+        reach(door, session)
+        done.problems += without_provider(door, session, MESSAGE_CHANNELS, now)
+    done.counts["expired"] = expire(door.database, now=now)
+    lost = give_up_on(door.database, now=now)
+    done.counts["unknown"] = len(lost)
+    for contact in lost:
+        log.warning(
+            "a message needs somebody to look", extra={"action": "alert", "contact": contact, "status": "unknown"}
+        )
+    return done
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One channel's way out, or that of all tasks: rounds of claiming, sending and writing down."""
+
+    door: Door
+    clock: Callable[[], datetime]
+    desk: ThreadPoolExecutor
+    done: Dispatched
+    channels: Sequence[str]
+    adapter: Adapter | None
+    pace: Lane
+    stop: Callable[[], bool]
+
+    async def run(self, limit: int) -> None:
+        fruitless = 0
+        while not self.stop() and fruitless < _FRUITLESS_MAX:
+            braked = await self._at_desk(self._braked)
+            if braked:
+                return
+            take_some = partial(
+                take, self.door, self.channels, self.clock, limit=limit, per_second=self.pace.per_second
+            )
+            taken = await self._at_desk(take_some)
+            if not taken.claimed:
+                return
+            self.done.counts["claimed"] += taken.claimed
+            self.done.counts.update(taken.counts)
+            back = taken.counts["redo"] + taken.counts["waiting"]
+            if taken.offers:
+                back += await self._send_all(taken)
+            fruitless = fruitless + 1 if back == taken.claimed else 0
+
+    def _braked(self) -> bool:
+        with self.door.database.session() as session:
+            problem = channel_brake(session, self.channels[0]) if self.adapter is not None else None
+        if problem is not None:
+            self.done.problems.append(problem)
+        return problem is not None
+
+    async def _send_all(self, taken: Taken) -> int:
+        """Send, and write down what comes back as it comes; returns how many were not offered after all."""
+        arrived: asyncio.Queue[Answered] = asyncio.Queue()
+        busy = asyncio.Semaphore(self.pace.at_once)
+        halt = asyncio.Event()
+
+        async def one(offer: Offer) -> None:
+            receipt = await self._send(offer, busy, halt)
+            if receipt is not None and receipt.status == "retry" and receipt.meaning == "misconfigured":
+                # Every other would fail alike, and use up its tries.
+                halt.set()
+            arrived.put_nowait(Answered(offer, receipt, self.clock()))
+
+        async def heed() -> None:
+            while not self.stop():  # noqa: ASYNC110 - `stop` is asked, it does not call
+                await asyncio.sleep(_STOP_SECONDS)
+            halt.set()
+
+        sends = [asyncio.create_task(one(offer)) for offer in taken.offers]
+        heeding = asyncio.create_task(heed())
+        waiting = 0
+        try:
+            left = len(sends)
+            while left:
+                answered = [await arrived.get()]
+                while not arrived.empty():
+                    answered.append(arrived.get_nowait())
+                counts = await self._write_down(answered)
+                self.done.counts.update(counts)
+                waiting += counts["waiting"]
+                left -= len(answered)
+        finally:
+            # Where writing down failed: let those under way end, for a message cut off in the middle is in doubt.
+            halt.set()
+            heeding.cancel()
+            await asyncio.gather(*sends, heeding, return_exceptions=True)
+        self.done.counts["offered"] -= waiting
+        return waiting
+
+    async def _send(self, offer: Offer, busy: asyncio.Semaphore, halt: asyncio.Event) -> Receipt | None:
+        assert self.adapter is not None  # noqa: S101 - only lanes with an adapter have offers
+        await self._turn(offer, halt)
+        async with busy:
+            if halt.is_set() or self.clock() - offer.looked_at > LOOK_TO_SEND_MAX:
+                return None
+            try:
+                async with asyncio.timeout(self.door.outward.send_seconds_max):
+                    return await self.adapter.send(offer.message)
+            except TimeoutError:
+                words = "the provider did not answer in time"
+                return Receipt("unknown", self.adapter.name, "", "timeout", "unclear", words)
+            except Exception as error:  # noqa: BLE001 - the message may be out, so whatever went wrong, it is in doubt
+                extra = {"action": "alert", "contact": offer.message.contact_id, "error": type(error).__name__}
+                log.error("an adapter broke its promise to answer", extra=extra)  # noqa: TRY400 - no personal data
+                words = f"the adapter broke ({type(error).__name__})"
+                return Receipt("unknown", self.adapter.name, "", "broken", "unclear", words)
+
+    async def _turn(self, offer: Offer, halt: asyncio.Event) -> None:
+        if offer.turn_at is None:
+            return
+        wait = (offer.turn_at - self.clock()).total_seconds()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(halt.wait(), max(0, wait))
+
+    async def _write_down(self, answered: Sequence[Answered]) -> Counter[str]:
+        record = partial(record_receipts, self.door.database, answered)
+        for seconds in _WRITE_AGAIN_SECONDS:
+            try:
+                return await self._at_desk(record)
+            except StoreError:
+                # A receipt that is lost makes a contact `unknown`, and work for people.
+                await asyncio.sleep(seconds)
+        return await self._at_desk(record)
+
+    async def _at_desk(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self.desk, work)

@@ -1,0 +1,167 @@
+"""The one door out: what dispatch and the work queues need, and who may be reached through it at all."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlmodel import Session, col, select
+
+from channels.message import Adapter, Message
+from engine.errors import Problem, SettingsError
+from engine.gate import Gate
+from engine.matching import Matcher
+from engine.rulebook import Rulebook
+from engine.situation import Situation
+from store.db import Database
+from store.identity import is_production
+from store.settings import read_setting
+from store.tables import Contact
+from workflows.brake import check_brake
+from workflows.second_look import Look
+
+LEASE: Final = timedelta(minutes=10)
+"""How long a claim lasts. Far above `LOOK_TO_SEND_MAX` and the time that a send may take."""
+LOOK_TO_SEND_MAX: Final = timedelta(seconds=30)
+"""What was not handed over so long after it was looked at goes back, and is looked at again."""
+
+TURN_WAIT_MAX: Final = LOOK_TO_SEND_MAX / 2
+"""How long a message may wait for its turn at the provider account."""
+
+Compose = Callable[[Session, Contact, Look, datetime], Message]
+"""Renders a message: the only moment at which a name, a number and an amount meet."""
+Brief = Callable[[Session, Contact, Look], str]
+"""Fills in a task's script for whoever works it: the same moment, for people."""
+Situations = Callable[[Sequence[int], datetime], Mapping[int, tuple[Situation, Mapping[int, int]]]]
+"""Borrower ids and now -> borrower id -> (situation on fresh facts, person id -> version it was read at)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """
+    How fast a provider account may be used.
+
+    Attributes:
+        at_once: sends under way at the same time, of one process.
+        per_second: of all processes together; None: as fast as it goes.
+    """
+
+    at_once: int = 4
+    per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """
+    Where messages leave, and who may be reached at all.
+
+    Attributes:
+        adapters: channel -> adapter.
+        stand_in: the adapters lead to stand-ins on this machine, not to people. Said by whoever made them; an
+            address on this machine proves nothing, since a relay may listen there.
+        allow_list: numbers and addresses that may be reached outside production.
+        lanes: channel -> how fast; a channel that is missing has the usual lane.
+        send_seconds_max: a send that takes longer is in doubt.
+    """
+
+    adapters: Mapping[str, Adapter]
+    stand_in: bool = False
+    allow_list: frozenset[str] = frozenset()
+    lanes: Mapping[str, Lane] = field(default_factory=dict)
+    send_seconds_max: float = 60
+
+    def lane(self, channel: str) -> Lane:
+        """How fast a channel may be used."""
+        return self.lanes.get(channel, Lane())
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Everything that is needed to let a contact out, wired once."""
+
+    database: Database
+    rulebook: Rulebook
+    gate: Gate
+    matcher: Matcher
+    situations: Situations
+    compose: Compose
+    brief: Brief
+    outward: Outward
+    worker: str
+
+
+@dataclass(slots=True)
+class Dispatched:
+    """
+    What came of a dispatch.
+
+    Attributes:
+        counts: contacts by what became of them: claimed, sent, handed over, failed, retry, unknown, delayed,
+            cancelled, unsayable, expired, redo, waiting.
+        problems: why a whole channel stood still.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom this database may reach: everybody, or the few of an allow list."""
+
+    everybody: bool
+    allowed: frozenset[str] = frozenset()
+
+    def covers(self, value: str | None) -> bool:
+        """Whether this number or address may be reached; a contact without one may not."""
+        return self.everybody or (value is not None and _plain(value) in self.allowed)
+
+
+def reach(door: Door, session: Session) -> Reach:
+    """
+    Whom we may reach now. Asked again in every transaction that lets something out: a switch stops at once.
+
+    Raises:
+        SettingsError: the brake is on, sending is off, or this database is not the one declared to be production
+            and no allow list is given.
+    """
+    check_brake(session)
+    if door.outward.stand_in:
+        return Reach(everybody=True)
+    if read_setting(session, "sending") != "on":
+        raise SettingsError(Problem("sending is off", "run `duecourse db environment --sending on`"))
+    production = is_production(door.database, session)
+    if production is None:
+        what = "this database says it is production, and it is a copy of the one that was told so"
+        mend = "run `duecourse db environment development`; or `... production` if it has taken the other's place"
+        raise SettingsError(Problem(what, mend))
+    if production:
+        return Reach(everybody=True)
+    allowed = frozenset(_plain(value) for value in door.outward.allow_list)
+    if not allowed:
+        what = f"this database says it is `{read_setting(session, 'environment')}`, so real people are not reached"
+        mend = "run `duecourse db environment production`, or name test addresses in `allow_list`"
+        raise SettingsError(Problem(what, mend))
+    return Reach(everybody=False, allowed=allowed)
+
+
+def without_provider(door: Door, session: Session, channels: Sequence[str], now: datetime) -> list[Problem]:
+    """What is due on channels that nothing is set up for."""
+    problems = []
+    for channel in (channel for channel in channels if channel not in door.outward.adapters):
+        due = select(Contact.id).where(
+            col(Contact.status) == "planned",
+            col(Contact.channel) == channel,
+            col(Contact.not_before_at) <= now,
+            col(Contact.expires_at) > now,
+        )
+        if count := len(session.exec(due).all()):
+            key = {"sms": "sms", "email": "mail"}[channel]
+            what = f"{count} {channel} contacts are due, and no {channel} provider is set up"
+            problems.append(Problem(what, f"write `{key}:` in duecourse.yaml"))
+    return problems
+
+
+def _plain(value: str) -> str:
+    return "".join(value.split()).casefold()

@@ -1,0 +1,276 @@
+"""
+From due to `sending`: claim, look again on fresh facts, and commit before anybody outside hears of it.
+
+Whatever forbids a contact and is committed before that commit stops it: every writer bumps the version of the
+people concerned, and what was decided on an older version is not written.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlmodel import Session, col, select
+
+from channels.message import Message
+from engine.errors import DataError, DuecourseError, StoreError
+from engine.gate import Verdict
+from engine.situation import Situation
+from store.outbox import ROW, TASK_CHANNELS, bump_versions, claim, lock_versions, move, release, reserve
+from store.shared_endpoints import Shared, shared_endpoints
+from store.tables import Contact, Endpoint, Loan
+from workflows.brake import channel_brake
+from workflows.door import LEASE, LOOK_TO_SEND_MAX, TURN_WAIT_MAX, Door, Reach, reach
+from workflows.second_look import Look, second_look
+
+log = logging.getLogger(__name__)
+
+_CHANGED: Final = "something about the borrower changed meanwhile"
+_NOBODY: Final = Shared()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """
+    A message committed as `sending`, for its adapter.
+
+    Attributes:
+        people: everybody whose limits it counts for.
+        turn_at: when its turn at the provider account is; None: at once.
+        looked_at: the instant of its second look.
+    """
+
+    message: Message
+    look: Look
+    people: tuple[int, ...]
+    looked_at: datetime
+    turn_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one claim led to: how many were claimed, by what became of them, and the messages to send now."""
+
+    claimed: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    offers: list[Offer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A contact, its second look, and the versions of everybody concerned that the look was made on."""
+
+    contact: Contact
+    look: Look
+    seen: Mapping[int, int]
+
+
+def take(
+    door: Door, channels: Sequence[str], clock: Callable[[], datetime], *, limit: int, per_second: float | None
+) -> Taken:
+    """
+    Claim what is due on these channels and commit as `sending` what may go; tasks are handed to their queues.
+
+    Args:
+        per_second: how many messages a second the provider account takes; None: no bound.
+    Raises:
+        SettingsError: nobody may be reached now. What was claimed is given back.
+        StoreError: the database cannot be read or written. What was claimed is given back, or lapses.
+    """
+    now = clock()
+    if per_second is not None:
+        limit = max(1, min(limit, int(TURN_WAIT_MAX.total_seconds() * per_second)))
+    ids = claim(door.database, channels, now=now, worker=door.worker, lease=LEASE, limit=limit)
+    taken = Taken(claimed=len(ids))
+    if not ids:
+        return taken
+    try:
+        _write(door, look_again(door, ids, now), clock, now, taken, per_second)
+    except BaseException:
+        with suppress(StoreError):
+            release(door.database, ids, worker=door.worker, at=now, why="dispatch stopped before it could go")
+        raise
+    return taken
+
+
+def look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
+    """
+    The second look at these contacts, on facts read now.
+
+    One that cannot be judged is to be cancelled: a fault about one person must not stop the others.
+    """
+    with door.database.session() as session:
+        contacts = session.exec(select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))).all()
+        loans = {contact.loan_id for contact in contacts}
+        borrower_of = dict(session.exec(select(Loan.id, Loan.borrower_id).where(col(Loan.id).in_(loans))).all())
+        endpoints = {contact.endpoint_id for contact in contacts if contact.endpoint_id is not None}
+        # Their versions are read before the facts: whoever changes in between is noticed.
+        shared = shared_endpoints(session, endpoints, now=now)
+        session.expunge_all()
+    fresh = _fresh(door, sorted(set(borrower_of.values())), now)
+    looked = []
+    for contact in contacts:
+        borrower = borrower_of[contact.loan_id]
+        others = shared.get(contact.endpoint_id or 0, _NOBODY)
+        look, seen = _look(door, contact, fresh.get(borrower), others, now)
+        concerned = {person: seen[person] for person in (contact.person_id, borrower) if person in seen}
+        looked.append(Looked(contact, look, {**others.versions, **concerned}))
+    return looked
+
+
+def _fresh(door: Door, borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
+    try:
+        return door.situations(borrowers, now)
+    except DuecourseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one borrower's data does, the others go on
+        if len(borrowers) == 1:
+            log.error(  # noqa: TRY400 - the traceback could hold a person's data
+                "a borrower cannot be looked at",
+                extra={"action": "alert", "borrower": borrowers[0], "error": _kind(error)},
+            )
+            return {}
+        half = len(borrowers) // 2
+        return {**_fresh(door, borrowers[:half], now), **_fresh(door, borrowers[half:], now)}
+
+
+def _look(
+    door: Door,
+    contact: Contact,
+    fresh: tuple[Situation, Mapping[int, int]] | None,
+    others: Shared,
+    now: datetime,
+) -> tuple[Look, Mapping[int, int]]:
+    if fresh is None:
+        return Look("cancel", "what is on file about the borrower cannot be read"), {}
+    situation, seen = fresh
+    try:
+        look = second_look(contact, situation, door.rulebook, door.gate, door.matcher, now=now, shared=others.past)
+    except Exception as error:  # noqa: BLE001 - a broken invariant holds this contact, not the round
+        _alert(contact, "a contact could not be judged", error)
+        return Look("cancel", f"it could not be judged ({_kind(error)})"), seen
+    return look, seen
+
+
+def _write(
+    door: Door,
+    looked: Sequence[Looked],
+    clock: Callable[[], datetime],
+    now: datetime,
+    taken: Taken,
+    per_second: float | None,
+) -> None:
+    counts: Counter[str] = Counter()
+    offers: list[Offer] = []
+    with door.database.write() as session:
+        reached = reach(door, session)
+        # INVARIANT 4: what forbids a contact bumped a version before this line, or waits for this transaction.
+        current = lock_versions(session, {person for one in looked for person in one.seen})
+        late = clock() - now > LOOK_TO_SEND_MAX
+        for one in looked:
+            contact = session.get_one(Contact, one.contact.id, with_for_update=ROW)
+            if contact.status != "claimed" or contact.claimed_by != door.worker:
+                counts["taken"] += 1
+            elif late or _moved(one, current):
+                move(session, contact, "planned", at=now, why=_CHANGED)
+                counts["redo"] += 1
+            elif channel_brake(session, contact.channel):
+                move(session, contact, "planned", at=now, why="its channel stands still")
+                counts["waiting"] += 1
+            else:
+                word, message = _let_out(session, door, contact, one, reached, now)
+                counts[word] += 1
+                if message is not None:
+                    offers.append(Offer(message, one.look, tuple(one.seen), now))
+        if offers and per_second is not None:
+            offers = _turns(session, offers, per_second, now, counts)
+    # Only what is committed counts, and is sent.
+    taken.counts, taken.offers = counts, offers
+
+
+def _moved(one: Looked, current: Mapping[int, int]) -> bool:
+    return any(current.get(person) != version for person, version in one.seen.items())
+
+
+def _let_out(
+    session: Session, door: Door, contact: Contact, one: Looked, reached: Reach, now: datetime
+) -> tuple[str, Message | None]:
+    look = one.look
+    detail = verdict_detail(look.verdict)
+    if look.answer == "cancel":
+        return _cancel(session, contact, one, look.why, now), None
+    if look.answer == "delay" and look.until is not None:
+        contact.not_before_at = contact.at = look.until
+        move(session, contact, "planned", at=now, why=look.why, detail=detail)
+        return "delayed", None
+    endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
+    if not reached.covers(endpoint.value if endpoint else None):
+        return _cancel(session, contact, one, "not production, and the address is not on the allow list", now), None
+    if contact.channel in TASK_CHANNELS:
+        contact.at, contact.claimed_by, contact.claimed_until_at = now, None, None
+        move(session, contact, "sending", at=now, why=look.why, detail=detail)
+        move(session, contact, "sent", at=now, why=f"handed to queue {contact.queue or contact.channel}")
+        bump_versions(session, one.seen.keys())
+        return "handed over", None
+    try:
+        message = door.compose(session, contact, look, now)
+    except DataError as error:
+        # What cannot be said truthfully is not said; the others still go.
+        _cancel(session, contact, one, error.problems[0].what, now)
+        return "unsayable", None
+    except Exception as error:  # noqa: BLE001 - a fault of one template or person must not stop the others
+        _alert(contact, "a message could not be composed", error)
+        _cancel(session, contact, one, f"its message could not be composed ({_kind(error)})", now)
+        return "unsayable", None
+    contact.attempts += 1
+    contact.at, contact.claimed_until_at = now, now + LEASE
+    # Record first, send later: a record without a receipt can be reconciled with the provider's own; a message
+    # without a record could never be explained.
+    move(session, contact, "sending", at=now, why=look.why, detail=detail)
+    bump_versions(session, one.seen.keys())
+    return "offered", message
+
+
+def _cancel(session: Session, contact: Contact, one: Looked, why: str, now: datetime) -> str:
+    move(session, contact, "cancelled", at=now, why=why, detail=verdict_detail(one.look.verdict))
+    bump_versions(session, one.seen.keys())
+    return "cancelled"
+
+
+def _turns(
+    session: Session, offers: list[Offer], per_second: float, now: datetime, counts: Counter[str]
+) -> list[Offer]:
+    """Give each message its turn at the account; those that find none soon enough go back."""
+    channel = offers[0].message.channel
+    first, turns = reserve(session, channel, len(offers), per_second=per_second, now=now, within=TURN_WAIT_MAX)
+    for offer in offers[turns:]:
+        contact = session.get_one(Contact, offer.message.contact_id)
+        contact.attempts -= 1
+        move(session, contact, "planned", at=now, why="the provider account is busy; once more soon")
+        counts["offered"] -= 1
+        counts["waiting"] += 1
+    step = timedelta(seconds=1 / per_second)
+    return [
+        Offer(offer.message, offer.look, offer.people, offer.looked_at, first + turn * step)
+        for turn, offer in enumerate(offers[:turns])
+    ]
+
+
+def verdict_detail(verdict: Verdict | None) -> dict[str, Any] | None:
+    """A verdict as a contact's history keeps it."""
+    if verdict is None:
+        return None
+    reasons = [{"rule": r.rule, "outcome": r.outcome, "citation": r.citation} for r in verdict.reasons]
+    return {"verdict": verdict.outcome, "reasons": reasons}
+
+
+def _alert(contact: Contact, text: str, error: Exception) -> None:
+    # Never the error's own words: they may quote what is on file about the person.
+    log.error(text, extra={"action": "alert", "contact": contact.id, "error": _kind(error)})
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__

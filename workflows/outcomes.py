@@ -1,0 +1,153 @@
+"""What people report of their tasks, and what follows from each: a promise, a dispute, a number that is somebody else's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final, Literal
+
+from sqlmodel import Session, col, select
+
+from engine.errors import DataError, Problem
+from engine.strategy import PromisePolicy
+from store.tables import Contact, Hold, Promise
+from workflows.aftermath import invalidate_endpoint, serve_notice, void_notices
+
+_DISPUTE_REVIEW: Final = timedelta(days=30)
+
+Effect = Literal["promise", "wrong_person", "bad_endpoint", "dispute", "served", "give_back"]
+"""give_back: nobody tried; the task is free for others. served: the notice in it has gone out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What an agent can report.
+
+    Attributes:
+        logged: how the contact log calls it, in the words that rules and limits count by.
+        status: what becomes of the task.
+        effect: what else follows; None for nothing.
+    """
+
+    logged: str
+    status: Literal["delivered", "failed", "cancelled", "sent"] = "delivered"
+    effect: Effect | None = None
+
+
+_GIVE_BACK: Final = {"not_tried": Outcome("", "sent", "give_back")}
+
+OUTCOMES: Final[Mapping[str, Mapping[str, Outcome]]] = {
+    "call": {
+        "no_answer": Outcome("no_answer"),
+        "busy": Outcome("busy"),
+        "mailbox_full": Outcome("mailbox_full"),
+        "voicemail": Outcome("voicemail"),
+        "dropped": Outcome("dropped"),
+        "not_in_service": Outcome("not_in_service", "failed", "bad_endpoint"),
+        "wrong_number": Outcome("wrong_person", effect="wrong_person"),
+        "conversation": Outcome("conversation"),
+        "promise": Outcome("conversation", effect="promise"),
+        "refused": Outcome("refused"),
+        "dispute": Outcome("conversation", effect="dispute"),
+        **_GIVE_BACK,
+    },
+    "visit": {
+        "nobody_met": Outcome("nobody_met"),
+        "moved_away": Outcome("nobody_met", "failed", "bad_endpoint"),
+        "met": Outcome("met"),
+        "promise": Outcome("met", effect="promise"),
+        "refused": Outcome("refused"),
+        "dispute": Outcome("met", effect="dispute"),
+        **_GIVE_BACK,
+    },
+    "letter": {
+        "posted": Outcome("posted", effect="served"),
+        "returned": Outcome("returned", "failed", "bad_endpoint"),
+        **_GIVE_BACK,
+    },
+    "legal": {"filed": Outcome("filed"), "withdrawn": Outcome("withdrawn", "cancelled"), **_GIVE_BACK},
+}
+LATE_NEWS: Final = {("posted", "returned")}
+"""What may still be reported of a task that is worked: a letter that was posted comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """A promise to pay that a borrower made in a contact; the amount in minor units of the loan's currency."""
+
+    amount_minor: int
+    due_on: date
+
+
+def refuse_promise(promised: Promised, policy: PromisePolicy, on: date) -> None:
+    """
+    Refuse a promise that the strategy does not take.
+
+    Raises:
+        DataError: it is for nothing, for a day that is over, or too far off.
+    """
+    days = (promised.due_on - on).days
+    if not 0 <= days <= policy.max_days:
+        last = on + timedelta(days=policy.max_days)
+        what = f"a promise for {promised.due_on} cannot be taken: this strategy takes {on} to {last}"
+        raise DataError(Problem(what, "agree on a day in that time"))
+    if promised.amount_minor <= 0:
+        raise DataError(Problem("a promise of nothing", "write the amount promised"))
+
+
+def add_promise(session: Session, contact: Contact, promised: Promised, *, on: date, now: datetime) -> None:
+    """Write a promise down; an earlier one that is still open is withdrawn by it."""
+    earlier = select(Promise).where(col(Promise.loan_id) == contact.loan_id, col(Promise.status) == "open")
+    for promise in session.exec(earlier.with_for_update(key_share=True)):
+        promise.status, promise.settled_on = "withdrawn", on
+        session.add(promise)
+    session.add(
+        Promise(
+            loan_id=contact.loan_id,
+            amount_minor=promised.amount_minor,
+            made_at=now,
+            due_on=promised.due_on,
+            contact_id=contact.id,
+            ref=f"contact:{contact.id}",
+        )
+    )
+
+
+def follow(
+    session: Session,
+    contact: Contact,
+    effect: Effect | None,
+    *,
+    agent: str,
+    notice: str | None,
+    on: date,
+    now: datetime,
+) -> None:
+    """
+    What follows from an outcome, promises aside.
+
+    Args:
+        notice: the duty that the contact's rule gives evidence for, if any.
+    """
+    if effect == "served" and notice is not None:
+        serve_notice(session, contact, notice, on=on, now=now)
+    if effect in ("wrong_person", "bad_endpoint"):
+        invalidate_endpoint(session, contact)
+        void_notices(session, contact, now)
+        # A call to somebody else is no contact with this person: what limits count must not hold it against them.
+        contact.misdirected = effect == "wrong_person"
+    if effect == "dispute":
+        session.add(
+            Hold(
+                person_id=contact.person_id,
+                loan_id=contact.loan_id,
+                kind="dispute",
+                form="oral",
+                owner=agent,
+                review_on=on + _DISPUTE_REVIEW,
+                starts_at=now,
+                recorded_at=now,
+                reason=f"said in contact {contact.id}",
+                ref=f"contact:{contact.id}",
+            )
+        )

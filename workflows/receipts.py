@@ -1,0 +1,91 @@
+"""What a provider said of a message, written down: the contact's status, and everything that follows from it."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlmodel import Session
+
+from channels.message import Receipt
+from store.db import Database
+from store.outbox import ROW, bump_versions, lock_versions, move
+from store.tables import Contact
+from workflows.aftermath import record_failure, record_sent
+from workflows.brake import brake_channel
+from workflows.leaving import Offer
+
+log = logging.getLogger(__name__)
+
+TRIES_MAX: Final = 4
+_BACK_OFF: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A message and what became of it; no receipt: it was not offered to anybody after all."""
+
+    offer: Offer
+    receipt: Receipt | None
+    at: datetime
+
+
+def record_receipts(database: Database, answered: Sequence[Answered]) -> Counter[str]:
+    """
+    Write down what came back, in one transaction.
+
+    Returns:
+        contacts by what became of them: sent, failed, unknown, retry, waiting.
+    """
+    counts: Counter[str] = Counter()
+    with database.write() as session:
+        lock_versions(session, {person for one in answered for person in one.offer.people})
+        for one in answered:
+            contact = session.get_one(Contact, one.offer.message.contact_id, with_for_update=ROW)
+            counts[_record(session, contact, one)] += 1
+            bump_versions(session, one.offer.people)
+    return counts
+
+
+def retry_at(contact: Contact, now: datetime) -> datetime | None:
+    """When a message that surely was not sent is tried again; None: not any more."""
+    if contact.attempts >= TRIES_MAX:
+        return None
+    again = now + _BACK_OFF * 2 ** (contact.attempts - 1)
+    return again if again < contact.expires_at else None
+
+
+def _record(session: Session, contact: Contact, one: Answered) -> str:
+    now, receipt = one.at, one.receipt
+    if receipt is None:
+        contact.attempts -= 1
+        move(session, contact, "planned", at=now, why="its turn did not come in time; nobody was asked to send it")
+        return "waiting"
+    contact.provider, contact.error = receipt.provider, receipt.code or None
+    contact.provider_ref = receipt.provider_ref or None
+    detail = {"code": receipt.code, "meaning": receipt.meaning, "detail": receipt.detail}
+    word: str = receipt.status
+    if word == "retry":
+        if receipt.meaning == "misconfigured":
+            why = f"{receipt.provider} refused our settings ({receipt.code or 'no code'}): {receipt.detail}"
+            brake_channel(session, contact.channel, why)
+        again = retry_at(contact, now)
+        if again is not None:
+            why = "the provider was sure it sent nothing; once more"
+            if move(session, contact, "planned", at=now, why=why, detail=detail):
+                contact.not_before_at = contact.at = again
+            return "retry"
+        word = "failed"
+    if not move(session, contact, word, at=now, why=receipt.detail or "the provider took it", detail=detail):
+        return contact.status
+    contact.outcome = word
+    if word == "sent":
+        record_sent(session, contact, one.offer.look, now)
+    elif word == "failed":
+        record_failure(session, contact, receipt, now)
+    if word == "unknown" or receipt.meaning in ("blocked", "misconfigured"):
+        extra = {"action": "alert", "contact": contact.id, "status": word, "code": receipt.code}
+        log.warning("a message needs somebody to look", extra=extra)
+    return word

@@ -1,0 +1,148 @@
+"""
+The run record: one act of deciding, with its moment and the hashes of everything that decided, frozen at its start.
+
+A sweep that was stopped or killed goes on with what it froze, so that half a book is never decided by other rules
+than the rest. It is left behind where that is no longer the right question: another day, or other rules.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from sqlmodel import Session, col, select
+
+from engine.errors import Problem, StoreError
+from engine.gate import Gate
+from engine.strategy import Strategy
+from store.tables import Published, Run
+
+ENGINE_VERSION: Final = "1"
+"""Grows whenever the same facts, strategies and packs could be decided differently than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A run's identity: what it decides with. `done_to` is the last borrower decided, of a run that goes on."""
+
+    id: int
+    now: datetime
+    known_at: datetime
+    strategies: Mapping[str, str]
+    done_to: int = 0
+    finished: bool = False
+    counts: Mapping[str, int] | None = None
+
+
+def begin_sweep(
+    session: Session,
+    strategies: Mapping[str, Strategy],
+    gate: Gate,
+    *,
+    now: datetime,
+    known_at: datetime,
+    zone: ZoneInfo,
+) -> Frozen:
+    """
+    The run to work on: the last sweep where it still stands open on the same day and rules, a new one otherwise.
+
+    Args:
+        zone: where the lender works: says what the same day is.
+    Raises:
+        StoreError: `now` is before the last sweep's: the clock went backwards.
+    """
+    digests = {name: strategy.digest for name, strategy in strategies.items()}
+    last = session.exec(select(Run).where(Run.kind == "sweep").order_by(col(Run.id).desc()).limit(1)).first()
+    if last is not None:
+        if now < last.now_at:
+            what = f"the clock went backwards: it is {_minute(now)}, and the last sweep was at {_minute(last.now_at)}"
+            raise StoreError(Problem(what, "set the clock right, or wait until it has passed the last sweep"))
+        same = (
+            json.loads(last.strategies_json) == digests
+            and last.gate_digest == gate.digest
+            and last.engine_version == ENGINE_VERSION
+        )
+        today = last.now_at.astimezone(zone).date() == now.astimezone(zone).date()
+        if same and (today if last.status != "done" else last.now_at == now):
+            last.status = "running" if last.status != "done" else "done"
+            return _frozen(last)
+        if last.status == "running":
+            last.status, last.ended_at = "stopped", now
+    publish(session, strategies.values(), now=now)
+    return _frozen(_add(session, "sweep", digests, gate, now=now, known_at=known_at))
+
+
+def begin_events(session: Session, strategies: Mapping[str, Strategy], gate: Gate, *, now: datetime) -> Frozen:
+    """A new run for a micro-batch of events."""
+    return _begin(session, "events", strategies, gate, now)
+
+
+def begin_entry(session: Session, strategies: Mapping[str, Strategy], gate: Gate, *, now: datetime) -> Frozen:
+    """A new run that places imported loans."""
+    return _begin(session, "entry", strategies, gate, now)
+
+
+def _begin(session: Session, kind: str, strategies: Mapping[str, Strategy], gate: Gate, now: datetime) -> Frozen:
+    digests = {name: strategy.digest for name, strategy in strategies.items()}
+    publish(session, strategies.values(), now=now)
+    return _frozen(_add(session, kind, digests, gate, now=now, known_at=now))
+
+
+def frozen_plan(strategies: Mapping[str, Strategy], *, now: datetime) -> Frozen:
+    """The identity of a run that is only planned: nothing of it is written."""
+    return Frozen(0, now, now, {name: strategy.digest for name, strategy in strategies.items()})
+
+
+def publish(session: Session, strategies: Iterable[Strategy], *, now: datetime) -> None:
+    """Keep the content of every strategy that decides, by its hash, for ever."""
+    for strategy in strategies:
+        if session.get(Published, strategy.digest) is None:
+            session.add(
+                Published(
+                    digest=strategy.digest, kind="strategy", name=strategy.id, content=strategy.source, published_at=now
+                )
+            )
+
+
+def end(session: Session, run_id: int, *, now: datetime, counts: Mapping[str, int], status: str = "done") -> None:
+    """Close a run with what it did."""
+    run = session.get_one(Run, run_id)
+    run.status, run.ended_at = status, now
+    run.counts_json = json.dumps(counts, sort_keys=True)
+
+
+def _add(
+    session: Session, kind: str, digests: Mapping[str, str], gate: Gate, *, now: datetime, known_at: datetime
+) -> Run:
+    run = Run(
+        kind=kind,
+        now_at=now,
+        known_at=known_at,
+        strategies_json=json.dumps(digests, sort_keys=True),
+        gate_digest=gate.digest,
+        engine_version=ENGINE_VERSION,
+        started_at=now,
+    )
+    session.add(run)
+    session.flush()
+    return run
+
+
+def _frozen(run: Run) -> Frozen:
+    if run.id is None:
+        raise AssertionError("a run without an id was never written")
+    return Frozen(
+        run.id,
+        run.now_at,
+        run.known_at,
+        json.loads(run.strategies_json),
+        run.done_to,
+        run.status == "done",
+        json.loads(run.counts_json),
+    )
+
+
+def _minute(at: datetime) -> str:
+    return at.isoformat(sep=" ", timespec="minutes")

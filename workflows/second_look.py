@@ -1,0 +1,154 @@
+"""
+The second look at a contact, immediately before it would go: may it still?
+
+It can only cancel or delay, never strengthen: the contact goes exactly as it was planned, or later, or not.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final, Literal, cast
+
+from engine.addressing import ask_contact
+from engine.gate import Ask, Channel, Endpoint, Gate, PastContact, Purpose, Role, Verdict
+from engine.matching import Matcher
+from engine.rulebook import Rulebook
+from engine.situation import Loan, Person, Situation
+from engine.strategy import Act, Rule, Strategy
+from store.tables import Contact
+
+_FEED_RETRY: Final = timedelta(hours=1)
+Answer = Literal["go", "delay", "cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """
+    What the second look says.
+
+    Attributes:
+        until: set for `delay`.
+        verdict: where the gate was asked.
+        on: today at the borrower's place.
+        loan, rule, strategy: what it is about; None where the look did not get that far, or nobody's rule asked for it.
+    """
+
+    answer: Answer
+    why: str
+    until: datetime | None = None
+    verdict: Verdict | None = None
+    on: date | None = None
+    loan: Loan | None = None
+    rule: Rule | None = None
+    strategy: Strategy | None = None
+
+
+def second_look(
+    contact: Contact,
+    situation: Situation,
+    rulebook: Rulebook,
+    gate: Gate,
+    matcher: Matcher,
+    *,
+    now: datetime,
+    shared: tuple[PastContact, ...] = (),
+) -> Look:
+    """
+    Judge one planned contact on fresh facts: its rule, its stage, its promise policy, and the gate.
+
+    Args:
+        contact: as it stands in the outbox; one without a rule was asked for by a person: only the gate judges it.
+        situation: the borrower's, read anew.
+        shared: what others were sent at the same number or address.
+    """
+    loan = next((loan for loan in situation.loans if loan.id == contact.loan_id), None)
+    person = _addressee(contact, situation, loan)
+    if loan is None or person is None:
+        return Look("cancel", f"the loan has no such {contact.role} any more")
+    look = Look("go", "every limit allows it now", on=situation.on, loan=loan)
+    if contact.rule is not None:
+        names = matcher.strategies(loan)
+        if len(names) != 1:
+            return replace(look, answer="cancel", why=f"{len(names)} strategies apply to the loan now")
+        strategy = rulebook.strategies[names[0]]
+        rule = strategy.rule(contact.rule)
+        if rule is None:
+            return replace(look, answer="cancel", why=f"strategy {strategy.id} has no rule {contact.rule} any more")
+        look = replace(look, rule=rule, strategy=strategy)
+        against = _against(contact, loan, strategy, rule, matcher, situation.on)
+        if against:
+            return replace(look, answer="cancel", why=against)
+        if rule.purpose == "collect" and is_stale(strategy, loan):
+            why = "the payment feed is too old to dun by"
+            return replace(look, answer="delay", why=why, until=now + _FEED_RETRY)
+    endpoint = next((e for e in person.endpoints if e.id == contact.endpoint_id), None)
+    if contact.endpoint_id is not None and (endpoint is None or not endpoint.valid):
+        return replace(look, answer="cancel", why="the number or address is not valid any more")
+    verdict = gate.check(_ask(contact, _act(contact, look.rule), situation, loan, person, endpoint, shared), now)
+    look = replace(look, verdict=verdict)
+    if verdict.outcome == "allow":
+        return look
+    reasons = ", ".join(reason.rule for reason in verdict.reasons)
+    # A deferral that names no later instant breaks the gate's promise: such a gate is not trusted with a contact.
+    if verdict.outcome == "defer" and verdict.until is not None and now < verdict.until < contact.expires_at:
+        return replace(look, answer="delay", why=f"not now: {reasons}", until=verdict.until)
+    return replace(look, answer="cancel", why=f"refused: {reasons}")
+
+
+def _addressee(contact: Contact, situation: Situation, loan: Loan | None) -> Person | None:
+    """Whom the contact is meant for, if they still stand in that role."""
+    if contact.role == "borrower":
+        return situation.borrower if situation.borrower.id == contact.person_id else None
+    stands = loan is not None and (contact.person_id, contact.role) in loan.parties
+    return situation.others.get(contact.person_id) if stands else None
+
+
+def _against(contact: Contact, loan: Loan, strategy: Strategy, rule: Rule, matcher: Matcher, on: date) -> str:
+    """What the strategy has against the contact now; empty for nothing."""
+    if loan.stage != rule.stage or loan.stage_entry != contact.stage_entry:
+        return f"the loan has moved to stage {loan.stage}"
+    if rule.id not in matcher.rules(strategy, loan, rule.stage, loan.facts):
+        return f"rule {rule.id} does not match any more"
+    if not any(_is_of(act, contact) for act in rule.acts):
+        return f"rule {rule.id} does not say {contact.name} by {contact.channel} any more"
+    if rule.valid_until is not None and on > rule.valid_until:
+        return f"rule {rule.id} was valid until {rule.valid_until}"
+    blocked = rule.purpose == "collect" and contact.channel in strategy.promise.blocks
+    # Like in resolution: not knowing whether a promise is open holds back like an open one.
+    return "a promise to pay is open" if blocked and loan.facts.get("promise_open") is not False else ""
+
+
+def is_stale(strategy: Strategy, loan: Loan) -> bool:
+    """Whether payments may have come that we have not heard of."""
+    age = loan.facts.get("feed_age")
+    return strategy.feed_age_max is not None and (type(age) is not int or timedelta(hours=age) > strategy.feed_age_max)
+
+
+def _is_of(act: Act, contact: Contact) -> bool:
+    return (act.channel, act.name) == (contact.channel, contact.name)
+
+
+def _act(contact: Contact, rule: Rule | None) -> Act:
+    """The rule's own act, which knows what its text says; a contact without a rule has only its channel and name."""
+    own = (act for act in (rule.acts if rule is not None else ()) if _is_of(act, contact))
+    return next(own, Act(cast("Channel", contact.channel), contact.name, contact.queue))
+
+
+def _ask(
+    contact: Contact,
+    act: Act,
+    situation: Situation,
+    loan: Loan,
+    person: Person,
+    endpoint: Endpoint | None,
+    shared: tuple[PastContact, ...],
+) -> Ask:
+    ask = ask_contact(
+        situation,
+        loan,
+        person=person,
+        role=cast("Role", contact.role),
+        act=act,
+        endpoint=endpoint,
+        purpose=cast("Purpose", contact.purpose),
+    )
+    return replace(ask, own_id=contact.id, shared=shared)
