@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.files import read_text
 from engine.errors import Place, Problem, SettingsError
 from engine.source import Listing, Node, Table, Text, read_yaml
 
@@ -118,7 +119,7 @@ def load_settings(folder: Path, flags: Mapping[str, Any] | None = None) -> tuple
     values: dict[str, Any] = {}
     file_places: dict[str, Place] = {}
     if path.exists():
-        node = read_yaml(path.read_text(encoding="utf-8"), str(path))
+        node = read_yaml(read_text(path, str(path)), str(path))
         if not isinstance(node, Table):
             raise SettingsError(Problem("settings are not a table", "write `name: value` lines", node.at))
         values = _plain(node, "", file_places)

@@ -1,6 +1,8 @@
 """How commands answer: results on stdout as text or one JSON document, problems and progress on stderr."""
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -10,8 +12,12 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from engine.errors import DuecourseError, Problem
+
+_PIPE_WIDTH = 1_000
+"""What reads a pipe wants whole lines: nothing is wrapped or cut there."""
 
 DONE, COULD_NOT_RUN, USED_WRONGLY, ANSWER_IS_NO, CANNOT_TELL = 0, 1, 2, 3, 4
 
@@ -21,7 +27,7 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, soft_wrap=True)
+        self.out = Console(highlight=False, soft_wrap=True, width=_width())
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def answer(self, value: Any, draw: Callable[[Console], None]) -> None:
@@ -66,6 +72,19 @@ class Output:
         with Progress(*columns, console=self.err, transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def table(*columns: str) -> Table:
+    """A table in the house style: on a narrow terminal its cells run on over several lines, and none is cut short."""
+    drawn = Table(box=None, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    return drawn
+
+
+def _width() -> int | None:
+    # A terminal knows its width, and so does whoever sets COLUMNS.
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
 
 
 def _plain(value: Any) -> Any:

@@ -124,12 +124,11 @@ class Works:
             "actor": settings.actor,
             "zone": settings.zone,
             "progress": progress,
-            "stop": stop,
         }
         if plan:
             return plan_sweep(self.database, workspace.rulebook, workspace.gate, **options), None
         self.enter(now)
-        result = sweep(self.database, workspace.rulebook, workspace.gate, **options)
+        result = sweep(self.database, workspace.rulebook, workspace.gate, stop=stop, reader=self.reader, **options)
         call_off(self.door, now=now)
         return result, apply_brake(self.database, share_max=settings.backlog_share_max, now=now)
 

@@ -16,10 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from config.files import read_text
 from config.queues import read_queues
 from config.settings import Settings, load_settings
 from engine.catalogue import load_catalogue
-from engine.errors import Place, Problem, RuleError
 from engine.facts import Catalogue
 
 if TYPE_CHECKING:
@@ -50,10 +50,7 @@ class Workspace:
             if leave_out and path.name.endswith(leave_out):
                 continue
             name = str(path.relative_to(self.folder))
-            try:
-                files[name] = path.read_text(encoding="utf-8")
-            except UnicodeDecodeError:
-                raise RuleError(Problem("not UTF-8 text", "save the file as UTF-8", Place(name))) from None
+            files[name] = read_text(path, name)
         return files
 
     @cached_property

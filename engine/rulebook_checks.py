@@ -66,7 +66,9 @@ def text_problems(strategy: Strategy, templates: Templates) -> Iterator[Problem]
 def _unfit(rule: Rule, name: str, template: TemplateFacts) -> Iterator[Problem]:
     if template.purpose != rule.purpose:
         # A demand that rode as a service message would escape every limit on dunning.
-        what = f"rule `{rule.id}` has purpose `{rule.purpose}`, and template `{name}` is written for `{template.purpose}`"
+        what = (
+            f"rule `{rule.id}` has purpose `{rule.purpose}`, and template `{name}` is written for `{template.purpose}`"
+        )
         yield Problem(what, f"use a template written for `{rule.purpose}`, or mend the purpose of one of them", rule.at)
     if template.mentions_past_due and not implies(rule.when, shows_overdue):
         what = f"rule `{rule.id}` can match when nothing is overdue, and template `{name}` speaks of a late payment"

@@ -1,11 +1,13 @@
 """Reads the ladder of a strategy file: its moves between stages, and where a loan of a live book enters."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Final, cast
 
 from engine.condition import Scope, parse_condition
 from engine.errors import Place
 from engine.fields import Fields
+from engine.literals import minor_exponent
 from engine.source import Node
 from engine.stages import EDGE, STAGES, Edge, Stage
 from engine.strategy import CurePolicy, EntryRule, MoveRule
@@ -51,7 +53,7 @@ def read_move(node: Node, scope: Scope, cure: CurePolicy) -> MoveRule | None:
     if len(problems) > found or move_id is None or target is None or when is None:
         return None
     if kinds == {"forward"} and cure.tolerance_minor:
-        when = All((when, _owes_more(cure, fields.at)))
+        when = All((when, _owes_more(cure, scope.currency, fields.at)))
     return MoveRule(move_id, sources, target, when, fields.at, because or "", notice_days or 0)
 
 
@@ -91,14 +93,16 @@ def _when(fields: Fields, scope: Scope, kinds: set[str], cure: CurePolicy) -> Co
     said = parse_condition(node, scope) if node is not None else None
     if not is_cure or (node is not None and said is None):
         return said
-    paid = Any((_leaf("dpd", "=", 0, fields.at), _leaf("overdue_amount", "<=", cure.tolerance_minor, fields.at)))
+    paid = Any((Leaf("dpd", "=", (0,), "dpd = 0", fields.at), _owes("<=", cure, scope.currency, fields.at)))
     return paid if said is None else All((said, paid))
 
 
-def _owes_more(cure: CurePolicy, at: Place) -> Condition:
+def _owes_more(cure: CurePolicy, currency: str | None, at: Place) -> Condition:
     unknown = Leaf("overdue_amount", "is null", (), "overdue_amount is null", at)
-    return Any((_leaf("overdue_amount", ">", cure.tolerance_minor, at), unknown))
+    return Any((_owes(">", cure, currency, at), unknown))
 
 
-def _leaf(fact: str, op: Op, value: int, at: Place) -> Leaf:
-    return Leaf(fact, op, (value,), f"{fact} {op} {value}", at)
+def _owes(op: Op, cure: CurePolicy, currency: str | None, at: Place) -> Leaf:
+    # Said as its author would: in major units, like every money literal of the file.
+    tolerance = Decimal(cure.tolerance_minor).scaleb(-(minor_exponent(currency or "") or 0))
+    return Leaf("overdue_amount", op, (cure.tolerance_minor,), f"overdue_amount {op} {tolerance.normalize():f}", at)

@@ -64,13 +64,14 @@ class Database:
     Attributes:
         url: with the driver; its text form hides the password.
         engine: SQLAlchemy's; for bulk connections and inspection. Everyday work goes through `session` and `write`.
+        writer: the same, but every transaction takes the write lock first; for a library that keeps a table of its own.
     """
 
     def __init__(self, url: URL, engine: Engine) -> None:
         self.url = url
         self.engine = engine
         self._reader = engine.execution_options(**{_MODE: "read"})
-        self._writer = engine.execution_options(**{_MODE: "write"})
+        self.writer = engine.execution_options(**{_MODE: "write"})
         if self.dialect == "postgresql":
             self._reader = self._reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -109,7 +110,7 @@ class Database:
         Raises:
             StoreError: the database stayed locked, is full, read-only or out of reach; nothing was changed.
         """
-        with self.translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with self.translated(), Session(self.writer, expire_on_commit=False) as session, session.begin():
             # The lock before the first look: what is read here is still true when it is written.
             session.connection()
             yield session

@@ -1,5 +1,6 @@
 """One loan's story: what was paid, decided, sent, said and moved, in order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -25,6 +26,12 @@ class Line:
 def find_loan(session: Session, ref: str) -> Loan | None:
     """The loan with that reference."""
     return session.exec(select(Loan).where(col(Loan.ref) == ref)).first()
+
+
+def loan_refs(session: Session, loan_ids: Iterable[int]) -> dict[int, str]:
+    """Loan id -> the reference that the lender knows the loan by."""
+    rows = session.exec(select(Loan.id, Loan.ref).where(col(Loan.id).in_(sorted(set(loan_ids)))))
+    return {loan_id: ref for loan_id, ref in rows if loan_id is not None}
 
 
 def timeline(session: Session, loan: Loan) -> list[Line]:
@@ -85,5 +92,5 @@ def _promises(session: Session, loan: Loan) -> list[Line]:
     lines = []
     for promise in session.exec(select(Promise).where(col(Promise.loan_id) == loan.id)):
         settled = f", {promise.status}" + (f" on {promise.settled_on}" if promise.settled_on else "")
-        lines.append(Line(promise.made_at, "promise", f"for {promise.due_on}{settled}", promise.amount_minor))
+        lines.append(Line(promise.made_at, "promise", f"promise for {promise.due_on}{settled}", promise.amount_minor))
     return lines

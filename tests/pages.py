@@ -24,7 +24,6 @@ _FENCE: Final = re.compile(r"^( *)```([a-z]*)\n(.*?)^\1```$", re.MULTILINE | re.
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _EXIT: Final = re.compile(r"# exit ([0-9]+)$")
-_COMMANDS: Final = ("console", "sh")
 _COLUMNS: Final = "120"
 _SECONDS_MAX: Final = 600
 
@@ -94,11 +93,12 @@ def steps(block: Block) -> Iterator[Step]:
 
 def duecourse_lines(text: str) -> Iterator[list[str]]:
     """The words behind `duecourse` of every command that a page shows, in blocks and in sentences."""
-    shown = [line for block in blocks(text) if block.language in _COMMANDS for line in block.text.splitlines()]
+    shown = [step.command for block in blocks(text) if block.language == "console" for step in steps(block)]
+    shown += [line for block in blocks(text) if block.language == "sh" for line in block.text.splitlines()]
     shown += re.findall(r"`([^`\n]+)`", _FENCE.sub("", text))
     for line in shown:
-        plain = line.removeprefix("$ ").partition("# ")[0]
-        for part in re.split(r"&&|\|", plain):
+        plain = line.partition("# ")[0]
+        for part in re.split(r"&&|\||[0-9]*>", plain):
             words = shlex.split(part) if part.count("'") % 2 == 0 else []
             if words and words[0] in ("duecourse", ".venv/bin/duecourse"):
                 yield words[1:]
@@ -169,7 +169,9 @@ def refresh(page: Path) -> bool:
     replaced: dict[int, list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for block, step, ran in play(text, Path(folder)):
-            command = step.command if ran.exit_code == step.exit_code else f"{step.command} # exit {ran.exit_code}"
+            command = step.command
+            if ran.exit_code != step.exit_code:
+                command = _EXIT.sub("", command).rstrip() + (f" # exit {ran.exit_code}" if ran.exit_code else "")
             output = step.shown if same(step.shown, ran.output) or "...\n" in step.shown else ran.output
             if not same(output, ran.output):
                 sys.stdout.write(f"{page}:{block.line}: write this by hand: $ {step.command}\n{ran.output}")

@@ -20,7 +20,16 @@ from channels.message import Adapter, Receipt
 from engine.errors import StoreError
 from store.outbox import TASK_CHANNELS, expire, give_up_on
 from workflows.brake import channel_brake
-from workflows.door import LOOK_TO_SEND_MAX, Dispatched, Door, Lane, Outward, reach, without_provider
+from workflows.door import (
+    LOOK_TO_SEND_MAX,
+    Dispatched,
+    Door,
+    Lane,
+    Outward,
+    out_of_reach,
+    reach,
+    without_provider,
+)
 from workflows.leaving import Offer, Taken, take
 from workflows.receipts import Answered, record_receipts
 
@@ -110,8 +119,17 @@ class _Lane:
     adapter: Adapter | None
     pace: Lane
     stop: Callable[[], bool]
+    unheard: int = 0
+    """Messages that nobody was there to take."""
 
     async def run(self, limit: int) -> None:
+        try:
+            await self._rounds(limit)
+        finally:
+            if self.unheard:
+                self.done.problems.append(out_of_reach(self.channels[0], self.unheard))
+
+    async def _rounds(self, limit: int) -> None:
         fruitless = 0
         while not self.stop() and fruitless < _FRUITLESS_MAX:
             braked = await self._at_desk(self._braked)
@@ -148,6 +166,7 @@ class _Lane:
             if receipt is not None and receipt.status == "retry" and receipt.meaning == "misconfigured":
                 # Every other would fail alike, and use up its tries.
                 halt.set()
+            self.unheard += receipt is not None and (receipt.status, receipt.code) == ("retry", "unreachable")
             arrived.put_nowait(Answered(offer, receipt, self.clock()))
 
         async def heed() -> None:

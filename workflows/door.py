@@ -21,6 +21,8 @@ from store.tables import Contact
 from workflows.brake import check_brake
 from workflows.second_look import Look
 
+_SETTINGS: Final = {"sms": "sms", "email": "mail"}
+"""Channel -> what its provider is called in the settings."""
 LEASE: Final = timedelta(minutes=10)
 """How long a claim lasts. Far above `LOOK_TO_SEND_MAX` and the time that a send may take."""
 LOOK_TO_SEND_MAX: Final = timedelta(seconds=30)
@@ -157,10 +159,15 @@ def without_provider(door: Door, session: Session, channels: Sequence[str], now:
             col(Contact.expires_at) > now,
         )
         if count := len(session.exec(due).all()):
-            key = {"sms": "sms", "email": "mail"}[channel]
             what = f"{count} {channel} contacts are due, and no {channel} provider is set up"
-            problems.append(Problem(what, f"write `{key}:` in duecourse.yaml"))
+            problems.append(Problem(what, f"write `{_SETTINGS[channel]}:` in duecourse.yaml"))
     return problems
+
+
+def out_of_reach(channel: str, count: int) -> Problem:
+    """What is said when messages could not be handed over because nobody answered at the provider's address."""
+    what = f"{count} {channel} contacts wait: the {channel} provider cannot be reached"
+    return Problem(what, f"check the network and `{_SETTINGS[channel]}:` in duecourse.yaml; they are tried again")
 
 
 def _plain(value: str) -> str:

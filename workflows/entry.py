@@ -7,6 +7,7 @@ brought no evidence, it says that too.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -51,10 +52,11 @@ def enter_book(
         StoreError: a sweep is running, or the database cannot be written.
     """
     placed: dict[str, int] = {}
-    with sole(database, "sweep", what="a sweep"), ChunkReader(rulebook, actor=actor) as reader:
+    with sole(database, "sweep", what="a sweep"), ExitStack() as stack:
         spans = [s for s in borrower_chunks(database, loans_per_chunk) if _unplaced_in(database, s)]
         if not spans:
             return placed
+        reader = stack.enter_context(ChunkReader(rulebook, actor=actor))
         with database.write() as session:
             frozen = begin_entry(session, rulebook.strategies, gate, now=now)
         for span in spans:

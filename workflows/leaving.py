@@ -186,7 +186,7 @@ def _write(
                 if message is not None:
                     offers.append(Offer(message, one.look, tuple(one.seen), now))
         if offers and per_second is not None:
-            offers = _turns(session, offers, per_second, now, counts)
+            offers = _turns(session, offers, per_second, clock(), counts)
     # Only what is committed counts, and is sent.
     taken.counts, taken.offers = counts, offers
 

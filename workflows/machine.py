@@ -159,7 +159,8 @@ def change_stage(
         raise IllegalMoveError(str(e)) from e
     if not moved:
         raise StageError(_missing(loan.ref, edge.target, edge.duty if edge.direction == "forward" else None))
-    apply_stage(loan, source, target, now=now, on=on)
+    loan.stage, loan.stage_on, loan.stage_entry = target, on, loan.stage_entry + 1
+    loan.episode, loan.episode_on = episode_after(source, target, loan.episode, loan.episode_on, on)
     change = StageChange(
         loan_id=loan_id, entry=loan.stage_entry, source=source, target=target, on_on=on, at=now, cause=cause, reason=reason
     )  # fmt: skip
@@ -169,13 +170,6 @@ def change_stage(
     if borrower is not None:
         borrower.version += 1
     return change
-
-
-def apply_stage(loan: Loan, source: Stage, target: Stage, *, now: datetime, on: date) -> None:
-    """Write a change into the loan's own columns: a new entry, and where an episode begins or ends."""
-    del now
-    loan.stage, loan.stage_on, loan.stage_entry = target, on, loan.stage_entry + 1
-    loan.episode, loan.episode_on = episode_after(source, target, loan.episode, loan.episode_on, on)
 
 
 def episode_after(

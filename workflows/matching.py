@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from engine.facts import Catalogue
@@ -72,13 +73,11 @@ class Quiet:
 
 
 class SweepStatement:
-    """The statements of one rulebook, generated once and run for every chunk."""
+    """The statements of one rulebook, generated when first needed and run for every chunk."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         self._strategies = tuple(rulebook.strategies.values())
         self._facts_text = facts_text(rulebook.catalogue)
-        self._matched_sql = self._write_matched()
-        self._moved_sql = self._write_moved()
 
     def match(self, duckdb: "DuckDBPyConnection", retry: Iterable[int]) -> None:
         """
@@ -141,7 +140,8 @@ class SweepStatement:
             strategy = self._strategies[int(strategies)].id if strategies else None
             yield Quiet(loan, borrower, on, stage, arm, strategy, feed_age, text)
 
-    def _write_matched(self) -> str:
+    @cached_property
+    def _matched_sql(self) -> str:
         applies = _list(strategy.applies_to for strategy in self._strategies)
         return (
             f"create or replace temp table matched as with applied as (select *, {applies} as strategies from facts)"
@@ -150,7 +150,8 @@ class SweepStatement:
             f" {_if_retrying(self._nested(_listening))} as retries from applied"
         )
 
-    def _write_moved(self) -> str:
+    @cached_property
+    def _moved_sql(self) -> str:
         """The rules of every stage that a matching move may lead to, on the facts as they are there."""
         parts = []
         for target in STAGES:

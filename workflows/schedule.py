@@ -154,8 +154,14 @@ def _scheduler(database: Database) -> "BackgroundScheduler":
         def shutdown(self) -> None:
             """Leave the engine alone: it is the database's, and others still work with it."""
 
-    return BackgroundScheduler(
-        jobstores={"default": Jobs(engine=database.engine, tablename="scheduled_job")},
+    class Scheduler(BackgroundScheduler):  # type: ignore[misc] # it has no types
+        def _process_jobs(self) -> float | None:
+            # Its loop looks once more after the shutdown, cannot start what is due then, and takes it for run.
+            return super()._process_jobs() if self.running else None
+
+    return Scheduler(
+        # It looks before it writes: begun as a reader, it would be told "locked" at once when somebody was faster.
+        jobstores={"default": Jobs(engine=database.writer, tablename="scheduled_job")},
         executors={"default": ThreadPoolExecutor(len(JOBS))},
         # However many runs were missed, and however long ago: one, now.
         job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},

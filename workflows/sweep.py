@@ -10,6 +10,7 @@ queues that turned them away closed.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -91,6 +92,7 @@ def sweep(
     zone: str = "UTC",
     progress: Progress = _unheard,
     stop: Callable[[], bool] = _never,
+    reader: ChunkReader | None = None,
 ) -> SweepResult:
     """
     Decide every borrower of the book and write what follows.
@@ -103,18 +105,22 @@ def sweep(
         known_at: recorded with the run; by default `now`.
         loans_per_chunk: bounds memory; the decisions do not depend on it.
         zone: where the lender works: says which day's list a queue's contact stands on.
+        reader: one of this rulebook that is at hand, to save its making.
         stop: asked between chunks; true ends the sweep there, to be gone on with.
     Raises:
         StoreError: another sweep is running, the clock went backwards, or the database cannot be written.
     """
     lender = ZoneInfo(zone)
-    with sole(database, "sweep", what="a sweep"), ChunkReader(rulebook, actor=actor) as reader:
+    with (
+        sole(database, "sweep", what="a sweep"),
+        nullcontext(reader) if reader else ChunkReader(rulebook, actor=actor) as own,
+    ):
         with database.write() as session:
             frozen = begin_sweep(session, rulebook.strategies, gate, now=now, known_at=known_at or now, zone=lender)
         if frozen.finished:
             return SweepResult(frozen.id, frozen.now, True, frozen.counts or {})
         expire(database, now=frozen.now)
-        work = _Sweep(database, rulebook, gate, reader, frozen, queues or {}, lender, write=True)
+        work = _Sweep(database, rulebook, gate, own, frozen, queues or {}, lender, write=True)
         finished = work.run(loans_per_chunk, progress, stop)
         with database.write() as session:
             end(session, frozen.id, now=now, counts=work.counts, status="done" if finished else "stopped")

@@ -308,7 +308,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1] if __doc__ else "")
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--loans", type=int, default=540)
+    parser.add_argument("--loans", type=int, default=240)
     options = parser.parse_args()
     write(build(sample(read_clients(options.source), options.loans)), options.target)
 

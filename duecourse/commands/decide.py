@@ -48,7 +48,8 @@ def decide(
 
     session.output.answer(
         {"loan": loan, "outcome": answer.outcome, "rule": answer.rule, "tree": to_json(tree)},
-        lambda console: console.print(draw(tree) if explain else line, markup=False),
+        # A tree is wrapped at the edge of a narrow terminal; the console's soft wrap would cut it off there.
+        lambda console: console.print(draw(tree), soft_wrap=False) if explain else console.print(line, markup=False),
     )
 
 

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from duecourse.output import ANSWER_IS_NO
+from duecourse.output import ANSWER_IS_NO, table
 from duecourse.session import Session
 from engine.errors import DataError, Problem
 
@@ -25,13 +24,13 @@ def list_packs(context: typer.Context) -> None:
     """List every pack with its rules' provenance: what nobody has read is called unverified."""
     session: Session = context.obj
     packs = session.workspace_or_shipped.gate.packs
-    table = Table("pack", "title", "rules", "verified", "secondary", "unverified", box=None, pad_edge=False)
+    drawn = table("pack", "title", "rules", "verified", "secondary", "unverified")
     answer = []
     for pack in packs:
         counts = {name: sum(rule.provenance == name for rule in pack.rules) for name in _PROVENANCES}
         answer.append({"pack": pack.id, "title": pack.title_en, "rules": len(pack.rules), **counts})
-        table.add_row(pack.id, Text(pack.title_en), str(len(pack.rules)), *(str(n) for n in counts.values()))
-    session.output.answer(answer, lambda console: console.print(table))
+        drawn.add_row(pack.id, Text(pack.title_en), str(len(pack.rules)), *(str(n) for n in counts.values()))
+    session.output.answer(answer, lambda console: console.print(drawn))
 
 
 _PROVENANCES = ("verified", "secondary", "unverified")
@@ -44,22 +43,23 @@ def show(context: typer.Context, pack: Annotated[str, typer.Argument(help="e.g. 
     if pack not in packs:
         raise DataError(Problem(f"no pack `{pack}`", "`duecourse packs list` shows them"))
     found = packs[pack]
-    table = Table("rule", "says", "citation", "status", "provenance", box=None, pad_edge=False)
+    drawn = table("rule", "says", "citation", "status", "provenance")
     answer = []
     for rule in found.rules:
         row = (rule.id, rule.says_en, rule.citation, rule.status, rule.provenance)
         answer.append(dict(zip(("rule", "says", "citation", "status", "provenance"), row, strict=True)))
-        table.add_row(*(Text(str(cell)) for cell in row))
-    session.output.answer(answer, lambda console: console.print(f"{found.id}: {found.title_en}", table))
+        drawn.add_row(*(Text(str(cell)) for cell in row))
+    session.output.answer(answer, lambda console: console.print(f"{found.id}: {found.title_en}", drawn))
 
 
 def test(context: typer.Context, files: Annotated[list[Path], typer.Argument(help="case files")]) -> None:
     """Run case files against the packs they name; exit 3 when a case fails."""
     from compliance import run_cases
+    from config.files import read_text
 
     session: Session = context.obj
     packs = session.workspace_or_shipped.gate.packs
-    results = [result for file in files for result in run_cases(file.read_text(encoding="utf-8"), str(file), packs)]
+    results = [result for file in files for result in run_cases(read_text(file, str(file)), str(file), packs)]
     failed = [result for result in results if not result.passed and not result.skipped]
     skipped = sum(bool(result.skipped) for result in results)
     if session.output.as_json:

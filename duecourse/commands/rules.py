@@ -1,12 +1,12 @@
 """`duecourse rules ...`: are the strategies sound, and do they do what they should?"""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from duecourse.output import ANSWER_IS_NO
+from duecourse.output import ANSWER_IS_NO, table
 from duecourse.session import Session
 from engine.errors import DuecourseError, Problem
 
@@ -69,12 +69,12 @@ def test(context: typer.Context) -> None:
     failed = [result for result in results if not result.passed]
     if session.output.as_json:
         for result in results:
-            session.output.line(result)
-    for result in failed:
-        lines = (f"{result.at}: {result.name} [{result.target}]", *result.problems, *result.trace)
-        session.output.out.print("\n  ".join(lines), markup=False)
+            session.output.line({"passed": result.passed, **asdict(result)})
     session.output.problems(missing)
     if not session.output.as_json:
+        for result in failed:
+            lines = (f"{result.at}: {result.name} [{result.target}]", *result.problems, *result.trace)
+            session.output.out.print("\n  ".join(lines), markup=False)
         passed = len(results) - len(failed)
         session.output.out.print(
             f"{len(scenarios)} scenarios on {len(matchers)} targets: {passed} passed, {len(failed)} failed"
@@ -87,7 +87,7 @@ def facts(context: typer.Context) -> None:
     """List every fact a condition may name: type, unit, range, who supplies it, and what it means."""
     session: Session = context.obj
     catalogue = session.workspace_or_shipped.catalogue
-    table = Table("fact", "type", "unit", "supplier", "meaning", box=None, pad_edge=False)
+    drawn = table("fact", "type", "unit", "supplier", "meaning")
     for fact in catalogue.facts.values():
-        table.add_row(*(Text(cell) for cell in (fact.name, fact.type, fact.unit, fact.supplier, fact.meaning_en)))
-    session.output.answer(list(catalogue.facts.values()), lambda console: console.print(table))
+        drawn.add_row(*(Text(cell) for cell in (fact.name, fact.type, fact.unit, fact.supplier, fact.meaning_en)))
+    session.output.answer(list(catalogue.facts.values()), lambda console: console.print(drawn))

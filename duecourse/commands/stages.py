@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
+from duecourse.output import table
 from duecourse.session import Session
 from engine.stages import EDGES
 
@@ -26,8 +26,8 @@ def stages(
         text = draw_diagram()
         session.output.answer({"mermaid": text}, lambda console: console.print(text, markup=False))
         return
-    table = Table("from", "to", "direction", "owes", box=None, pad_edge=False)
+    drawn = table("from", "to", "direction", "owes")
     for edge in EDGES:
-        table.add_row(edge.source, edge.target, edge.direction, edge.duty or "")
+        drawn.add_row(edge.source, edge.target, edge.direction, edge.duty or "")
     answer = [{"from": e.source, "to": e.target, "direction": e.direction, "owes": e.duty} for e in EDGES]
-    session.output.answer(answer, lambda console: console.print(table))
+    session.output.answer(answer, lambda console: console.print(drawn))

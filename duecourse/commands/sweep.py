@@ -27,7 +27,7 @@ def sweep(
     session: Session = context.obj
     with session.output.progress("deciding") as progress:
         result, brake = session.works.sweep(instant(at), progress, plan=plan)
-    counts = dict(sorted(result.counts.items()))
+    counts = {name: count for name, count in sorted(result.counts.items()) if count}
     answer = {"run": result.run_id, "now": result.now, "finished": result.finished, "counts": counts, "brake": brake}
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, count in counts.items():

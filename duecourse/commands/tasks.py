@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from duecourse.clock import At, instant, now
 from duecourse.session import Session
@@ -28,18 +29,27 @@ def list_tasks(
     context: typer.Context, queue: Annotated[str | None, typer.Option(help="only this queue")] = None, at: At = None
 ) -> None:
     """List what is waiting, by queue, oldest hand-over first."""
+    from store.timeline import loan_refs
     from workflows.tasks import waiting
 
     session: Session = context.obj
     with session.database.session() as reading:
         tasks = waiting(reading, queue=queue, now=instant(at))
+        refs = loan_refs(reading, (t.loan_id for t in tasks))
     rows = [
-        {"task": t.id, "queue": t.queue or t.channel, "channel": t.channel, "script": t.name, "loan": t.loan_id, "since": t.at}
+        {
+            "task": t.id,
+            "queue": t.queue or t.channel,
+            "channel": t.channel,
+            "script": t.name,
+            "loan": refs[t.loan_id],
+            "since": t.at,
+        }
         for t in tasks
     ]
-    table = Table("task", "queue", "channel", "script", "since", box=None, pad_edge=False)
-    for task in tasks:
-        table.add_row(task.id, task.queue or task.channel, task.channel, task.name, f"{task.at:%Y-%m-%d %H:%M}Z")
+    table = Table("task", "queue", "channel", "script", "loan", "since", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in (*list(row.values())[:5], f"{row['since']:%Y-%m-%d %H:%M}Z")))
     session.output.answer(rows, lambda console: console.print(table if rows else "nothing is waiting"))
 
 

@@ -1,5 +1,6 @@
 """The demo: a real loan book, collected for some weeks, over real SMTP and HTTP to stand-ins on this machine."""
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ START: Final = date(2026, 3, 2)
 _MARK: Final = ".duecourse-demo"
 _NIGHT: Final = time(0, 5)
 _SWEEP: Final = time(0, 30)
-_ROUNDS: Final = (time(2, 0), time(11, 0), time(19, 0), time(23, 30))
-"""When dispatch and agents work, UTC: morning and evening in China (evening in California), midday and evening in New York."""
+_ROUNDS: Final = (time(2, 0), time(11, 0), time(22, 30))
+"""When dispatch and agents work, UTC: morning and evening in China, then late afternoon in America."""
 _SETTINGS: Final = """\
 # The demo's own workspace; `duecourse -w . ...` works here like in any other.
 database: sqlite:///data/duecourse.db
@@ -41,6 +42,8 @@ language: en
 lender: {name: Harbour Lending, phone: "+1 800 555 0199", url: https://harbour.example, email: care@harbour.example}
 backlog_share_max: 1   # half of this book is behind on purpose; a real one would brake here
 """
+_CAPACITY: Final = re.compile(r"([0-9]+)/day")
+_SCALE: Final = 400
 _FAULTS: Final[tuple[tuple[float, Fault], ...]] = ((0.004, 21610), (0.012, 30005), (0.02, 30003))
 """How often the provider stand-in says: this person has opted out, this number is dead, try again later."""
 
@@ -91,6 +94,10 @@ def prepare(folder: Path, database: str | None = None) -> None:
     create_workspace(folder, database)
     text = _SETTINGS if database is None else _SETTINGS.replace("sqlite:///data/duecourse.db", database)
     (folder / "duecourse.yaml").write_text(text, encoding="utf-8")
+    # The shipped queues are sized for a lender with a hundred thousand loans; this one has a few hundred.
+    queues = folder / "config" / "queues.yaml"
+    text = queues.read_text(encoding="utf-8")
+    queues.write_text(_CAPACITY.sub(lambda match: f"{max(2, int(match[1]) // _SCALE)}/day", text), encoding="utf-8")
     (folder / _MARK).write_text("Made by `duecourse demo`; replaced by the next one.\n", encoding="utf-8")
 
 

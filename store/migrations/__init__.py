@@ -5,6 +5,7 @@ Duecourse runs them itself (`duecourse db upgrade`). To add one, change `store/t
 `python -m store.migrations "what changed"`, and read what it wrote.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _FOLDER: Final = Path(__file__).parent
+_OURS: Final = re.compile(r"[0-9]{4}")
 
 TABLE: Final = "alembic_version"
 """Where the schema's version stands."""
@@ -27,7 +29,8 @@ def version(connection: Connection) -> int | None:
     if not inspect(connection).has_table(TABLE):
         return None
     found = connection.execute(text(f"select version_num from {TABLE}")).scalar()
-    return int(found) if found else None
+    # Somebody else's Alembic numbers its versions in another way.
+    return int(found) if found and _OURS.fullmatch(found) else None
 
 
 def migrate(connection: Connection) -> None:

@@ -178,7 +178,7 @@ def test_typed_parquet_reads_like_csv(tmp_path: Path) -> None:
         (lambda pa: {"effective_on": pa.array([datetime(2026, 3, 1)])},
          "column `effective_on` holds instants\n  mend: write it as date32"),
         (lambda pa: {"kind": pa.array([["payment"]])},
-         "column `kind` is of type list<item: string>\n  mend: write it as text"),
+         "column `kind` is of type list<element: string>\n  mend: write it as text"),
     ],
 )  # fmt: skip
 def test_parquet_types_that_cannot_mean_it(

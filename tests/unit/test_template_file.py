@@ -229,7 +229,9 @@ def test_what_one_language_leaves_out_is_not_claimed(left_out: str, where: str):
     text = "{{ lender.name }} {{ opt_out }}"
     said = {"en": text, "zh": text}
     said[where] = text.replace(left_out, "")
-    file = f"template: t\nchannels: [sms]\npurpose: service\nen: {{text: '{said['en']}'}}\nzh: {{text: '{said['zh']}'}}\n"
+    file = (
+        f"template: t\nchannels: [sms]\npurpose: service\nen: {{text: '{said['en']}'}}\nzh: {{text: '{said['zh']}'}}\n"
+    )
     content = read_templates({"t.yaml": file}).by_channel()["sms"]["t"].content
     name = "opt_out_notice" if "opt_out" in left_out else "institution_named"
     assert (content[name], sum(value is False for value in content.values())) == (False, 2)

@@ -67,15 +67,16 @@ def _check_values(con: "DuckDBPyConnection", kind: Kind) -> None:
     con.execute(
         f"create or replace temp table checked as select raw.row,\n{columns}\nfrom raw cross join delivery\n{_joins(kind)}"
     )
-    for name in read:
+    names = ", ".join(f'"{name}"' for name in read)
+    fine = " and ".join(f'"{name}?" is null' for name in read)
+    con.execute(f"create or replace temp table good as select row, {names} from checked where {fine} order by row")
+    con.execute(f"delete from checked where {fine}")
+    for name in read if con.sql("from checked").fetchone() else ():
         con.execute(
             f"insert into reject select row, ?, split_part(\"{name}?\", '\t', 1), split_part(\"{name}?\", '\t', 2) "
             f'from checked where "{name}?" is not null',
             [name],
         )
-    names = ", ".join(f'"{name}"' for name in read)
-    fine = " and ".join(f'"{name}?" is null' for name in read)
-    con.execute(f"create or replace temp table good as select row, {names} from checked where {fine} order by row")
     con.execute("drop table checked")
 
 

@@ -54,6 +54,9 @@ def check_endings(delivery: Delivery, reader: Reader) -> None:
         .where(movement.c.source == delivery.system)
     )  # fmt: skip
     named = delivery.values("select distinct ends from incoming where ends is not null order by 1")
+    if not named:
+        con.execute("create or replace temp table endable (ref varchar, kind varchar)")
+        return
     con.register("standing", matching(reader, stored, movement.c.ref, named))
     for kinds in _IN_TURN:
         delivery.make("endable", _ENDABLE)

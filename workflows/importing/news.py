@@ -35,9 +35,9 @@ _EVENTS: Final[Mapping[str, str]] = {
             case kind when 'dispute' then 'dispute' else 'hold_placed' end as kind
         from fresh where ends_at is null or ends_at > $now
         union all
-        select 'hold:' || ref || ':released:' || ends_at, row, person_id, loan_id, $as_of, 'hold_released'
-        from altered join known using (ref)
-        where altered.ends_at <= $now and (known.ends_at is null or known.ends_at > altered.ends_at)""",
+        select 'hold:' || a.ref || ':released:' || a.ends_at, a.row, a.person_id, a.loan_id, $as_of, 'hold_released'
+        from altered a join known k using (ref)
+        where a.ends_at <= $now and (k.ends_at is null or k.ends_at > a.ends_at)""",
     "promises": """
         select 'promise:' || f.ref as key, f.row, l.borrower_id as person_id, f.loan_id, f.made_at as happened_at,
             'promise_made' as kind
@@ -47,7 +47,7 @@ _EVENTS: Final[Mapping[str, str]] = {
         from altered a join known k using (ref) join loan_ref l on l.id = a.loan_id
         where a.status in ('kept', 'broken') and k.status <> a.status""",
     "contacts": """
-        select id as key, row, person_id, loan_id, at as happened_at,
+        select id as key, row, person_id, loan_id, fresh."at" as happened_at,
             case when direction = 'in' then 'reply' when status = 'failed' then 'delivery_failed'
                 when channel in ('call', 'visit') then 'call_outcome' end as kind
         from fresh""",

@@ -22,16 +22,17 @@ def begin(con: "DuckDBPyConnection") -> None:
     )  # fmt: skip
 
 
-def reject(con: "DuckDBPyConnection", rows: str, column: str, reason: str, mend: str) -> None:
-    """Note the rows that a query names by number, all for one reason."""
+def reject(con: "DuckDBPyConnection", rows: str, column: str, reason: str, mend: str) -> bool:
+    """Note the rows that a query names by number, all for one reason; whether there are any."""
     con.execute(f"insert into reject select row, ?, ?, ? from ({rows})", [column, reason, mend])
+    [(noted,)] = con.fetchall()
+    return bool(noted)
 
 
 def drop(con: "DuckDBPyConnection", table: str, rows: str, column: str, reason: str, mend: str) -> None:
     """The same, and take them out of a table."""
-    con.execute(f"create or replace temp table dropped as {rows}")
-    reject(con, "from dropped", column, reason, mend)
-    con.execute(f"delete from {table} where row in (from dropped)")
+    if reject(con, rows, column, reason, mend):
+        con.execute(f"delete from {table} where row in (select row from reject)")
 
 
 def count(con: "DuckDBPyConnection") -> int:

@@ -136,7 +136,7 @@ ROWS: Final[Mapping[str, Rows]] = {
             0 as stage_entry, 'import:' || ref as slot, '{}' as period_json,
             case when outcome in ('failed', 'bounced', 'returned', 'not_in_service') then 'failed' else 'delivered' end
                 as status,
-            outcome, at as planned_at, at as not_before_at, at as expires_at, at, null as claimed_by,
+            outcome, good."at" as planned_at, good."at" as not_before_at, good."at" as expires_at, good."at", null as claimed_by,
             null::bigint as claimed_until_at, 0 as attempts, null as provider, null as provider_ref, null as error,
             '' as why, outcome in ('wrong_number', 'wrong_person') as misdirected, 0 as cost_minor, "by"
         from good""",

@@ -1,0 +1,40 @@
+"""A scheduler as a process of its own, for the tests: `python -m tests.scheduler_process URL FILE SECONDS`."""
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from duecourse.logs import log_to_stderr
+from store.db import open_database
+from workflows.schedule import Entry, Stop, serve
+
+ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "UTC"), "events": Entry("events", "* * * * *", "UTC")}
+
+
+def main(url: str, file: str, seconds: float) -> None:
+    """Write each run's begin and end to the file; a run takes `seconds`, or less when told to stop."""
+    out = Path(file)
+
+    def note(text: str) -> None:
+        with out.open("a", encoding="utf-8") as log:
+            log.write(f"{text}\n")
+
+    def run(name: str, stop: Stop) -> None:
+        note(f"{name} begins")
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not stop():
+            time.sleep(0.01)
+        note(f"{name} ends")
+
+    log_to_stderr()
+    database = open_database(url)
+    serve(
+        database, ENTRIES, run, clock=lambda: datetime.now(UTC), tell=lambda text: print(text, flush=True),  # noqa: T201, TID251
+        stand_by_seconds=0.2,
+    )  # fmt: skip
+    database.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
