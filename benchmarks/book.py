@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _OVERDUE_PER_1000: Final = 80
 
+_NUMBERED: Final = ("person", "endpoint", "consent", "loan", "movement", "feed")
+"""Tables whose keys we give out ourselves, although the database could."""
+
 _LOANS_PER_ROUND: Final = 10
 """After so many loans the pattern of people begins anew; a block is a whole number of rounds."""
 
@@ -170,6 +173,12 @@ def write_book(database: Database, loans: int, *, on: date, loans_per_block: int
                 for table, columns in _block(con, first, last, on, known_us):
                     transaction.append(table, columns)
                     rows += columns.num_rows
+    if database.dialect == "postgresql":
+        with writing(database) as transaction:
+            for table in _NUMBERED:
+                # Whoever adds a row later goes on where we stopped; SQLite does so by itself.
+                key = f"pg_get_serial_sequence('{table}', 'id')"
+                transaction.execute(f"select setval({key}, max(id)) from {table}")
     return rows
 
 

@@ -106,12 +106,12 @@ def measure(place: Place, loans: int) -> dict[str, Any]:
     if isinstance(place, Databases):
         place.make("before")
     with tempfile.TemporaryDirectory(prefix="dc-bench-") as rows:
-        built = _step("build", place.url("before"), str(loans))
+        built = step("build", place.url("before"), str(loans))
         place.copy("before", "swept")
-        swept = _step("sweep", place.url("swept"))
-        kept = _step("keep", place.url("before"), place.url("swept"), rows)
+        swept = step("sweep", place.url("swept"))
+        kept = step("keep", place.url("before"), place.url("swept"), rows)
         place.drop("swept")
-        floor = _step("floor", place.url("before"), rows)
+        floor = step("floor", place.url("before"), rows)
         place.drop("before")
     return {
         "loans": loans,
@@ -149,7 +149,8 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _step(*arguments: str) -> dict[str, Any]:
+def step(*arguments: str) -> dict[str, Any]:
+    """One step in a process of its own; what it says."""
     command = [sys.executable, "-m", "benchmarks.sweep_steps", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

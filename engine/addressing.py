@@ -91,7 +91,7 @@ def ask_contact(
 
 
 def ask_move(situation: Situation, loan: Loan, target: Stage, notice_days: int) -> Ask:
-    """The question whether a loan may enter a stage that owes a duty; asked about the borrower."""
+    """The question whether a loan may enter a stage where its treatment is harsher; asked about the borrower."""
     person = situation.borrower
     return Ask(
         act="stage_move",

@@ -58,7 +58,7 @@ class CandidateJudged:
 
 @dataclass(frozen=True, slots=True)
 class MoveJudged:
-    """One move that matched, and what the gate said of its duty (None: no duty to judge)."""
+    """One move that matched, and what the gate said of it (None: not asked, since it makes nothing harsher)."""
 
     rule: str
     target: Stage

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from engine.decision import ActJudged, CandidateJudged, LoanDecision, MoveJudged, PlannedContact
 from engine.gate import Reason, Verdict
@@ -38,15 +38,19 @@ def from_json(text: str) -> LoanDecision:
     )
 
 
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if not is_dataclass(value):
+    kind = value.__class__
+    if kind in _SCALARS:
         return value
+    if kind is tuple:
+        return [_plain(item) for item in value]
+    if kind is datetime:
+        return value.isoformat()
     plain = {}
-    for name, default in _layout(value.__class__):
+    for name, default in _layout(kind):
         item = getattr(value, name)
         if default is MISSING or item != default:
             plain[name] = _plain(item)

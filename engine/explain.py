@@ -146,7 +146,7 @@ class _Drawing:
                 yield ExplainNode(f"move {move.id} to {move.target}: {why}", mark, (seen,))
 
     def _move(self, judged: MoveJudged, move: MoveRule | None) -> ExplainNode:
-        state = "taken" if judged.taken else judged.note or "its duty is not met"
+        state = "taken" if judged.taken else judged.note or "the gate does not let it"
         below: list[ExplainNode] = []
         if move is not None:
             below.append(self._condition(move.when, self.facts))

@@ -71,7 +71,9 @@ class Reader:
         name = column.name
         if name in self._defines:
             return Named(name, self._defines[name])
-        fact = self._facts[name]
+        fact = self._known(column)
+        if fact is None:
+            return _NOTHING
         if fact.type != "bool":
             example = f"{name} = 'text'" if fact.type == "text" else f"{name} >= 1"
             self._refuse(f"`{name}` alone is no condition", f"compare it, as in `{example}`", self._at(column))
@@ -95,7 +97,15 @@ class Reader:
             mend = f"write `{left.name}` or `not {left.name}`"
             self._refuse(f"`{left.name}` is a defined condition and cannot be compared", mend, self._at(left))
             return None
-        return self._facts[left.name]
+        return self._known(left)
+
+    def _known(self, column: exp.Column) -> Fact | None:
+        fact = self._facts.get(column.name)
+        if fact is None:
+            # Every other name was checked before; sqlglot takes some of our own words for names where they stand alone.
+            mend = "a condition reads like `dpd >= 3 and has_mobile`"
+            self._refuse(f"`{column.name}` stands where a fact belongs", mend, self._at(column))
+        return fact
 
     def _slice(self, tree: exp.Expr) -> str:
         spans = [(n.meta["start"], n.meta["end"]) for n in tree.walk() if "start" in n.meta]

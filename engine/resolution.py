@@ -105,7 +105,7 @@ def _is_stale(strategy: Strategy, loan: Loan) -> bool:
 
 
 def _move(desk: Desk, case: _Case, strategy: Strategy, matcher: Matcher) -> tuple[MoveJudged, ...]:
-    """Take the first matching move whose duty the gate accepts."""
+    """Take the first matching move that the gate accepts, which judges all that make the treatment harsher."""
     loan = case.loan
     if not strategy.moves:
         return ()
@@ -121,7 +121,7 @@ def _move(desk: Desk, case: _Case, strategy: Strategy, matcher: Matcher) -> tupl
             judged.append(MoveJudged(move.id, move.target, None, False, "the payment feed is stale"))
             continue
         verdict = None
-        if edge.duty is not None:
+        if edge.direction == "forward":
             verdict = desk.gate.check(ask_move(desk.situation, loan, move.target, move.notice_days), desk.now)
         taken = verdict is None or verdict.outcome == "allow"
         judged.append(MoveJudged(move.id, move.target, verdict, taken))

@@ -28,6 +28,8 @@ _NULL: Final = {"", "~", "null", "Null", "NULL"}
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"[-+]?[0-9]+\.[0-9]+")
 _DIGITS_MAX: Final = 18
+_PARSED_APART: Final = re.compile(r"[\t\r\ufeff\ud800-\udfff]|[\[{][^\]}\n]*\?")
+"""What the two parsers of PyYAML read differently: tabs, lone carriage returns, and a `?` inside a flow list."""
 _SPLIT_LIST: Final = re.compile(r"\bin\s*\([^()]*$", re.IGNORECASE)
 
 
@@ -106,6 +108,8 @@ def read_yaml(text: str, file: str) -> Node:
         RuleError: not YAML, more than one document, a duplicate key, a key that is not text, an
             alias, an anchor or a tag; every such problem of the file at once where it can be read.
     """
+    if (root := _read_fast(text, file)) is not None:
+        return root
     builder = _Builder(text, file)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -124,6 +128,23 @@ def read_yaml(text: str, file: str) -> Node:
     if builder.root is None:
         raise RuleError(Problem("the file is empty", "write it, or delete it", Place(file)))
     return builder.root
+
+
+def _read_fast(text: str, file: str) -> Node | None:
+    """
+    The same nodes by the C library, which is five times as fast; None where there is anything to say.
+
+    Whatever is wrong is found again, and put in words, by the parser in Python: one wording everywhere.
+    """
+    if not yaml.__with_libyaml__ or _PARSED_APART.search(text):
+        return None
+    builder = _Builder(text, file)
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            builder.take(event)
+    except (yaml.YAMLError, RuleError):
+        return None
+    return None if builder.problems else builder.root
 
 
 def _unreadable(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:

@@ -6,7 +6,7 @@ cancelled and expired as the other ends. A terminal status never moves, whatever
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -61,11 +61,9 @@ def note(session: Session, contact: Contact, *, at: datetime, why: str, detail: 
     session.add(ContactStatus(contact_id=contact.id, status=contact.status, at=at, why=why, detail_json=said))
 
 
-def claim(
-    database: Database, channels: Collection[str], *, now: datetime, worker: str, lease: timedelta, limit: int
-) -> list[str]:
+def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worker: str, lease: timedelta) -> list[str]:
     """
-    Take up to `limit` contacts of these channels that are due, for `lease`, the earliest first.
+    Take what is due, for `lease`, the earliest first: channel -> at most how many of it.
 
     At most one per person and one per number or address at a time, because what is about to be sent counts for
     what comes after. A claim that has lapsed is taken over. Two workers never get the same contact.
@@ -75,28 +73,28 @@ def claim(
             select(Contact, Endpoint.value)  # type: ignore[assignment] # sqlmodel narrows Select to its own
             .outerjoin(Endpoint, col(Endpoint.id) == col(Contact.endpoint_id))
             .where(_due(now), col(Contact.not_before_at) <= now, col(Contact.expires_at) > now)
-            .where(col(Contact.direction) == "out", col(Contact.channel).in_(channels))
+            .where(col(Contact.direction) == "out", col(Contact.channel).in_(limits))
             .where(col(Contact.person_id).not_in(select(Contact.person_id).where(_leaving(now))))
             .order_by(col(Contact.not_before_at), col(Contact.id))
             # Somebody may have several due at once, and only the first of them is taken.
-            .limit(limit * 4)
+            .limit(sum(limits.values()) * 4)
             .with_for_update(key_share=True, skip_locked=True, of=Contact)
         )
         leaving = select(Endpoint.value).join(Contact, col(Contact.endpoint_id) == col(Endpoint.id))
         values = set(session.exec(leaving.where(_leaving(now))))
         people: set[int] = set()
         taken: list[str] = []
+        left = dict(limits)
         for contact, value in session.execute(due):
-            if contact.person_id in people or value in values:
+            if contact.person_id in people or value in values or not left[contact.channel]:
                 continue
+            left[contact.channel] -= 1
             people.add(contact.person_id)
             if value is not None:
                 values.add(value)
             contact.status, contact.claimed_by, contact.claimed_until_at = "claimed", worker, now + lease
             session.add(contact)
             taken.append(contact.id)
-            if len(taken) == limit:
-                break
         return taken
 
 

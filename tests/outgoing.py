@@ -271,14 +271,14 @@ def fed(database: Database, as_of: datetime) -> None:
         )  # fmt: skip
 
 
-def plan(database: Database, loan: int, rule: str = "text", *, person: int | None = None, **values: Any) -> str:
+def plan(database: Database, loan: int, like: str = "text", *, person: int | None = None, **values: Any) -> str:
     """A planned contact of a rule above, to the borrower unless said otherwise, due now; its id."""
     usual = {
         "text": ("sms", "friendly", None), "mail": ("email", "friendly", None), "call": ("call", "first", "junior"),
         "after-failure": ("call", "failed", "junior"), "notice": ("letter", "pre-legal", None),
         "odd": ("sms", "unsayable", None), "odder": ("sms", "broken", None), "odd-call": ("call", "unsayable", "junior"),
     }  # fmt: skip
-    channel, name, queue = usual[rule]
+    channel, name, queue = usual[like]
     channel = values.pop("channel", channel)
     kind = {"sms": "mobile", "call": "mobile", "email": "email"}.get(channel, "postal")
     contact_id = f"c-{next(_numbers)}"
@@ -289,15 +289,17 @@ def plan(database: Database, loan: int, rule: str = "text", *, person: int | Non
         ).first()
         given = {
             "id": contact_id, "loan_id": loan, "person_id": person, "endpoint_id": endpoint, "channel": channel,
-            "rule": rule, "name": name, "queue": queue, "stage_entry": 1, "slot": f"slot-{contact_id}",
+            "rule": like, "name": name, "queue": queue, "stage_entry": 1, "slot": f"slot-{contact_id}",
             "status": "planned", "planned_at": NOW - timedelta(hours=2), "not_before_at": NOW - timedelta(hours=1),
             "expires_at": NOW + timedelta(hours=22), "at": NOW - timedelta(hours=1),
-            "purpose": "required_notice" if rule == "notice" else "collect",
+            "purpose": "required_notice" if like == "notice" else "collect",
         }  # fmt: skip
         session.add(Contact(**(given | values)))
         session.flush()
         session.add(ContactLoan(contact_id=contact_id, loan_id=loan))
-        session.add(ContactStatus(contact_id=contact_id, status="planned", at=NOW - timedelta(hours=2), why=f"rule {rule}"))
+        session.add(
+            ContactStatus(contact_id=contact_id, status="planned", at=NOW - timedelta(hours=2), why=f"rule {like}")
+        )
     return contact_id
 
 

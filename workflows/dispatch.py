@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from channels.message import Adapter, Receipt
-from engine.errors import StoreError
+from engine.errors import Problem, StoreError
 from store.outbox import TASK_CHANNELS, expire, give_up_on
 from workflows.brake import channel_brake
 from workflows.door import (
@@ -80,8 +80,17 @@ async def dispatch(
             lane = door.outward.lane(channel)
             pace = lane if paced else Lane(lane.at_once)
             lanes.append(_Lane(door, clock, desk, done, (channel,), adapter, pace, stop))
+        lanes = [lane for lane in lanes if not await lane.stands_still()]
         try:
-            ended = await asyncio.gather(*(lane.run(limit) for lane in lanes), return_exceptions=True)
+            # What is due on all channels is looked at together once: of a small book that is everything.
+            paces = {channel: per_second for lane in lanes for channel, per_second in lane.paces.items()}
+            first = await asyncio.get_running_loop().run_in_executor(
+                desk, partial(take, door, paces, clock, limit=limit)
+            )
+            _count(done, first)
+            ended = await asyncio.gather(
+                *(lane.run(first.of(lane.channels), limit) for lane in lanes), return_exceptions=True
+            )
         finally:
             for adapter in door.outward.adapters.values():
                 await adapter.close()
@@ -89,6 +98,11 @@ async def dispatch(
         if error is not None:
             raise error
     return done
+
+
+def _count(done: Dispatched, taken: Taken) -> None:
+    done.counts["claimed"] += taken.claimed
+    done.counts.update(taken.counts)
 
 
 def _begin(door: Door, clock: Callable[[], datetime]) -> Dispatched:
@@ -122,8 +136,15 @@ class _Lane:
     unheard: int = 0
     """Messages that nobody was there to take."""
 
-    async def run(self, limit: int) -> None:
+    @property
+    def paces(self) -> dict[str, float | None]:
+        """Its channels and how fast each may go."""
+        return dict.fromkeys(self.channels, self.pace.per_second)
+
+    async def run(self, first: Sequence[Offer], limit: int) -> None:
         try:
+            if first:
+                await self._send_all(first)
             await self._rounds(limit)
         finally:
             if self.unheard:
@@ -131,31 +152,28 @@ class _Lane:
 
     async def _rounds(self, limit: int) -> None:
         fruitless = 0
-        while not self.stop() and fruitless < _FRUITLESS_MAX:
-            braked = await self._at_desk(self._braked)
-            if braked:
-                return
-            take_some = partial(
-                take, self.door, self.channels, self.clock, limit=limit, per_second=self.pace.per_second
-            )
-            taken = await self._at_desk(take_some)
+        while not self.stop() and fruitless < _FRUITLESS_MAX and not await self.stands_still():
+            taken = await self._at_desk(partial(take, self.door, self.paces, self.clock, limit=limit))
             if not taken.claimed:
                 return
-            self.done.counts["claimed"] += taken.claimed
-            self.done.counts.update(taken.counts)
+            _count(self.done, taken)
             back = taken.counts["redo"] + taken.counts["waiting"]
             if taken.offers:
-                back += await self._send_all(taken)
+                back += await self._send_all(taken.offers)
             fruitless = fruitless + 1 if back == taken.claimed else 0
 
-    def _braked(self) -> bool:
-        with self.door.database.session() as session:
-            problem = channel_brake(session, self.channels[0]) if self.adapter is not None else None
+    async def stands_still(self) -> bool:
+        """Whether the brake is on for its channel; the dispatch then says why."""
+        problem = await self._at_desk(self._brake) if self.adapter is not None else None
         if problem is not None:
             self.done.problems.append(problem)
         return problem is not None
 
-    async def _send_all(self, taken: Taken) -> int:
+    def _brake(self) -> Problem | None:
+        with self.door.database.session() as session:
+            return channel_brake(session, self.channels[0])
+
+    async def _send_all(self, offers: Sequence[Offer]) -> int:
         """Send, and write down what comes back as it comes; returns how many were not offered after all."""
         arrived: asyncio.Queue[Answered] = asyncio.Queue()
         busy = asyncio.Semaphore(self.pace.at_once)
@@ -174,7 +192,7 @@ class _Lane:
                 await asyncio.sleep(_STOP_SECONDS)
             halt.set()
 
-        sends = [asyncio.create_task(one(offer)) for offer in taken.offers]
+        sends = [asyncio.create_task(one(offer)) for offer in offers]
         heeding = asyncio.create_task(heed())
         waiting = 0
         try:

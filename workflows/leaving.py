@@ -7,7 +7,7 @@ people concerned, and what was decided on an older version is not written.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,6 +58,10 @@ class Taken:
     counts: Counter[str] = field(default_factory=Counter)
     offers: list[Offer] = field(default_factory=list)
 
+    def of(self, channels: Collection[str]) -> list[Offer]:
+        """The messages that leave on one of these channels."""
+        return [offer for offer in self.offers if offer.message.channel in channels]
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
@@ -68,32 +72,34 @@ class Looked:
     seen: Mapping[int, int]
 
 
-def take(
-    door: Door, channels: Sequence[str], clock: Callable[[], datetime], *, limit: int, per_second: float | None
-) -> Taken:
+def take(door: Door, paces: Mapping[str, float | None], clock: Callable[[], datetime], *, limit: int) -> Taken:
     """
     Claim what is due on these channels and commit as `sending` what may go; tasks are handed to their queues.
 
     Args:
-        per_second: how many messages a second the provider account takes; None: no bound.
+        paces: channel -> how many messages a second its provider account takes; None: no bound.
+        limit: how many of each channel at most.
     Raises:
         SettingsError: nobody may be reached now. What was claimed is given back.
         StoreError: the database cannot be read or written. What was claimed is given back, or lapses.
     """
     now = clock()
-    if per_second is not None:
-        limit = max(1, min(limit, int(TURN_WAIT_MAX.total_seconds() * per_second)))
-    ids = claim(door.database, channels, now=now, worker=door.worker, lease=LEASE, limit=limit)
+    limits = {channel: _fitting(limit, per_second) for channel, per_second in paces.items()}
+    ids = claim(door.database, limits, now=now, worker=door.worker, lease=LEASE)
     taken = Taken(claimed=len(ids))
     if not ids:
         return taken
     try:
-        _write(door, look_again(door, ids, now), clock, now, taken, per_second)
+        _write(door, look_again(door, ids, now), clock, now, taken, paces)
     except BaseException:
         with suppress(StoreError):
             release(door.database, ids, worker=door.worker, at=now, why="dispatch stopped before it could go")
         raise
     return taken
+
+
+def _fitting(limit: int, per_second: float | None) -> int:
+    return limit if per_second is None else max(1, min(limit, int(TURN_WAIT_MAX.total_seconds() * per_second)))
 
 
 def look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
@@ -161,7 +167,7 @@ def _write(
     clock: Callable[[], datetime],
     now: datetime,
     taken: Taken,
-    per_second: float | None,
+    paces: Mapping[str, float | None],
 ) -> None:
     counts: Counter[str] = Counter()
     offers: list[Offer] = []
@@ -185,8 +191,11 @@ def _write(
                 counts[word] += 1
                 if message is not None:
                     offers.append(Offer(message, one.look, tuple(one.seen), now))
-        if offers and per_second is not None:
-            offers = _turns(session, offers, per_second, clock(), counts)
+        offers = [
+            turned
+            for channel, per_second in paces.items()
+            for turned in _turns(session, channel, offers, per_second, clock(), counts)
+        ]
     # Only what is committed counts, and is sent.
     taken.counts, taken.offers = counts, offers
 
@@ -241,10 +250,12 @@ def _cancel(session: Session, contact: Contact, one: Looked, why: str, now: date
 
 
 def _turns(
-    session: Session, offers: list[Offer], per_second: float, now: datetime, counts: Counter[str]
+    session: Session, channel: str, made: Sequence[Offer], per_second: float | None, now: datetime, counts: Counter[str]
 ) -> list[Offer]:
-    """Give each message its turn at the account; those that find none soon enough go back."""
-    channel = offers[0].message.channel
+    """Give each message of a channel its turn at the account; those that find none soon enough go back."""
+    offers = [offer for offer in made if offer.message.channel == channel]
+    if per_second is None or not offers:
+        return offers
     first, turns = reserve(session, channel, len(offers), per_second=per_second, now=now, within=TURN_WAIT_MAX)
     for offer in offers[turns:]:
         contact = session.get_one(Contact, offer.message.contact_id)

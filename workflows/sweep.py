@@ -49,6 +49,9 @@ from workflows.run import Frozen, begin_sweep, end, frozen_plan
 RETRY: Final = timedelta(days=7)
 """For how long a contact that an event called for, and the gate put off, is looked at again in sweeps."""
 
+_WAITING_WEIGH: Final = 10
+"""Every borrower who waits for a seat becomes objects, where of a whole book few do: so many fewer make a chunk."""
+
 Progress = Callable[[int, int], None]
 """Told after every chunk: loans looked at so far, loans in all."""
 
@@ -198,10 +201,11 @@ class _Sweep:
         self._closed = allot(self._waiting.values(), self._queues, self._seats_taken() if self._waiting else {})
         self.counts["turned_away"] += sum(bool(closed) for closed in self._closed.values())
         waiting = sorted(self._waiting)
-        for start in range(0, len(waiting), loans_per_chunk):
+        size = max(1, loans_per_chunk // _WAITING_WEIGH)
+        for start in range(0, len(waiting), size):
             if stop():
                 return False
-            self._chunk(waiting[start : start + loans_per_chunk], self._second, set(), done_to=None)
+            self._chunk(waiting[start : start + size], self._second, set(), done_to=None)
             progress(done, total)
         progress(total, total)
         return True

@@ -22,6 +22,8 @@ from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
 
+from benchmarks.adapters.tables import Tables, write_tables
+
 STATUS_MONTHS = ("PAY_6", "PAY_5", "PAY_4", "PAY_3", "PAY_2", "PAY_0")
 """Oldest first; the set has no PAY_1."""
 BOOK_ON = date(2026, 3, 1)
@@ -43,7 +45,6 @@ _REGIONS = (
     ("US-HI", "Pacific/Honolulu"),
 )
 Row = Mapping[str, str]
-Tables = dict[str, list[dict[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ def _payments(tables: Tables, loan: str, amount: Decimal, dues: list[date], clie
         for number in range(done + 1, count + 1):
             spread = (last - due_on).days
             paid_on = due_on - timedelta(days=chance.randint(0, 3)) if on_time else due_on + timedelta(days=spread)
-            _payment(tables, loan, number, amount, min(paid_on, last))
+            # Within the month whose status it makes true, neither before nor after.
+            _payment(tables, loan, number, amount, min(max(paid_on, month_start(month)), last))
         done = max(done, count)
 
 
@@ -292,17 +294,6 @@ def sample(clients: Iterable[Client], loans: int) -> list[Client]:
     return sorted(late[:half] + fine[: loans - half], key=lambda client: client.id)
 
 
-def write(tables: Tables, folder: Path) -> None:
-    """One CSV file per kind of record, UTF-8, header first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in tables.items():
-        if rows:
-            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-
-
 def main() -> None:
     """Write the contract files of a sample."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1] if __doc__ else "")
@@ -310,7 +301,7 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--loans", type=int, default=240)
     options = parser.parse_args()
-    write(build(sample(read_clients(options.source), options.loans)), options.target)
+    write_tables(build(sample(read_clients(options.source), options.loans)), options.target)
 
 
 if __name__ == "__main__":

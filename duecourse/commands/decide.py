@@ -1,6 +1,6 @@
 """`duecourse decide LOAN`: what would be decided now, and why."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -9,7 +9,9 @@ from rich.tree import Tree
 from duecourse.clock import At, instant
 from duecourse.session import Session
 from engine.errors import DataError, Problem
-from engine.explain_tree import ExplainNode
+
+if TYPE_CHECKING:
+    from engine.explain_tree import ExplainNode
 
 _MARKS = {"ok": "✓", "no": "✗", "unknown": "?", "note": ""}
 
@@ -53,7 +55,7 @@ def decide(
     )
 
 
-def draw(node: ExplainNode, into: Tree | None = None) -> Tree:
+def draw(node: "ExplainNode", into: Tree | None = None) -> Tree:
     """The tree as lines: a mark, what was asked, and below it why."""
     label = Text(f"{_MARKS[node.mark]} {node.label}".strip())
     branch = Tree(label) if into is None else into.add(label)

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -55,10 +56,12 @@ _WELCOME = """\
   duecourse -w {folder} serve              keep doing it, every day"""
 
 
-def create_workspace(folder: Path, database: str | None = None) -> None:
+def create_workspace(folder: Path, database: str | None = None, *, bucket_key: str | None = None) -> None:
     """
     Lay out a workspace and create its database.
 
+    Args:
+        bucket_key: secret hex text that deals strategy arms; by default one that nobody can guess.
     Raises:
         SettingsError: the folder holds a workspace or other files already.
         StoreError: the database cannot be created.
@@ -78,4 +81,5 @@ def create_workspace(folder: Path, database: str | None = None) -> None:
     settings = _SETTINGS if database is None else _SETTINGS.replace("sqlite:///data/duecourse.db", database)
     (folder / "duecourse.yaml").write_text(settings, encoding="utf-8")
     workspace = open_workspace(folder, {})
-    open_database(workspace.database_url).create(bucket_key=secrets.token_hex(16))
+    with closing(open_database(workspace.database_url)) as opened:
+        opened.create(bucket_key=bucket_key or secrets.token_hex(16))

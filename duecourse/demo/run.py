@@ -30,6 +30,8 @@ from workflows.importing import import_folder
 START: Final = date(2026, 3, 2)
 """The shipped book is as of the day before."""
 _MARK: Final = ".duecourse-demo"
+_BUCKET_KEY: Final = "00" * 16
+"""Deals the strategy arms: no secret here, so that the same seed gives the same history."""
 _NIGHT: Final = time(0, 5)
 _SWEEP: Final = time(0, 30)
 _ROUNDS: Final = (time(2, 0), time(11, 0), time(22, 30))
@@ -91,7 +93,7 @@ def prepare(folder: Path, database: str | None = None) -> None:
         if not (folder / _MARK).exists():
             raise SettingsError(Problem(f"`{folder}` is not an earlier demo's", "name a new folder with --workspace"))
         shutil.rmtree(folder)
-    create_workspace(folder, database)
+    create_workspace(folder, database, bucket_key=_BUCKET_KEY)
     text = _SETTINGS if database is None else _SETTINGS.replace("sqlite:///data/duecourse.db", database)
     (folder / "duecourse.yaml").write_text(text, encoding="utf-8")
     # The shipped queues are sized for a lender with a hundred thousand loans; this one has a few hundred.

@@ -59,6 +59,19 @@ def test_both_databases_and_any_blocks_give_the_same_rows(
         assert rows(sqlite_database, table) == rows(postgres_database, table), table
 
 
+def test_the_book_can_be_added_to(database: Database) -> None:
+    """The keys of the rows that come later do not collide with those of the book."""
+    write_book(database, 20, on=ON)
+    with database.write() as session:
+        known = session.exec(select(func.max(Person.id))).one()
+        person = Person(
+            ref="new", name="New", language="en", country="CN", bucket=1, created_at=datetime(2026, 3, 2, tzinfo=UTC)
+        )
+        session.add(person)
+        session.flush()
+        assert person.id == (known or 0) + 1
+
+
 def test_a_block_never_parts_the_loans_of_a_person(sqlite_database: Database) -> None:
     """A size that would do so is refused."""
     with pytest.raises(ValueError, match="multiple of ten"):

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
-import pyarrow as pa  # noqa: TID253 - the test is about it
+import pyarrow as pa
 import pytest
 from sqlalchemy import Table, insert, select, text
 from sqlmodel import SQLModel

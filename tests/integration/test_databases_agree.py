@@ -1,7 +1,6 @@
 """SQLite and PostgreSQL end with the same book after the same days: decisions, contacts, moves, promises, money."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -31,12 +30,6 @@ OF_THIS_RUN: Final = {
 NOT_THE_BOOK: Final = {"setting"}
 
 
-@pytest.fixture
-def same_arms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arms are dealt by a secret of the database: both get the same one."""
-    monkeypatch.setattr("duecourse.commands.init.secrets", SimpleNamespace(token_hex=lambda size: "5a" * size))
-
-
 def live(folder: Path, url: str | None) -> Database:
     """Three simulated days of the shipped book; the book they end with."""
     run_demo(folder, days=DAYS, seed=SEED, database=url, tell=lambda _done, _total: None)
@@ -51,7 +44,6 @@ def rows(database: Database, table: str) -> list[tuple[Any, ...]]:
     return sorted(zip(*found.values(), strict=True), key=repr)
 
 
-@pytest.mark.usefixtures("same_arms")
 def test_sqlite_and_postgresql_end_with_the_same_book(postgres_server: Server, tmp_path: Path) -> None:
     """Import, entry, sweeps, dispatch, tasks, events and promises leave the same rows in every table."""
     with postgres_server.database() as url:

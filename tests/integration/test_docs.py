@@ -8,6 +8,7 @@ _SESSIONS = [page for page in pages() if any(b.language == "console" for b in bl
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", _SESSIONS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_prints_what_the_page_shows(page, tmp_path):
     """From the page's first block to its last, in an empty folder; `python -m tests.pages PAGE` writes the real output."""

@@ -31,7 +31,9 @@ from workflows.events import Handled, handle_events
 KIND = "delivery_failed"
 
 
-def happened(database: Database, loan: int | None, kind: str = KIND, *, person: int | None = None, key: str = "") -> int:
+def happened(
+    database: Database, loan: int | None, kind: str = KIND, *, person: int | None = None, key: str = ""
+) -> int:
     person = person if person is not None or loan is None else borrower_of(database, loan)
     event = Event(
         source="test", key=key or f"{loan}:{person}:{kind}", kind=kind, person_id=person, loan_id=loan,
@@ -88,15 +90,15 @@ def test_what_has_not_been_recorded_yet_waits(database: Database) -> None:
     assert handle_events(database, decide, now=NOW).events == 1
 
 
-def test_the_book_decides_not_the_event(database: Database) -> None:
+def test_the_book_decides_not_the_event(sqlite_database: Database) -> None:
     """A failed delivery of a loan that has been paid since leads to nothing, whatever order the events are in."""
     for order in itertools.permutations(("payment", KIND, "payment_reversed")):
-        (loan,) = book(database)
-        add_payment(database, loan, AMOUNT, TODAY, recorded_at=NOW)
+        (loan,) = book(sqlite_database)
+        add_payment(sqlite_database, loan, AMOUNT, TODAY, recorded_at=NOW)
         for n, kind in enumerate(order):
-            happened(database, loan, kind, key=f"{loan}:{n}")
-        assert handle_events(database, Decider(database), now=NOW, batch=2).contacts == 0
-    assert rows(database, Contact) == []
+            happened(sqlite_database, loan, kind, key=f"{loan}:{n}")
+        assert handle_events(sqlite_database, Decider(sqlite_database), now=NOW, batch=2).contacts == 0
+    assert rows(sqlite_database, Contact) == []
 
 
 def test_one_events_fault_parks_that_one(database: Database, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,7 +173,9 @@ def test_what_somebody_else_was_faster_with_is_left_to_them(database: Database) 
     def race(borrowers: Sequence[int], what: Happened, events: Sequence[int]) -> int:
         if not raced:
             raced.append(1)
-            Decider(database)([borrower_of(database, loans[1])], Happened(by_loan={loans[1]: frozenset({KIND})}), [ids[1]])
+            Decider(database)(
+                [borrower_of(database, loans[1])], Happened(by_loan={loans[1]: frozenset({KIND})}), [ids[1]]
+            )
         return decide(borrowers, what, events)
 
     done = handle_events(database, race, now=NOW)

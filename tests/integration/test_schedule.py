@@ -141,7 +141,9 @@ def test_a_job_that_fails_is_logged_and_the_others_run(database: Database, caplo
     def run(name: str, _stop: Stop) -> None:
         ran.append(name)
         if name == "sweep":
-            raise RuleError(Problem("unknown fact `day_past_due`", "write `days_past_due`", Place("rules/a.yaml", 3, 7)))
+            raise RuleError(
+                Problem("unknown fact `day_past_due`", "write `days_past_due`", Place("rules/a.yaml", 3, 7))
+            )
         raise ValueError("Somebody Number1, +8613000000001")
 
     with serving(database, run):
@@ -183,8 +185,10 @@ class Process:
     """A scheduler process and what it says."""
 
     def __init__(self, database: Database, file: Path, seconds: float = 0) -> None:
-        url = f"sqlite:///{database.place}" if database.dialect == "sqlite" else database.url.render_as_string(
-            hide_password=False
+        url = (
+            f"sqlite:///{database.place}"
+            if database.dialect == "sqlite"
+            else database.url.render_as_string(hide_password=False)
         )
         command = [sys.executable, "-m", "tests.scheduler_process", url, str(file), str(seconds)]
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -237,7 +241,9 @@ def test_a_killed_scheduler_is_replaced_and_its_job_runs_again(database: Databas
     assert second_file.read_text().count("sweep begins") == 1
 
 
-def test_a_scheduler_that_loses_its_lock_stops_acting(postgres_database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_scheduler_that_loses_its_lock_stops_acting(
+    postgres_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     """When the server drops the connection that holds the lock, nothing more runs until the lock is held again."""
     with serving(postgres_database, lambda _name, _stop: None) as told:
         with postgres_database.engine.connect() as connection:

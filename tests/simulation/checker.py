@@ -25,6 +25,7 @@ _CHECKS = (
     money.totals,
     money.positions,
     privacy.tables,
+    privacy.messages,
 )
 
 

@@ -45,7 +45,8 @@ def _answers(row: Row, planned: set[int]) -> Iterator[Violation]:
     outcome = row["outcome"]
     answered = {
         "contact": row["loan_id"] in planned,
-        "wait": row["next_look_at"] is not None,
+        # What yields to another loan of the same person waits for the next sweep.
+        "wait": row["next_look_at"] is not None or '"state":"yields"' in row["trace_json"],
         "covered": row["covered_by"] is not None and row["loan_id"] in planned,
         "withheld": bool(row["reasons"]) or _says_why(row),
     }.get(outcome, outcome in _SPEAKS_FOR_ITSELF)

@@ -86,6 +86,24 @@ def _opt_out(connection: sqlite3.Connection) -> int:
     )
 
 
+def _promise(connection: sqlite3.Connection) -> int:
+    return _say_before_sending(
+        connection,
+        "insert into promise (loan_id, amount_minor, made_at, due_on, status, paid_minor, ref)"
+        " values (:loan, 100, :at, '2026-03-09', 'open', 0, :ref)",
+    )
+
+
+def _dispute_before_a_move(connection: sqlite3.Connection) -> int:
+    """A dispute is recorded a minute before a loan climbs."""
+    return connection.execute(
+        "insert into hold (person_id, loan_id, kind, blocks, form, owner, review_on, starts_at, recorded_at, reason, ref)"
+        " select l.borrower_id, l.id, 'dispute', '', 'oral', 'nobody', '2026-12-31', c.at - 60000000, c.at - 60000000, '',"
+        " 'mutation' from stage_change c join loan l on l.id = c.loan_id"
+        " where c.cause like 'move:%' and c.target in ('reminded', 'phone') and c.source = 'current' limit 1"
+    ).rowcount
+
+
 def _second_message(connection: sqlite3.Connection) -> int:
     """The same person gets the same text again half an hour later, under a slot of its own."""
     source = f"select * from contact where id in ({_SENT}) order by id limit 1"
@@ -141,6 +159,7 @@ MUTATIONS = (
     Mutation("a payment recorded before the message left", "4", "was overdue", _payment),
     Mutation("a dispute recorded before the message left", "4", "a dispute hold stood", _dispute),
     Mutation("an opt-out received before the message left", "4", "had said opt_out", _opt_out),
+    Mutation("a promise made before the message left", "4", "a promise of", _promise),
     Mutation(
         "an overdue loan that a sweep passed over", "5", "nothing was logged",
         _sql("delete from decision where outcome = 'nothing'"),
@@ -162,6 +181,7 @@ MUTATIONS = (
         _sql("update stage_change set target = 'legal', cause = 'move:to-legal' where target = 'phone'"
              " and source = 'reminded'"),
     ),
+    Mutation("a loan that climbs while its debt is disputed", "stages", "a dispute hold stood", _dispute_before_a_move),
     Mutation(
         "a position that left the ledger", "ledger", "position says",
         _sql("update position set credit_minor = credit_minor + 1"),

@@ -36,6 +36,21 @@ def files(records: Records, workspace: Path) -> Iterator[Violation]:
                 yield Violation("9", f"file {path.relative_to(workspace)}", f"holds {secrets[found[0]]}")
 
 
+def messages(records: Records) -> Iterator[Violation]:
+    """No message carries the name, number or address of anybody but its addressee and the loan's own borrower."""
+    secrets, pattern = _secrets(records)
+    for handed in records.handed or ():
+        contact = records.contacts.get(handed.contact)
+        if contact is None:
+            continue
+        own = {contact["person_id"], records.loans[contact["loan_id"]]["borrower_id"]}
+        allowed = {records.people[person]["name"] for person in own}
+        allowed |= {row["value"].removeprefix("+") for row in records["endpoint"] if row["person_id"] in own}
+        for found in pattern.finditer(handed.text):
+            if found[0] in secrets and found[0].removeprefix("+") not in allowed:
+                yield Violation("9", f"contact {handed.contact}", f"its message holds {secrets[found[0]]}")
+
+
 def _texts(records: Records, table: str) -> list[str]:
     info = records.connection.execute(f'pragma table_info("{table}")')
     return [row["name"] for row in info if row["type"].upper().startswith(("TEXT", "VARCHAR"))]

@@ -49,6 +49,7 @@ class Handed:
     channel: str
     to: str
     committed: str | None = None
+    text: str = ""
 
 
 @dataclass

@@ -1,6 +1,9 @@
 """Three simulated days, checked; and the checker itself, checked."""
 
 import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from tests.simulation.checker import check
 from tests.simulation.mutations import MUTATIONS, Mutation, mutate
-from tests.simulation.records import Handed
+from tests.simulation.records import Handed, Violation
 from tests.simulation.witness import Finished, live_through
 
 
@@ -44,6 +47,7 @@ def test_the_checker_compares_with_the_providers(three_days: Finished) -> None:
         "went to another number": [replace(first, to="+12125550100"), *rest],
         "nobody planned it": [stranger, first, *rest],
         "no provider took it": rest,
+        "its message holds the name of person": [replace(first, text=_name_of_somebody_else(three_days, first)), *rest],
     }
     for says, handed in wrongs.items():
         assert any(says in str(one) for one in check(three_days.database, handed)), says
@@ -60,5 +64,12 @@ def test_a_file_with_a_name_in_it_is_found(three_days: Finished, tmp_path: Path)
     assert [one.about for one in check(three_days.database, workspace=folder)] == ["file run.log"]
 
 
-def _told(found: object) -> list[str]:
-    return [str(one) for one in found]  # type: ignore[attr-defined]
+def _name_of_somebody_else(finished: Finished, handed: Handed) -> str:
+    query = "select name from person where id != (select person_id from contact where id = ?) limit 1"
+    with closing(sqlite3.connect(finished.database)) as connection:
+        name: str = connection.execute(query, (handed.contact,)).fetchone()[0]
+    return f"Dear {name}, ..."
+
+
+def _told(found: Iterable[Violation]) -> list[str]:
+    return [str(one) for one in found]

@@ -7,6 +7,8 @@ The only module here that knows the product; the checks read what it leaves behi
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from channels.sms import SmsSettings
 from channels.testing.mailserver import FakeMailServer
 from channels.testing.provider import Accepted, FakeProvider, Fault
 from duecourse.demo import run
+from duecourse.wiring import Works
+from duecourse.workspace import open_workspace
 from tests.simulation.records import Handed
+from workflows.importing import import_folder
 
 Faults = Sequence[tuple[float, Fault]]
 
@@ -51,7 +56,7 @@ def live_through(folder: Path, *, days: int, seed: int, faults: Faults | None = 
     class Provider(FakeProvider):
         def _take(self, form: Mapping[str, str]) -> Accepted:
             accepted = super()._take(form)
-            handed.append(Handed(accepted.contact, "sms", accepted.to, committed(accepted.contact)))
+            handed.append(Handed(accepted.contact, "sms", accepted.to, committed(accepted.contact), accepted.body))
             return accepted
 
     class Mails(FakeMailServer):
@@ -59,7 +64,8 @@ def live_through(folder: Path, *, days: int, seed: int, faults: Faults | None = 
             before = len(self.taken)
             answer = await super().handle_DATA(server, session, envelope)
             handed.extend(
-                Handed(mail.contact, "email", mail.to, committed(mail.contact)) for mail in self.taken[before:]
+                Handed(one.contact, "email", one.to, committed(one.contact), _words(one.mail))
+                for one in self.taken[before:]
             )
             return answer
 
@@ -74,6 +80,24 @@ def live_through(folder: Path, *, days: int, seed: int, faults: Faults | None = 
     with patch.multiple(run, **patches):
         run.run_demo(folder, days=days, seed=seed, tell=_silent)
     return Finished(folder, database, tuple(handed))
+
+
+def first_sweep(folder: Path, book: Path) -> Path:
+    """Import a book as the demo does, place its loans, decide once; nobody pays or answers. Returns the database."""
+    run.prepare(folder)
+    workspace = open_workspace(folder, {})
+    works = Works(workspace, workspace.open_database())
+    born = datetime.combine(run.START, time(0), UTC)
+    import_folder(works.database, book, as_of=born - timedelta(hours=1), now=born, catalogue=workspace.catalogue)
+    works.sweep(born, _silent)
+    works.close()
+    return folder / "data" / "duecourse.db"
+
+
+def _words(mail: EmailMessage) -> str:
+    """Subject and every text of a mail."""
+    parts = [part.get_content() for part in mail.walk() if part.get_content_maintype() == "text"]
+    return "\n".join([str(mail["Subject"]), *parts])
 
 
 def _silent(done: int, total: int) -> None:

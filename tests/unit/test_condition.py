@@ -197,6 +197,7 @@ SOME = "write a condition, such as `dpd >= 3`, or a list of them"
         ("l.dpd > 3", 8, "a name with a dot", "facts have plain names"),
         ("dpd = ?", 13, "`?` is not part of this language", ONLY),
         ("product = e'x'", 17, "`e'x'` is not part of this language", ONLY),
+        ("not in", 11, "`in` stands where a fact belongs", "a condition reads like `dpd >= 3 and has_mobile`"),
         ("not not autopay", 7, "`not not` says nothing", "delete both"),
         ("dpd ≥ 3", 11, "`≥` is no plain character", "write `>=`"),
         ("dpd > 3，autopay", 14, "`，` is no plain character", "write `,`"),

@@ -159,7 +159,7 @@ def test_the_log_alone_can_be_drawn():
         "ok loan 100: contact, a contact is planned",
         "  ok strategy test",
         "  no stage reminded: stays",
-        "    no move up to legal: its duty is not met",
+        "    no move up to legal: the gate does not let it",
         "      no gate: deny",
         "        no test.deny: deny: no [a law]",
         "  note rules of stage reminded",

@@ -51,14 +51,14 @@ def read(tmp_path: Path, content: bytes, kind: str = "parties") -> list[dict[str
         (b"PK\x03\x04abc", "loans.csv: this is a workbook or a zip archive, not CSV\n  mend: save it as CSV, UTF-8, separated by commas"),
         (b"\x1f\x8babc", "loans.csv: this is a gzip archive, not CSV\n  mend: save it as CSV, UTF-8, separated by commas"),
         (LOANS + b"L1,P1,\0", "loans.csv:2: a NUL byte, which no text has\n  mend: save the file as CSV, UTF-8"),
-        (LOANS + b'L1,"P1,x,CNY,1,2026-01-01\nL2', "loans.csv: an odd number of quotes: one of them is never closed\n"
-         "  mend: close every quote, and write a quote within a value twice"),
+        (LOANS + b'L1,"P1,x,CNY,1,2026-01-01\nL2', ("loans.csv: an odd number of quotes: one of them is never closed\n"
+         "  mend: close every quote, and write a quote within a value twice")),
         (LOANS.replace(b",", b";"), "loans.csv: its columns are separated by semicolons\n  mend: separate them by commas"),
         (LOANS.replace(b",", b"\t"), "loans.csv: its columns are separated by tabs\n  mend: separate them by commas"),
-        (LOANS.replace(b"currency", b"curency"), "loans.csv:1: unknown column `curency`\n  mend: write `currency`\n"
-         "loans.csv:1: column `currency` is missing\n  mend: add it: of every amount of this loan; never changes"),
-        (LOANS.replace(b"\n", b",zzz,ref\n"), f"loans.csv:1: unknown column `zzz`\n  mend: a file of loans has: {MANY}\n"
-         "loans.csv:1: column `ref` stands there twice\n  mend: keep one of them"),
+        (LOANS.replace(b"currency", b"currency_"), ("loans.csv:1: unknown column `currency_`\n  mend: write `currency`\n"
+         "loans.csv:1: column `currency` is missing\n  mend: add it: of every amount of this loan; never changes")),
+        (LOANS.replace(b"\n", b",zzz,ref\n"), (f"loans.csv:1: unknown column `zzz`\n  mend: a file of loans has: {MANY}\n"
+         "loans.csv:1: column `ref` stands there twice\n  mend: keep one of them")),
         (b"L1,P1,personal,CNY,100,2026-01-01", None),
     ],
 )  # fmt: skip
@@ -181,9 +181,7 @@ def test_typed_parquet_reads_like_csv(tmp_path: Path) -> None:
          "column `kind` is of type list<element: string>\n  mend: write it as text"),
     ],
 )  # fmt: skip
-def test_parquet_types_that_cannot_mean_it(
-    tmp_path: Path, make: Callable[[Any], dict[str, Any]], message: str
-) -> None:
+def test_parquet_types_that_cannot_mean_it(tmp_path: Path, make: Callable[[Any], dict[str, Any]], message: str) -> None:
     """A float is no amount, and an instant without a zone is no instant."""
     import pyarrow as pa
 
@@ -193,8 +191,8 @@ def test_parquet_types_that_cannot_mean_it(
 
 def test_parquet_headers_are_checked_alike(tmp_path: Path) -> None:
     """Before any value is read."""
-    path = parquet(tmp_path / "movements.parquet", {**movements(), "amont": ["1"]})
-    assert refused(path, "movements") == "movements.parquet:1: unknown column `amont`\n  mend: write `amount`"
+    path = parquet(tmp_path / "movements.parquet", {**movements(), "amounts": ["1"]})
+    assert refused(path, "movements") == "movements.parquet:1: unknown column `amounts`\n  mend: write `amount`"
 
 
 def test_a_damaged_parquet_file(tmp_path: Path) -> None:
@@ -217,7 +215,14 @@ def test_folder_names_add_no_columns(tmp_path: Path) -> None:
 
 def test_files_are_found_by_their_names_in_order(tmp_path: Path) -> None:
     """What is referred to comes first; rejects of an earlier import and other files are left alone."""
-    for name in ("movements-02.csv", "movements-01.parquet", "loans.csv", "people.csv", "people.csv.rejects.csv", "README.md"):
+    for name in (
+        "movements-02.csv",
+        "movements-01.parquet",
+        "loans.csv",
+        "people.csv",
+        "people.csv.rejects.csv",
+        "README.md",
+    ):
         (tmp_path / name).touch()
     assert [(kind.name, path.name) for kind, path in find_files(tmp_path)] == [
         ("people", "people.csv"),
@@ -246,7 +251,9 @@ def test_a_folder_without_files(tmp_path: Path) -> None:
     kinds = ", ".join(f"`{name}.csv`" for name in KINDS)
     with pytest.raises(DataError) as error:
         find_files(tmp_path)
-    assert str(error.value) == f"`{tmp_path}` holds no CSV or Parquet file\n  mend: name them after their kinds: {kinds}"
+    assert (
+        str(error.value) == f"`{tmp_path}` holds no CSV or Parquet file\n  mend: name them after their kinds: {kinds}"
+    )
     with pytest.raises(DataError) as error:
         find_files(tmp_path, KINDS["loans"])
     assert str(error.value) == (

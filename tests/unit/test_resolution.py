@@ -429,6 +429,16 @@ def test_a_deferred_move_is_not_taken():
     assert (decided.stage_after, decided.moves[0].taken) == ("phone", False)
 
 
+def test_every_move_that_makes_treatment_harsher_is_judged():
+    """Where the gate lets nothing get harsher (a dispute, a stay) a move up waits, duty or not; moves back and cures go."""
+    gate = denying(act="stage_move")
+    up = book(strategy(moves=(move("up", "reminded", "phone"),)))
+    assert only(resolve(situation(loan()), up, gate)).stage_after == "reminded"
+    for target in ("current", "closed"):
+        away = book(strategy(moves=(move("away", "reminded", target),)))
+        assert only(resolve(situation(loan()), away, gate)).stage_after == target
+
+
 # Strategies
 
 

@@ -31,18 +31,18 @@ def test_the_shipped_schedule_runs_every_job() -> None:
     ),
     (
         "sweep: {cron: '0 25 * * *', zone: UTC}",
-        "s.yaml:1:15: `0 25 * * *` is no cron entry: error validating expression '25': the last value (25) is higher "
-        "than the maximum value (23)\n  mend: write minute hour day month weekday, e.g. `30 7 * * *`",
+        ("s.yaml:1:15: `0 25 * * *` is no cron entry: error validating expression '25': the last value (25) is higher "
+        "than the maximum value (23)\n  mend: write minute hour day month weekday, e.g. `30 7 * * *`"),
     ),
     (
         "sweep: {cron: '0 8 *', zone: UTC}",
-        "s.yaml:1:15: `0 8 *` is no cron entry: wrong number of fields; got 3, expected 5\n"
-        "  mend: write minute hour day month weekday, e.g. `30 7 * * *`",
+        ("s.yaml:1:15: `0 8 *` is no cron entry: wrong number of fields; got 3, expected 5\n"
+        "  mend: write minute hour day month weekday, e.g. `30 7 * * *`"),
     ),
     (
         "sweep: {cron: '0 8 * * 1-5', zone: UTC}",
-        "s.yaml:1:15: `0 8 * * 1-5` numbers its weekdays, and not everybody counts from the same day\n"
-        "  mend: write names: `mon-fri`, `sat,sun`",
+        ("s.yaml:1:15: `0 8 * * 1-5` numbers its weekdays, and not everybody counts from the same day\n"
+        "  mend: write names: `mon-fri`, `sat,sun`"),
     ),
 ])  # fmt: skip
 def test_a_wrong_schedule_says_where_and_how_to_mend_it(text: str, said: str) -> None:

@@ -1,8 +1,10 @@
 """YAML 1.2 as people mean it, with every value in its place."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+import yaml
 
 from engine.errors import Place, RuleError
 from engine.source import NESTING_MAX, Listing, Scalar, Table, Text, read_yaml
@@ -151,3 +153,32 @@ def test_a_spot_inside_a_scalar_is_found_in_the_file(text: str, line: int, colum
     """Through quotes, folds and indents; where escapes make it unsure, the scalar's own place."""
     node = scalar(text)
     assert node.spot(node.raw.index("here")) == Place("f.yaml", line, column)
+
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(
+    path
+    for folder in ("rules", "compliance", "config", "engine", "channels")
+    for path in (ROOT / folder).rglob("*.yaml")
+)
+ODD = [
+    "a: [b, c", "a: 'x", "a: b: c", "- 1\n - 2", "a: [b ?c]", "a: {b: ?c}", "a: \tb", "a: b\rc", "\ufeffa: 1", "a: \ufeffb",
+    "a: 1\n---\nb: 2", "a: &x 1", "a: *x", "a: !x 1", "a: |\n  x\n y", "a: >-\n\n  x\n\n  y\n", 'a: "x\\u00e9\\\n  y"',
+    "a: 王 # 芳\nb: '芳''王'", "a: \ud800", "a: \x00", "? a\n: b", "", "# only", "a: ''", "a:\nb:", "[a, b]: c", "a: @x",
+]  # fmt: skip
+
+
+def read_or_refusal(text: str) -> object:
+    try:
+        return read_yaml(text, "f.yaml")
+    except RuleError as refused:
+        return str(refused)
+
+
+@pytest.mark.parametrize("text", [*(path.read_text(encoding="utf-8") for path in SHIPPED), *ODD])
+def test_the_fast_parser_changes_nothing(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the C library or without it a file means the same, at the same places, or is refused in the same words."""
+    assert yaml.__with_libyaml__
+    fast = read_or_refusal(text)
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    assert read_or_refusal(text) == fast

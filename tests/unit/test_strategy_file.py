@@ -9,7 +9,9 @@ from engine.catalogue import load_catalogue
 from engine.errors import Problem
 from engine.interpreter import evaluate
 from engine.strategy import Act, CurePolicy, PromisePolicy, Repeat, Send, Strategy
+from engine.strategy_checks import walk
 from engine.strategy_file import read_strategy
+from engine.tree import Leaf
 
 CATALOGUE = load_catalogue()
 
@@ -156,6 +158,17 @@ def test_when_to_remind_is_a_condition_rules_can_use(facts, due):
     assert evaluate(whole().define["promise_reminder_due"], facts) is due
 
 
+def test_what_a_policy_adds_is_said_as_its_author_would():
+    """The tolerance is shown in the currency's major units, like every amount of the file."""
+    moves = {move.id: move for move in whole().moves}
+    texts = {leaf.text for move in moves.values() for leaf in walk(move.when) if isinstance(leaf, Leaf)}
+    assert {text for text in texts if "overdue" in text} == {
+        "overdue_amount <= 5.5",
+        "overdue_amount > 5.5",
+        "overdue_amount is null",
+    }
+
+
 def test_a_cure_cannot_be_had_for_less():
     """Whatever else a cure asks for, the claim must be paid as well."""
     text = WHOLE.replace("to: current}", "to: current, when: promise_open}")
@@ -210,6 +223,9 @@ MISTAKES = [
     ("[dpd >= 3, high_risk]", "dpd >= 3", "s.yaml:6:3: `high_risk` is defined and never used\n  mend: use it, or delete it"),
     (" and not promise_reminder_due", "", "s.yaml: `promise` says when to remind, and no rule looks at it\n  mend: write `when: promise_reminder_due` in the rule that reminds, or delete `remind`"),
     ("currency: CNY\n", "", "s.yaml:1:1: strategy file has no `currency`\n  mend: write `currency: CNY`"),
+    (" and not promise_reminder_due", " and days_to_promise > 2", "s.yaml: `promise` says when to remind, and no rule looks at it\n  mend: write `when: promise_reminder_due` in the rule that reminds, or delete `remind`"),
+    ("script: first-call", "script: first-call, collectors: 2", "s.yaml:26:61: unknown key of `call` of rule `evening-call` `collectors`\n  mend: use one of queue, script"),
+    ("call: {queue: early-senior, script: first-call", "visit: {queue: early-senior, script: first-call, collectors: 0", "s.yaml:26:74: `collectors` of `visit` of rule `evening-call` is not a number from 1 to 9\n  mend: write `collectors: 1`"),
     ("  high_risk: ", "  promise_reminder_due: promise_open\n  high_risk: ", "s.yaml:6:3: `promise: {remind: ...}` defines `promise_reminder_due`\n  mend: choose another name"),
     # moves and entries
     ("from: current, to: reminded", "from: current, to: remined", "s.yaml:15:42: unknown stage `remined`\n  mend: write `reminded`"),

@@ -71,7 +71,7 @@ def _check_values(con: "DuckDBPyConnection", kind: Kind) -> None:
     fine = " and ".join(f'"{name}?" is null' for name in read)
     con.execute(f"create or replace temp table good as select row, {names} from checked where {fine} order by row")
     con.execute(f"delete from checked where {fine}")
-    for name in read if con.sql("from checked").fetchone() else ():
+    for name in read if con.sql("from checked limit 1").fetchall() else ():
         con.execute(
             f"insert into reject select row, ?, split_part(\"{name}?\", '\t', 1), split_part(\"{name}?\", '\t', 2) "
             f'from checked where "{name}?" is not null',
@@ -113,8 +113,11 @@ def _drop_repeated(con: "DuckDBPyConnection", kind: Kind) -> None:
     what, mend = "stands in the file again with other content", "keep the right one"
     rows = f"select row from repeated semi join ({contrary}) using ({key})"
     rejects.drop(con, "good", rows, kind.key[-1], what, mend)
-    first = f"select min(row) from repeated group by {key}"
-    con.execute(f"delete from good where row in (select row from repeated) and row not in ({first})")
+    con.execute(
+        f"create or replace temp table copies as select row, min(row) over (partition by {key}) as first from repeated "
+        "semi join good using (row) qualify row <> first"
+    )
+    con.execute("delete from good where row in (select row from copies)")
 
 
 def _check_agreement(con: "DuckDBPyConnection", kind: Kind) -> None:

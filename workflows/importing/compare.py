@@ -42,7 +42,8 @@ def compare(delivery: Delivery, reader: Reader) -> None:
     for name in told(delivery, rows.fixed):
         changed = f"select i.row from incoming i join known k on {same_key} where k.{name} is distinct from i.{name}"
         what, mend = "differs from what is known, and can never change", "give another record another ref"
-        rejects.drop(con, "incoming", changed, column_of(name), what, mend)
+        rejects.reject(con, changed, column_of(name), what, mend)
+    con.execute("delete from incoming where row in (select row from reject)")
     if kind.name == "accounts":
         # An account's day may be told again, later: both are kept, and the last counts.
         again = f"select i.row from incoming i join known k on {same_key} where k.recorded_at = i.recorded_at and ({differs})"

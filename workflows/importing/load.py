@@ -166,6 +166,7 @@ def _write(delivery: Delivery, transaction: BulkTransaction, *, dry_run: bool) -
     find_concerned(delivery)
     lock_concerned(delivery, transaction)
     compare(delivery, transaction)
+    rejects.reject_copies(delivery.con)
     write(delivery, transaction)
     # Before the commit: rows that were not taken and of which nobody hears would be lost.
     rejects_file = rejects.write(delivery.con, delivery.file.path)

@@ -35,6 +35,13 @@ def drop(con: "DuckDBPyConnection", table: str, rows: str, column: str, reason: 
         con.execute(f"delete from {table} where row in (select row from reject)")
 
 
+def reject_copies(con: "DuckDBPyConnection") -> None:
+    """Note the copies of rows that were rejected since: `copies` says which row is the first of its like."""
+    con.execute(
+        'insert into reject select copies.row, "column", reason, mend from reject join copies on copies.first = reject.row'
+    )
+
+
 def count(con: "DuckDBPyConnection") -> int:
     """How many rows were rejected; a row may have several reasons."""
     [(found,)] = con.execute("select count(distinct row) from reject").fetchall()
