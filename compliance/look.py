@@ -59,7 +59,8 @@ class Look:
         ask = self.ask
         theirs = ours = None
         for contact in ask.history:
-            if contact.person != ask.person or contact.channel != ask.channel or contact.at_us > self.now:
+            # Also what lies ahead: an answer already planned uses up the permit of the message it answers.
+            if contact.person != ask.person or contact.channel != ask.channel:
                 continue
             if contact.direction == "in":
                 theirs = max(contact.at_us, theirs or contact.at_us)

@@ -15,6 +15,7 @@ HOLIDAY: Final = 7
 """The eighth kind of day, after Monday (0) to Sunday (6)."""
 
 _SEARCH_DAYS_MAX: Final = 400
+_WEEK_AND_EDGES: Final = 9
 
 Window = tuple[int, int]
 """Minutes of the local day, `[from, to)`; `from` above `to` runs past midnight into the next day."""
@@ -77,7 +78,9 @@ def next_open(table: Timetable, clock: ZoneClock, holidays: frozenset[int], at: 
     today = local // DAY
     now = local - today * DAY
     previous = kind_of_day(table, today - 1, holidays)
-    for day in range(today, today + _SEARCH_DAYS_MAX):
+    # Without holidays every week is like the next.
+    days = _SEARCH_DAYS_MAX if holidays else _WEEK_AND_EDGES
+    for day in range(today, today + days):
         kind = kind_of_day(table, day, holidays)
         for start, end in open_on(table, kind, previous):
             if day == today:

@@ -39,7 +39,7 @@ class Output:
 
     def line(self, value: Any) -> None:
         """One JSON object on a line of its own, for answers that are a stream of cases."""
-        typer.echo(json.dumps(_plain(value), default=_plain, ensure_ascii=False))
+        typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
 
     def note(self, text: str) -> None:
         """Say something that is not the result."""
@@ -92,6 +92,6 @@ def _plain(value: Any) -> Any:
         return asdict(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if isinstance(value, frozenset | set | tuple):
+    if isinstance(value, frozenset | set):
         return sorted(value, key=str)
     return str(value)

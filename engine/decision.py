@@ -97,7 +97,7 @@ class PlannedContact:
 LoanOutcome = Literal["contact", "wait", "covered", "withheld", "nothing", "stale_feed", "no_strategy", "overlap"]
 """
 contact: at least one contact is planned. wait: the gate would allow it only later than the rule stays
-valid. covered: another loan's contact speaks for it. withheld: every candidate was refused.
+valid. covered: another loan's contact speaks for it. withheld: all that was to be done, a stage move among it, was refused.
 nothing: no rule matched, or all that did have been used up. stale_feed, no_strategy, overlap:
 dunning was withheld, with an alert.
 """

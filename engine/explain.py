@@ -24,7 +24,7 @@ _OUTCOME: Final[Mapping[LoanOutcome, str]] = {
     "contact": "a contact is planned",
     "wait": "nothing may go soon enough",
     "covered": "another loan's contact speaks for it",
-    "withheld": "every candidate was refused",
+    "withheld": "what was to be done was refused",
     "nothing": "no rule wants a contact now",
     "stale_feed": "dunning is withheld: the payment feed is too old",
     "no_strategy": "no strategy applies",

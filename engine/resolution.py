@@ -230,7 +230,8 @@ def _outcome(case: _Case, candidates: tuple[CandidateJudged, ...], contacts: tup
         return "stale_feed"
     if not states.isdisjoint({"too_late", "yields"}):
         return "wait"
-    return "nothing" if states <= {"repeated"} else "withheld"
+    held_back = any(move.verdict is not None and not move.taken for move in case.moves)
+    return "withheld" if held_back or not states <= {"repeated"} else "nothing"
 
 
 def _next_look(candidates: tuple[CandidateJudged, ...]) -> datetime | None:

@@ -9,9 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from store.db import Database, open_database
 from tests.postgres import Server, running_server
+
+# The machine's load must not decide a test.
+settings.register_profile("duecourse", deadline=None)
+settings.load_profile("duecourse")
 
 BUCKET_KEY = "00112233445566778899aabbccddeeff"
 

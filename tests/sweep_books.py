@@ -170,7 +170,9 @@ class DayGate:
         if not ask.zones:
             return Verdict("deny", (Reason("test.unknown_zone", "deny", "", "no zone"),))
         if ask.act == "stage_move":
-            served = ask.move is not None and bool(ask.move.notices)
+            served = ask.move is not None and (
+                ask.move.target not in ("field_visit", "legal") or bool(ask.move.notices)
+            )
             return Verdict("allow") if served else Verdict("deny", (Reason("test.duty", "deny", "", "no notice"),))
         opens = [_opening(ZoneInfo(zone), now) for zone in ask.zones]
         if max(opens) > now:

@@ -31,7 +31,7 @@ def counted(found: Arrears) -> dict[str, Any]:
 
 
 @given(histories())
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_the_history_agrees_with_a_recount(history: History) -> None:
     """For every day and everything that was known at any time, whatever was paid, bounced, waived or backdated."""
     instalments, rows = history.instalments(), history.rows()
@@ -43,7 +43,7 @@ def test_the_history_agrees_with_a_recount(history: History) -> None:
 
 
 @given(st.lists(histories(), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_statement_agrees_with_the_history(book: list[History]) -> None:
     """One statement over many loans, days and states of knowledge at once gives what the function gives for each."""
     instalments, movements, questions, want = [], [], [], {}
@@ -96,7 +96,7 @@ def by_statement(
 
 
 @given(histories())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_projection_agrees_with_the_history(history: History) -> None:
     """The fast way, with all that is known, equals the history; what is dated ahead of `on` counts already."""
     everything = recount(history.schedule, history.movements, LAST_ON, EVER)

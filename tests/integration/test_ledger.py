@@ -63,7 +63,7 @@ def fold(found: Position) -> dict[str, Any]:
 
 
 @given(history=histories(), data=st.data())
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_position_is_the_fold_of_the_ledger(database: Database, history: History, data: st.DataObject) -> None:
     """Whatever came, in whatever order, one by one, at once, twice, or in bulk: the same position, and the right one."""
     one_by_one = make_loan(database, instalments=history.schedule)

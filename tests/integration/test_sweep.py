@@ -67,7 +67,7 @@ def test_every_overdue_loan_has_a_row_and_quiet_loans_have_none(database: Databa
         8: ("covered", None, "reminded", "reminded"),
         9: ("no_strategy", None, "current", "current"),
         10: ("nothing", None, "legal", "legal"),
-        11: ("withheld", None, "current", "reminded"),
+        11: ("withheld", None, "current", "current"),
         12: ("contact", "text", "current", "reminded"),
         13: ("contact", None, "current", "current"),
         15: ("contact", "call-senior", "phone", "phone"),

@@ -213,7 +213,7 @@ def test_order_never_matters(case: tuple[datetime, Ask], chance):
     st.integers(1, 1440),
     st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_allowed_instant_outside_the_window_of_any_zone(now, zones, start, end, opens):
     """Whatever is allowed, and whatever is promised for later, is inside the local hours of every zone."""
     if start == end:

@@ -130,7 +130,7 @@ CN_OUTCOMES = ["no_answer", "conversation", "voicemail", "busy", "sending"]
     st.sampled_from(["call", "sms"]),
     st.lists(st.sampled_from(["America/New_York", "America/Denver", "Pacific/Honolulu"]), min_size=1, max_size=2),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_regulation_f_and_massachusetts(case, channel, zones):
     """Hours, seven in seven, seven days after a talk, and two in seven days: the same answer and the same instant."""
     now, history = case
@@ -146,7 +146,7 @@ def test_regulation_f_and_massachusetts(case, channel, zones):
     NOWS.flatmap(lambda now: st.tuples(st.just(now), histories(now, 2, CN_OUTCOMES))),
     st.sampled_from(["call", "sms", "visit"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_chinese_standards(case, channel):
     """Night closed, three effective calls a day, six in vain a day: the same answer and the same instant."""
     now, history = case

@@ -128,7 +128,7 @@ def text_of(batch: list[Line]) -> str:
 
 
 @given(batch=batches)
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_import_takes_what_the_ledger_takes(ledger: Importer, batch: list[Line]) -> None:
     """
     What the import takes of a batch the ledger takes as a whole; of what it rejects the ledger takes none beside it;

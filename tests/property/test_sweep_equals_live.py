@@ -58,7 +58,7 @@ def fresh(template: Path) -> Iterator[Database]:
 
 
 @given(people=BOOKS, feed_age_h=st.sampled_from([1, 36, 37, None]))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_sweep_decides_like_the_interpreter_and_the_live_engine(
     sqlite_template: Path, people: tuple[PersonSpec, ...], feed_age_h: int | None
 ) -> None:
@@ -95,7 +95,7 @@ def test_the_sweep_decides_like_the_interpreter_and_the_live_engine(
     junior=st.integers(0, 3),
     by=st.sampled_from([(), (("dpd", True),), (("overdue_amount", False), ("product", True))]),
 )
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_any_chunk_size_gives_the_same_decisions_and_seats(
     sqlite_template: Path,
     people: tuple[PersonSpec, ...],

@@ -59,9 +59,7 @@ def parsed(text: str, catalogue: Catalogue, currency: str | None = "JPY") -> tup
     return parse_condition(node, Scope(catalogue, currency, {}, problems)), problems
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(case=cases())
 def test_every_target_decides_alike(duckdb: "DuckDBPyConnection", case: Case) -> None:
     """SQL says true, false and unknown where the interpreter does; the live engine and the list match what is true."""
@@ -77,9 +75,7 @@ def test_every_target_decides_alike(duckdb: "DuckDBPyConnection", case: Case) ->
         assert live.matching(loan) == true
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_was_written_is_what_is_meant(duckdb: "DuckDBPyConnection", data: st.DataObject) -> None:
     """A condition as parsed, `not` pushed down, is what DuckDB makes of the very text its author wrote."""
@@ -139,7 +135,7 @@ def test_a_trace_shows_every_leaf_and_the_result(data: st.DataObject) -> None:
     assert seen == leaves(condition)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.one_of(made_of([*"()=<>!-,;.'\"% *x1\n", *WORDS]), st.text(max_size=30)))
 def test_no_text_breaks_the_parser(text: str) -> None:
     """Whatever is written, the answer is a condition or a problem with its place and mend."""
@@ -151,7 +147,7 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     assert all(problem.at is not None and problem.what and problem.mend for problem in problems)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.one_of(made_of([*"[]{}:,-'\"|>&*!#?%@ \n\ta1", ": ", "\n- ", "\n  ", "---\n"]), st.text(max_size=30)))
 def test_no_text_breaks_the_yaml_reader(text: str) -> None:
     """Whatever a file holds, it is read or refused with every problem in its place."""

@@ -121,7 +121,7 @@ def test_arms_are_dealt_by_bucket(bucket: int, arm: str) -> None:
 
 
 @given(shares=st.lists(st.integers(1, 7), min_size=1, max_size=4), bucket=st.integers(0, 9999))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_everybody_is_dealt_into_exactly_one_arm(shares: list[int], bucket: int) -> None:
     """Shares that do not divide 10,000 leave nobody without an arm."""
     dealt = Arms("product = 'card'", {f"arm{i}": share for i, share in enumerate(shares)})
@@ -166,7 +166,6 @@ def test_today_is_the_earliest_of_a_persons_days() -> None:
     now=st.datetimes(datetime(2016, 1, 1), datetime(2036, 1, 1), timezones=st.just(UTC)),
     ago=st.timedeltas(timedelta(), timedelta(days=3900)),
 )
-@settings(deadline=None)
 def test_the_statements_calendar_is_the_zones_own(zone: str, now: datetime, ago: timedelta) -> None:
     """The day of any instant of ten years, by the table the statement joins, is the day on the wall in that zone."""
     clocks = clock_tables([zone], now)
@@ -189,7 +188,7 @@ def test_the_statements_calendar_is_the_zones_own(zone: str, now: datetime, ago:
     zones=st.lists(st.sampled_from(ZONES), min_size=1, max_size=4),
     now=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_text_of_several_zones_means_the_earliest_clock(zones: list[str], now: datetime) -> None:
     """The statement and the definition in Python agree on today."""
     clocks = clock_tables([" ".join(zones)], now)
