@@ -31,7 +31,7 @@ from workflows.dispatch import dispatch
 from workflows.door import Dispatched, Door, Lane, Outward
 from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
-from workflows.promises import Terms, check_promises, open_promise_loans
+from workflows.promises import Terms, check_promises, promises_to_judge
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
 from workflows.tasks import Handed, Promised, call_off, no_task, record_outcome, take_next
@@ -189,7 +189,7 @@ class Works:
     def check_promises(self, now: datetime) -> Mapping[str, int]:
         """Settle promises whose outcome is known."""
         with self.database.session() as session:
-            loans = open_promise_loans(session)
+            loans = promises_to_judge(session, now)
             owners = sorted(set(session.exec(select(Loan.borrower_id).where(col(Loan.id).in_(loans)))))
         if not owners:
             return {"kept": 0, "broken": 0}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union, union_all
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, union, union_all
 from sqlalchemy.sql.selectable import SelectBase
 
 from store.bulk_arrow import table_of
@@ -90,7 +90,8 @@ def _wanted(name: str) -> Select[Any]:
 def _within(column: ColumnElement[Any], borrowers: Borrowers) -> ColumnElement[bool]:
     if isinstance(borrowers, BorrowerSpan):
         return and_(column > borrowers.after, column <= borrowers.to)
-    return column.in_(list(borrowers))
+    # Written out when run: there may be more of them than a statement may have parameters.
+    return column.in_(bindparam("borrowers", list(borrowers), expanding=True, literal_execute=True))
 
 
 def _year_before(now: datetime) -> date:

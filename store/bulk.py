@@ -41,9 +41,10 @@ def writing(database: "Database") -> Iterator[BulkTransaction]:
     Raises:
         StoreError: the database stayed locked, is full, read-only or out of reach; nothing was changed.
     """
-    engine = database.engine
     with (
         database.translated(),
-        SqliteTransaction(engine) if database.dialect == "sqlite" else PostgresTransaction(engine) as bulk,
+        SqliteTransaction(database.writer)
+        if database.dialect == "sqlite"
+        else PostgresTransaction(database.engine) as bulk,
     ):
         yield bulk

@@ -6,12 +6,12 @@ Never by ADBC: two SQLite libraries in one process drop each other's file locks 
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from sqlite3 import Connection, Cursor
+from sqlite3 import Connection as Driver
+from sqlite3 import Cursor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from sqlalchemy import Engine, Select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, Engine, Select
 
 from store.bulk_arrow import Param, arrow_type, bound, checked
 
@@ -21,20 +21,12 @@ if TYPE_CHECKING:
 BATCH_ROWS: Final = 50_000
 """Rows turned to columns at a time: bounds the Python objects alive at once."""
 
-_DIALECT: Final = sqlite.dialect(paramstyle="named")
-
 
 @contextmanager
 def reading_sqlite(engine: Engine) -> Iterator["SqliteReader"]:
     """A reader that sees one moment, however long it reads."""
-    pooled = engine.raw_connection()
-    try:
-        connection = _driver(pooled.driver_connection)
-        connection.execute("begin")
+    with engine.connect() as connection:
         yield SqliteReader(connection)
-    finally:
-        # The pool rolls back what was begun.
-        pooled.close()
 
 
 class SqliteReader:
@@ -47,22 +39,27 @@ class SqliteReader:
         """The rows of a statement as columns."""
         import pyarrow as pa
 
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
         schema = pa.schema([(c.name, arrow_type(c.type)) for c in statement.selected_columns])
-        cursor = self._connection.execute(str(compiled))
-        return pa.Table.from_batches(_batches(cursor, schema), schema)
+        # SQLAlchemy keeps what it compiled, which for a few borrowers takes longer than reading them.
+        with self._connection.execute(statement) as result:
+            return pa.Table.from_batches(_batches(_cursor(result.cursor), schema), schema)
 
 
 class SqliteTransaction(SqliteReader):
-    """A bulk transaction that holds the database's one write lock from its first moment."""
+    """
+    A bulk transaction that holds the database's one write lock from its first moment.
+
+    Args:
+        engine: one whose transactions begin with the lock, as `Database.writer` does.
+    """
 
     def __init__(self, engine: Engine) -> None:
-        self._pooled = engine.raw_connection()
-        super().__init__(_driver(self._pooled.driver_connection))
+        super().__init__(engine.connect())
         try:
-            self._connection.execute("begin immediate")
+            self._transaction = self._connection.begin()
+            self._driver = _driver(self._connection.connection.driver_connection)
         except BaseException:
-            self._pooled.close()
+            self._connection.close()
             raise
 
     def append(self, table: str, rows: "pa.Table") -> None:
@@ -70,9 +67,7 @@ class SqliteTransaction(SqliteReader):
         names = rows.column_names
         columns = ", ".join(f'"{name}"' for name in names)
         places = ", ".join("?" * len(names))
-        self._connection.executemany(
-            f'insert into "{table}" ({columns}) values ({places})', _rows(checked(table, rows))
-        )
+        self._driver.executemany(f'insert into "{table}" ({columns}) values ({places})', _rows(checked(table, rows)))
 
     def update(self, table: str, keys: tuple[str, ...], rows: "pa.Table") -> int:
         """Set the columns that are not keys; how many rows that were."""
@@ -80,23 +75,21 @@ class SqliteTransaction(SqliteReader):
         ordered = checked(table, rows.select([*values, *keys]))
         sets = ", ".join(f'"{name}" = ?' for name in values)
         where = " and ".join(f'"{name}" = ?' for name in keys)
-        return self._connection.executemany(f'update "{table}" set {sets} where {where}', _rows(ordered)).rowcount
+        return self._driver.executemany(f'update "{table}" set {sets} where {where}', _rows(ordered)).rowcount
 
     def execute(self, sql: str, params: Mapping[str, Param] | None = None) -> int:
         """One statement; how many rows it changed."""
-        compiled = bound(sql, params).compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
-        return self._connection.execute(str(compiled)).rowcount
+        return self._connection.execute(bound(sql, params)).rowcount
 
     def commit(self) -> None:
         """Make it so."""
-        self._connection.execute("commit")
-        self._pooled.close()
+        self._transaction.commit()
+        self._connection.close()
 
     def rollback(self) -> None:
         """Undo everything."""
-        if self._connection.in_transaction:
-            self._connection.execute("rollback")
-        self._pooled.close()
+        self._transaction.rollback()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +97,7 @@ class SqliteTransaction(SqliteReader):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._pooled.is_valid:
+        if self._connection.closed:
             return
         if error is None:
             self.commit()
@@ -112,10 +105,16 @@ class SqliteTransaction(SqliteReader):
             self.rollback()
 
 
-def _driver(connection: object) -> Connection:
-    if not isinstance(connection, Connection):
+def _driver(connection: object) -> Driver:
+    if not isinstance(connection, Driver):
         raise TypeError(f"expected the process's own sqlite3, got {connection!r}")
     return connection
+
+
+def _cursor(cursor: object) -> Cursor:
+    if not isinstance(cursor, Cursor):
+        raise TypeError(f"expected a cursor of the process's own sqlite3, got {cursor!r}")
+    return cursor
 
 
 def _batches(cursor: Cursor, schema: "pa.Schema") -> Iterator["pa.RecordBatch"]:

@@ -40,7 +40,7 @@ def timeline(session: Session, loan: Loan) -> list[Line]:
         *_money(session, loan),
         *_contacts(session, loan),
         *(
-            Line(c.at, "stage", f"{c.source} -> {c.target}", why=c.reason or c.cause)
+            Line(c.at, "stage", _stage(c), why=c.reason or c.cause)
             for c in session.exec(select(StageChange).where(col(StageChange.loan_id) == loan.id))
         ),
         *_promises(session, loan),
@@ -71,21 +71,35 @@ def _money(session: Session, loan: Loan) -> list[Line]:
         Line(m.recorded_at, "money", f"{m.kind.replace('_', ' ')}, effective {m.effective_on}", m.amount_minor)
         for m in movements
     ]
-    snapshots = session.exec(select(AccountSnapshot).where(col(AccountSnapshot.loan_id) == loan.id))
-    lines += [
-        Line(s.recorded_at, "account", f"{s.dpd} days past due on {s.as_of_on}", s.overdue_minor) for s in snapshots
-    ]
+    snapshots = select(AccountSnapshot).where(col(AccountSnapshot.loan_id) == loan.id)
+    overdue_minor = 0
+    for snapshot in session.exec(snapshots.order_by(col(AccountSnapshot.as_of_on), col(AccountSnapshot.id))):
+        # A core system says the same every day; news is when the amount changes.
+        if snapshot.overdue_minor != overdue_minor:
+            overdue_minor = snapshot.overdue_minor
+            what = f"{snapshot.dpd} days past due on {snapshot.as_of_on}"
+            lines.append(Line(snapshot.recorded_at, "account", what, overdue_minor))
     return lines
+
+
+def _stage(change: StageChange) -> str:
+    return f"starts in {change.target}" if change.source == change.target else f"{change.source} -> {change.target}"
 
 
 def _contacts(session: Session, loan: Loan) -> list[Line]:
     lines = []
     for contact in session.exec(select(Contact).where(col(Contact.loan_id) == loan.id)):
         arrow = "to" if contact.direction == "out" else "from"
-        result = contact.status if contact.outcome in ("", contact.status) else f"{contact.status}: {contact.outcome}"
+        result = _result(contact)
         what = f"{contact.channel} {arrow} {contact.role} ({contact.rule or contact.purpose}) {result}"
         lines.append(Line(contact.at, "contact", what, why=contact.why))
     return lines
+
+
+def _result(contact: Contact) -> str:
+    if contact.status in ("sent", "delivered"):
+        return contact.outcome or contact.status
+    return contact.status if contact.outcome in ("", contact.status) else f"{contact.status}: {contact.outcome}"
 
 
 def _promises(session: Session, loan: Loan) -> list[Line]:

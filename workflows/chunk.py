@@ -6,7 +6,7 @@ The same for a million loans, a micro-batch of events and a second look: only wh
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,15 +18,14 @@ from store.book import Borrowers, RawBook, read_book
 from store.bulk_arrow import Reader
 from store.db import Database
 from store.decisions import LoanBefore, Placed
-from store.fact_query import Arms, compute_facts
+from store.duck import Effort
+from store.fact_query import Arms, compute_facts, contact_days
 from store.situations import Happened, situations
 from workflows.machine import episode_after
 from workflows.matching import Quiet, SweepMatcher, SweepStatement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-_NOTHING_HAPPENED = Happened()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,12 @@ class SweptChunk:
     matcher: SweepMatcher
     quiet: tuple[Quiet, ...]
 
+    def only(self, borrowers: Collection[int]) -> "SweptChunk":
+        """The same of some of its busy borrowers."""
+        wanted = frozenset(borrowers)
+        situations = tuple(situation for situation in self.chunk.situations if situation.borrower.id in wanted)
+        return replace(self, chunk=replace(self.chunk, situations=situations), quiet=())
+
 
 class ChunkReader:
     """Reads chunks for one rulebook, on one DuckDB connection of its own. For one thread at a time."""
@@ -77,6 +82,8 @@ class ChunkReader:
         self._statement = SweepStatement(rulebook)
         self._catalogue = rulebook.catalogue
         self._arms = [Arms(to_sql(s.applies_to), s.arms) for s in rulebook.strategies.values()]
+        self._contact_days = contact_days(rulebook.catalogue)
+        self._effort = Effort(self._duckdb)
         self._actor = actor
 
     def __enter__(self) -> Self:
@@ -127,7 +134,8 @@ class ChunkReader:
         return self._duckdb, book
 
     def _compute(self, source: Database | Reader, borrowers: Borrowers, now: datetime) -> RawBook:
-        book = read_book(source, borrowers, now=now)
+        book = read_book(source, borrowers, now=now, contact_days=self._contact_days)
+        self._effort.suit(book.loan.num_rows)
         compute_facts(self._duckdb, book, now=now, catalogue=self._catalogue, arms=self._arms)
         return book
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, exists, or_, select
 
 from engine.strategy import PromisePolicy
 from store.db import Database
@@ -62,9 +62,15 @@ def check_promises(database: Database, *, now: datetime, terms: Mapping[int, Ter
     return counts
 
 
-def open_promise_loans(session: Session) -> list[int]:
-    """Ids of loans with an open promise."""
-    return list(session.exec(select(Promise.loan_id).where(col(Promise.status) == "open").distinct()))
+def promises_to_judge(session: Session, now: datetime) -> list[int]:
+    """Ids of loans with an open promise whose day has come anywhere, or on which credit came after it was made."""
+    paid = exists().where(
+        col(Movement.loan_id) == Promise.loan_id,
+        col(Movement.kind).in_(_CREDITS),
+        col(Movement.recorded_at) >= Promise.made_at,
+    )
+    come = col(Promise.due_on) <= (now + timedelta(days=1)).date()
+    return list(session.exec(select(Promise.loan_id).where(col(Promise.status) == "open", or_(come, paid)).distinct()))
 
 
 def _judge(promise: Promise, terms: Terms, movements: Iterable[Movement]) -> None:

@@ -9,7 +9,7 @@ queues that turned them away closed.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -185,7 +185,8 @@ class _Sweep:
 
     def run(self, loans_per_chunk: int, progress: Progress, stop: Callable[[], bool]) -> bool:
         """Look at the whole book, give the seats out, decide those who waited for one. False when stopped."""
-        total, done = self._loans(), 0
+        total, done, chunks = self._loans(), 0, 0
+        swept: SweptChunk | None = None
         # Who waits for a seat is known to this process only: a run that goes on looks at the whole book again,
         # leaving out whoever is decided.
         goes_on = self._frozen.done_to > 0
@@ -194,21 +195,28 @@ class _Sweep:
             if stop():
                 return False
             decided = self._decided(span) if goes_on and self._limited else set()
-            done = min(
-                total, done + self._chunk(span, self._first, decided, done_to=max(span.to, self._frozen.done_to))
-            )
+            swept = self._reading(self._database, span, decided)
+            self._judge(swept, self._first, done_to=max(span.to, self._frozen.done_to))
+            done, chunks = min(total, done + swept.chunk.loans), chunks + 1
             progress(done, total)
         self._closed = allot(self._waiting.values(), self._queues, self._seats_taken() if self._waiting else {})
         self.counts["turned_away"] += sum(bool(closed) for closed in self._closed.values())
-        waiting = sorted(self._waiting)
-        size = max(1, loans_per_chunk // _WAITING_WEIGH)
-        for start in range(0, len(waiting), size):
+        for claimants in self._claimants(swept if chunks == 1 else None, max(1, loans_per_chunk // _WAITING_WEIGH)):
             if stop():
                 return False
-            self._chunk(waiting[start : start + size], self._second, set(), done_to=None)
+            self._judge(claimants, self._second, done_to=None)
             progress(done, total)
         progress(total, total)
         return True
+
+    def _claimants(self, whole: SweptChunk | None, size: int) -> Iterator[SweptChunk]:
+        """Everybody who waits for a seat: out of the one chunk that the whole book was, or read again, so many at once."""
+        waiting = sorted(self._waiting)
+        if whole and waiting:
+            yield whole.only(waiting)
+            return
+        for start in range(0, len(waiting), size):
+            yield self._reading(self._database, waiting[start : start + size], ())
 
     def _first(self, situation: Situation, swept: SweptChunk) -> Decision | None:
         """Decide with every queue open; None for a borrower who has to wait for a seat."""
@@ -244,20 +252,18 @@ class _Sweep:
     def _claims(self, decision: Decision, situation: Situation) -> tuple[Claim, ...]:
         return claims_of(decision, {loan.id: loan.facts for loan in situation.loans}, self._queues, self._zone)
 
-    def _chunk(
+    def _judge(
         self,
-        borrowers: Borrowers,
+        swept: SweptChunk,
         judge: Callable[[Situation, SweptChunk], Decision | None],
-        leave_out: set[int],
         *,
         done_to: int | None,
-    ) -> int:
-        swept = self._read(self._database, borrowers, leave_out)
+    ) -> None:
         decided = [(situation, judge(situation, swept)) for situation in swept.chunk.situations]
         recorder = self._recorded(swept, decided)
         if not self._write:
             self.counts += recorder.counts
-            return swept.chunk.loans
+            return
         concerned = {
             situation.borrower.id: (situation.borrower.id, *situation.others)
             for situation, decision in decided
@@ -268,7 +274,7 @@ class _Sweep:
             if moved:
                 again = set(moved)
                 recorder = self._recorded(swept, decided, again)
-                anew = self._read(transaction, moved, ())
+                anew = self._reading(transaction, moved, ())
                 # Under lock now: this time nobody can move.
                 afresh = [(situation, judge(situation, anew)) for situation in anew.chunk.situations]
                 self._recorded(anew, afresh, into=recorder)
@@ -276,9 +282,8 @@ class _Sweep:
             self.counts += recorder.counts
             recorder.rows.write(transaction)
             self._advance(transaction, done_to)
-        return swept.chunk.loans
 
-    def _read(self, source: Database | Reader, borrowers: Borrowers, leave_out: Iterable[int]) -> SweptChunk:
+    def _reading(self, source: Database | Reader, borrowers: Borrowers, leave_out: Iterable[int]) -> SweptChunk:
         return self._reader.sweep(
             source, borrowers, now=self._frozen.now, retry=self._retry, leave_out=frozenset(leave_out)
         )

@@ -135,16 +135,19 @@ def _book_table(start: Book, end: Book) -> Table:
 
 
 def _richest(session: Session, since: datetime) -> Loan | None:
-    """The loan that went through the most different things and was cured, by id where several did."""
+    """The loan that went through the most different things and came back to `current`, by id where several did."""
     best: tuple[int, int] | None = None
     chapters: dict[int, set[str]] = defaultdict(set)
+    cured: set[int] = set()
     for change in session.exec(select(StageChange).where(col(StageChange.at) >= since)):
         chapters[change.loan_id].add(f"stage {change.target}")
+        if change.target == "current" != change.source:
+            cured.add(change.loan_id)
     for contact in session.exec(select(Contact).where(col(Contact.planned_at) >= since)):
         chapters[contact.loan_id].add(f"{contact.channel} {contact.outcome}")
     for promise in session.exec(select(Promise).where(col(Promise.made_at) >= since)):
         chapters[promise.loan_id].add(f"promise {promise.status}")
     for loan_id, seen in sorted(chapters.items()):
-        if "stage current" in seen and (best is None or len(seen) > best[0]):
+        if loan_id in cured and (best is None or len(seen) > best[0]):
             best = (len(seen), loan_id)
     return session.get(Loan, best[1]) if best else None

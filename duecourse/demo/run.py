@@ -34,8 +34,8 @@ _BUCKET_KEY: Final = "00" * 16
 """Deals the strategy arms: no secret here, so that the same seed gives the same history."""
 _NIGHT: Final = time(0, 5)
 _SWEEP: Final = time(0, 30)
-_ROUNDS: Final = (time(2, 0), time(11, 0), time(22, 30))
-"""When dispatch and agents work, UTC: morning and evening in China, then late afternoon in America."""
+_ROUNDS: Final = (time(10, 30), time(23, 15))
+"""When dispatch and agents work, UTC: early evening in China, then late afternoon and evening in America."""
 _SETTINGS: Final = """\
 # The demo's own workspace; `duecourse -w . ...` works here like in any other.
 database: sqlite:///data/duecourse.db
@@ -129,7 +129,6 @@ def _live(works: Works, folder: Path, days: int, seed: int, tell: Callable[[int,
             now = _at(day, hour)
             works.dispatch_all(now)
             world.work(now)
-        works.handle_events(_at(day, _ROUNDS[-1]))
         tell(number + 1, days)
     return start, _stock(works, world, _at(START + timedelta(days=days), time(0)))
 

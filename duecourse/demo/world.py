@@ -20,11 +20,9 @@ from sqlmodel import col, select
 from duecourse.demo.behaviour import BOUNCES, CALLS, FILINGS, LETTERS, TASKS_WORKED, VISITS, pick, temper_of
 from duecourse.money import digits
 from duecourse.wiring import Works
-from engine.facts import Facts
 from engine.strategy import PromisePolicy
-from engine.tree import FactValue
-from store.fact_query import facts_of
-from store.tables import AccountSnapshot, Contact, Loan, Person, Promise
+from store.arrears import arrears_from_position
+from store.tables import AccountSnapshot, Contact, Instalment, Loan, Person, Position, Promise
 from workflows.importing import KINDS, import_file
 from workflows.leaving import look_again
 from workflows.tasks import Promised, record_outcome, waiting
@@ -51,6 +49,7 @@ class World:
     seed: int
     folder: Path
     accounts: dict[int, Account] = field(default_factory=dict)
+    schedules: dict[int, list[Instalment]] = field(default_factory=dict)
     loans: dict[int, Loan] = field(default_factory=dict)
     bouncing: dict[date, list[dict[str, object]]] = field(default_factory=dict)
     zones: dict[int, ZoneInfo] = field(default_factory=dict)
@@ -76,17 +75,19 @@ class World:
                 self.accounts[snapshot.loan_id] = Account(
                     snapshot.balance_minor, snapshot.min_payment_minor, snapshot.overdue_minor, oldest, due_on
                 )
+            for instalment in session.exec(select(Instalment)):
+                self.schedules.setdefault(instalment.loan_id, []).append(instalment)
             session.expunge_all()
 
     def night(self, day: date, now: datetime) -> None:
         """Everybody pays, or does not; then the core system's files of the day arrive."""
-        facts = self._facts(now)
-        self.owed = {loan_id: _int(known, "overdue_amount") for loan_id, known in facts.items()}
+        claims = self._claims(day)
+        self.owed = {loan_id: overdue for loan_id, (overdue, _) in claims.items()}
         heard = self._heard(now)
         promised = self._promised(day)
         rows = self.bouncing.pop(day, [])
-        for loan_id in sorted(facts):
-            paid = self._pays(loan_id, facts[loan_id], day, heard.get(loan_id, ""), loan_id in promised)
+        for loan_id, (overdue, due) in sorted(claims.items()):
+            paid = self._pays(loan_id, overdue, due, day, heard.get(loan_id, ""), loan_id in promised)
             if paid > 0:
                 rows.append(self._payment(loan_id, paid, day, now))
         self._book(rows, day)
@@ -133,15 +134,12 @@ class World:
 
     # -- what people do -----------------------------------------------------------------------------------
 
-    def _pays(self, loan_id: int, facts: Facts, day: date, heard: str, promised: bool) -> int:
+    def _pays(self, loan_id: int, overdue: int, due: int, day: date, heard: str, promised: bool) -> int:
         loan = self.loans[loan_id]
         chance = Random(f"{self.seed}:{loan.ref}:{day}")
         temper = temper_of(self.seed, str(loan.borrower_id))
-        overdue = _int(facts, "overdue_amount")
         if overdue <= 0:
-            due = _int(facts, "min_payment_due")
-            falls_due = facts.get("days_to_due") == 0 and due > 0
-            return due if falls_due and chance.random() < temper.on_time else 0
+            return due if due > 0 and chance.random() < temper.on_time else 0
         if promised:
             return overdue if chance.random() < temper.keeps else 0
         likely = temper.daily + {"message": temper.after_message, "talk": temper.after_talk}.get(heard, 0)
@@ -156,10 +154,18 @@ class World:
 
     # -- what the core system knows ----------------------------------------------------------------------
 
-    def _facts(self, now: datetime) -> dict[int, dict[str, FactValue]]:
-        borrowers = sorted({loan.borrower_id for loan in self.loans.values()})
-        duckdb, _ = self.works.reader.facts(self.works.database, borrowers, now=now)
-        return facts_of(duckdb, list(self.loans))
+    def _claims(self, day: date) -> dict[int, tuple[int, int]]:
+        """Loan id -> what is overdue and what falls due on the day, in minor units."""
+        claims: dict[int, tuple[int, int]] = {}
+        with self.works.database.session() as session:
+            for position in session.exec(select(Position)):
+                if schedule := self.schedules.get(position.loan_id):
+                    stand = arrears_from_position(position, schedule, on=day)
+                    due = stand.due_next_minor if stand.due_next_on == day else 0
+                    claims[position.loan_id] = (stand.overdue_minor, due)
+        for loan_id, account in self.accounts.items():
+            claims[loan_id] = (account.overdue, account.minimum if account.due_on == day else 0)
+        return claims
 
     def _heard(self, now: datetime) -> dict[int, str]:
         since = now - timedelta(days=1)
@@ -256,11 +262,6 @@ def _promise(overdue: int, today: date, days: int, chance: Random) -> Promised |
         return None
     share = overdue if chance.random() < 0.7 else max(1, overdue // 2)
     return Promised(share, today + timedelta(days=chance.randint(1, max(1, min(days, 7)))))
-
-
-def _int(facts: Mapping[str, object], name: str) -> int:
-    value = facts.get(name)
-    return value if isinstance(value, int) else 0
 
 
 def _major(minor: int, currency: str) -> str:

@@ -11,7 +11,7 @@ from store.db import Database, open_database
 from store.tables import Event, Person, Promise
 from tests.factories import add_movement, add_payment, reverse
 from tests.outgoing import NOW, TODAY, add, book, borrower_of, rows
-from workflows.promises import Terms, check_promises, open_promise_loans
+from workflows.promises import Terms, check_promises, promises_to_judge
 
 POLICY = PromisePolicy(max_days=7, grace_days=1, kept_at=Decimal("0.9"))
 DUE_ON = TODAY + timedelta(days=3)
@@ -107,7 +107,18 @@ def test_each_promise_is_told_of_once(database: Database) -> None:
         borrower_of(database, loan): before[borrower_of(database, loan)] + 1
     }
     with database.session() as session:
-        assert open_promise_loans(session) == []
+        assert promises_to_judge(session, NOW + timedelta(days=30)) == []
+
+
+def test_only_promises_that_can_be_settled_are_looked_at(database: Database) -> None:
+    """A promise is left alone until its day has come somewhere on Earth, or money has."""
+    waits, due, paid = book(database, 3)
+    promised(database, waits, due_on=TODAY + timedelta(days=5))
+    promised(database, due, due_on=TODAY + timedelta(days=1))
+    promised(database, paid, due_on=TODAY + timedelta(days=5))
+    add_payment(database, paid, 1_00, TODAY, recorded_at=NOW)
+    with database.session() as session:
+        assert sorted(promises_to_judge(session, NOW)) == [due, paid]
 
 
 def test_a_loan_without_a_strategy_is_left_alone(database: Database) -> None:

@@ -15,6 +15,7 @@ from engine.facts import Catalogue
 from store.bulk import reading, writing
 from store.bulk_arrow import BulkTransaction
 from store.db import Database
+from store.duck import Effort
 from store.lock import sole
 from store.settings import read_setting
 from workflows.importing import rejects
@@ -103,6 +104,7 @@ def import_files(
             file = _read(kind, path, as_of, now)
             told = partial(_tell, progress, sum(rows[:number]), file.count, sum(rows) or file.count)
             with duckdb.connect() as con:
+                Effort(con).suit(file.count)
                 delivery = Delivery(
                     con, kind, file, source, as_of or now, now, catalogue, bucket_key, database.dialect, told
                 )  # fmt: skip
