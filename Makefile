@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff scenarios sim bench style types layers check lock clean
+.PHONY: help install demo test test-slow diff scenarios sim docs bench style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ scenarios: install  ## The strategies' own scenarios, on every target
 
 sim: install  ## Sixty simulated days, checked by code that shares nothing with the gate
 	$(RUN)/python -m pytest -m slow tests/simulation $(ARGS)
+
+docs: install  ## Run every session the pages show, and write the real output into them
+	$(RUN)/python -m tests.facts_page
+	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md
 
 bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows
 	$(RUN)/python -m benchmarks.sweep $(ARGS)

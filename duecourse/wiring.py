@@ -19,11 +19,12 @@ from duecourse.workspace import Workspace
 from engine.errors import DataError
 from engine.matching import InterpreterMatcher, Matcher
 from engine.situation import Situation
+from engine.stages import Stage
 from engine.strategy import PromisePolicy, Strategy
 from store.db import Database
 from store.outbox import TASK_CHANNELS
 from store.situations import Happened
-from store.tables import Contact, DecisionRow, Loan
+from store.tables import Contact, DecisionRow, Loan, StageChange
 from workflows.brake import apply_brake
 from workflows.chunk import ChunkReader
 from workflows.decide import Decided, decide_borrowers, fresh_situations
@@ -31,6 +32,7 @@ from workflows.dispatch import dispatch
 from workflows.door import Dispatched, Door, Lane, Outward
 from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
+from workflows.moving import move_loan
 from workflows.promises import Terms, check_promises, promises_to_judge
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
@@ -224,6 +226,14 @@ class Works:
             contact,
             loan.currency,
         )
+
+    def move_loan(
+        self, borrower_id: int, loan_id: int, target: Stage, *, by: str, reason: str, now: datetime
+    ) -> StageChange:
+        """Change a loan's stage because a person says so, and call off the tasks that nothing asks for any more."""
+        change = move_loan(self.door, borrower_id, loan_id, target, by=by, reason=reason, now=now)
+        call_off(self.door, now=now, borrowers=[borrower_id])
+        return change
 
     def take_next(self, queue: str, agent: str, now: datetime) -> Handed | None:
         """The next task of a queue for an agent, with its script; None when nothing is waiting."""

@@ -66,5 +66,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, at: Place | None
         kind: what the name should have been, e.g. `fact`.
         otherwise: the mend when nothing is near, e.g. "declare it in rules/facts.yaml".
     """
-    near = get_close_matches(name, list(known), n=1)
+    names = list(known)
+    # Whoever writes `days_past_due` means `dpd`.
+    short = "".join(word[:1] for word in name.split("_"))
+    near = [short] if len(short) > 1 and short in names else get_close_matches(name, names, n=1)
     return Problem(f"unknown {kind} `{name}`", f"write `{near[0]}`" if near else otherwise, at)

@@ -69,10 +69,11 @@ def situations(
     people = {person["id"]: _person(person, rows) for person in rows.people}
     for borrower_id in sorted(borrowers):
         borrower = people[borrower_id]
-        loans = tuple(_loan(row, borrower, facts[row["id"]], rows, happened) for row in rows.loans[borrower_id])
+        on = day_at(borrower.zones, now)
+        loans = tuple(_loan(row, borrower, on, facts[row["id"]], rows, happened) for row in rows.loans[borrower_id])
         others = {person: people[person] for loan in loans for person, _role in loan.parties if person != borrower_id}
         events = happened.by_person.get(borrower_id, frozenset())
-        yield Situation(borrower, loans, others, day_at(borrower.zones, now), events, actor)
+        yield Situation(borrower, loans, others, on, events, actor)
 
 
 class _Rows:
@@ -212,11 +213,12 @@ def _hold(row: Row) -> Hold:
     )
 
 
-def _loan(row: Row, borrower: Person, facts: Facts, rows: _Rows, happened: Happened) -> Loan:
+def _loan(row: Row, borrower: Person, on: date, facts: Facts, rows: _Rows, happened: Happened) -> Loan:
     loan_id = row["id"]
     notices: dict[str, date] = {}
     for notice in rows.notices.get(loan_id, ()):
-        notices.setdefault(notice["kind"], notice["effective_on"])
+        if notice["person_id"] == borrower.id and _is_of_today(notice, row, on, facts):
+            notices.setdefault(notice["kind"], notice["effective_on"])
     return Loan(
         id=loan_id,
         ref=row["ref"],
@@ -230,6 +232,13 @@ def _loan(row: Row, borrower: Person, facts: Facts, rows: _Rows, happened: Happe
         events=happened.by_loan.get(loan_id, frozenset()),
         retry=happened.retry.get(loan_id, frozenset()),
     )
+
+
+def _is_of_today(notice: Row, loan: Row, on: date, facts: Facts) -> bool:
+    """Whether a notice was sent since this spell or these arrears began, as the facts about notices have it."""
+    dpd = facts.get("dpd")
+    in_spell = loan["episode_on"] is not None and notice["sent_on"] >= loan["episode_on"]
+    return in_spell or (type(dpd) is int and (on - notice["sent_on"]).days <= dpd)
 
 
 def _periods(row: Row, rows: _Rows) -> dict[str, str]:

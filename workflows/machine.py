@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, cast
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 from transitions import Machine, MachineError
 
 from engine.decision import LoanDecision
 from engine.errors import DuecourseError, Problem
 from engine.stages import EDGE, EDGES, STAGES, Stage, begins_episode
-from store.tables import Loan, Notice, Person, StageChange
+from store.tables import Loan, Person, StageChange
 
 
 class StageError(DuecourseError):
@@ -129,15 +129,24 @@ def refuse_illegal(decisions: Iterable[LoanDecision]) -> None:
 
 
 def change_stage(
-    session: Session, loan_id: int, target: Stage, *, cause: str, reason: str, now: datetime, on: date
+    session: Session,
+    loan_id: int,
+    target: Stage,
+    *,
+    cause: str,
+    reason: str,
+    now: datetime,
+    on: date,
+    notices: Mapping[str, date],
 ) -> StageChange:
     """
-    Move one loan, with its history entry, in the caller's write transaction.
+    Move one loan, with its history entry, in the caller's write transaction. The caller has asked the gate.
 
     Args:
         cause: who or what asked, e.g. `event:mediation`; for machines.
         reason: why, for people; demanded by moves back.
         on: today at the borrower's place.
+        notices: those that count for the loan, as its situation says.
     Returns:
         the history entry, already added to the session.
     Raises:
@@ -152,7 +161,7 @@ def change_stage(
         possible = ", ".join(e.target for e in EDGES if e.source == source) or "nothing"
         what = f"loan `{loan.ref}` cannot go from {source} to {target}"
         raise StageError(Problem(what, f"from {source} it can go to {possible}"))
-    machine = stage_machine(StageModel(source, on, _notices(session, loan_id, on), reason))
+    machine = stage_machine(StageModel(source, on, notices, reason))
     try:
         moved = machine.dispatch(f"move_to_{target}")
     except MachineError as e:  # pragma: no cover - EDGE and the machine come from one table
@@ -183,12 +192,6 @@ def episode_after(
     if target in {"current", "closed"}:
         return episode, None
     return (episode + 1, on) if begins_episode(source, target) else (episode, episode_on)
-
-
-def _notices(session: Session, loan_id: int, on: date) -> dict[str, date]:
-    standing = (col(Notice.loan_id) == loan_id, col(Notice.voided_at).is_(None), col(Notice.effective_on) <= on)
-    notices = session.exec(select(Notice).where(*standing).order_by(col(Notice.effective_on).desc()))
-    return {notice.kind: notice.effective_on for notice in notices}  # the earliest, being last, stays
 
 
 def _missing(ref: str, target: Stage, duty: str | None) -> Problem:

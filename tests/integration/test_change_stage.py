@@ -1,31 +1,27 @@
 """Single changes of a loan's stage: legal ones are written with their history, others are refused with the mend."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import cast
 
 import pytest
 from sqlmodel import select
 
+from engine.stages import Stage
 from store.db import Database
-from store.tables import Loan, Notice, Person, StageChange
+from store.tables import Loan, Person, StageChange
 from tests.sweep_books import NOW, LoanSpec, PersonSpec, fill
 from workflows.machine import StageError, change_stage
 
 ON = NOW.date()
+NONE: Mapping[str, date] = {}
 
 
-def change(database: Database, target: str, reason: str = "") -> StageChange:
+def change(database: Database, target: str, reason: str = "", notices: Mapping[str, date] = NONE) -> StageChange:
     with database.write() as session:
-        return change_stage(session, 1, target, cause="event:mediation", reason=reason, now=NOW, on=ON)  # type: ignore[arg-type]
-
-
-def serve(database: Database, kind: str, effective_on, voided_at=None) -> None:  # type: ignore[no-untyped-def]
-    with database.write() as session:
-        session.add(
-            Notice(
-                loan_id=1, person_id=1, kind=kind, sent_on=ON, effective_on=effective_on, how="letter",
-                voided_at=voided_at, recorded_at=NOW, ref=f"{kind}-{effective_on}-{voided_at}",
-            )
-        )  # fmt: skip
+        return change_stage(
+            session, 1, cast("Stage", target), cause="event:mediation", reason=reason, now=NOW, on=ON, notices=notices
+        )
 
 
 def test_a_change_is_written_with_its_history_and_tells_whoever_decides(database: Database) -> None:
@@ -98,12 +94,9 @@ def test_a_loan_nobody_imported_is_refused(database: Database) -> None:
     assert str(refused.value) == "there is no loan 1\n  mend: import it first"
 
 
-def test_only_a_standing_notice_in_force_is_evidence(database: Database) -> None:
-    """Neither one that takes effect tomorrow nor one that was voided; one in force today is."""
+def test_only_a_notice_in_force_is_evidence(database: Database) -> None:
+    """One that takes effect tomorrow is none yet; one in force today is."""
     fill(database, [PersonSpec((LoanSpec(95, stage="phone"),))])
-    serve(database, "prelegal_notice", ON + timedelta(days=1))
-    serve(database, "prelegal_notice", ON - timedelta(days=20), voided_at=NOW)
     with pytest.raises(StageError):
-        change(database, "legal")
-    serve(database, "prelegal_notice", ON)
-    assert change(database, "legal").target == "legal"
+        change(database, "legal", notices={"prelegal_notice": ON + timedelta(days=1)})
+    assert change(database, "legal", notices={"prelegal_notice": ON}).target == "legal"

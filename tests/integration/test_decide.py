@@ -91,7 +91,7 @@ def test_a_rule_that_an_event_called_and_the_gate_put_off_joins_the_next_sweep(d
     """Thanks for a payment that could not go within its day go with the sweep, once."""
 
     class Later(DayGate):
-        def check(self, ask, now):  # type: ignore[no-untyped-def]  # noqa: ARG002
+        def check(self, ask, now):  # type: ignore[no-untyped-def]
             from engine.gate import Reason, Verdict
 
             until = NOW + timedelta(days=2)

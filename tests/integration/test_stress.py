@@ -53,6 +53,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SECONDS = float(os.environ.get("DUECOURSE_STRESS_SECONDS", "45"))
 LOANS = 2000
 WORKERS = ("sweep", "dispatch", "dispatch", "events", "import", "import")
+AT_WORK = {
+    "dispatch": "select id from contact where status = 'sending' and claimed_by like '%:' || cast(:pid as text) || ':%'",
+    "sweep": """
+        select run.id from run, setting where setting.name = 'sweep_holder' and setting.value like 'process ' || cast(:pid as text) || ' on %'
+            and run.kind = 'sweep' and run.status = 'running' and run.done_to > 0""",
+}
+"""Job -> what a process that is in the middle of it has its name on."""
 OUT_BY_MACHINE = ("sms", "email")
 MAY_BE_OUT = ("sent", "delivered", "failed", "unknown")
 
@@ -162,7 +169,7 @@ def test_everything_at_once_leaves_the_book_sound(
     """No contact goes twice or is lost, money adds up, every overdue loan is decided, and nothing stays locked."""
     folder = tmp_path / "workspace"
     with closing(lay_out(folder, database_url, *out)) as works:
-        told = run_everything(crew, folder)
+        told, interrupted = run_everything(crew, folder, works.database)
         for name in ("sweep", "dispatch", "events", "import"):
             assert told[name]["done"], f"no {name} got through: {told}"
         settle(works)
@@ -174,12 +181,18 @@ def test_everything_at_once_leaves_the_book_sound(
             assert lost_movements(session, told["import"]["imported"]) == []
         assert positions_that_drifted(works.database) == []
         assert locks_left(works.database) == []
-        sent = Counter(contact.channel for contact in contacts(works.database) if contact.status in MAY_BE_OUT)
+        ended = {contact.id: contact for contact in contacts(works.database)}
+        assert {ended[contact_id].status for contact_id in interrupted} == {"unknown"}, "it was killed before it sent"
+        sent = Counter(contact.channel for contact in ended.values() if contact.status in MAY_BE_OUT)
         assert sent["sms"] > 100, f"the test did not test much: {sent}"
 
 
-def run_everything(crew: Crew, folder: Path) -> dict[str, Any]:
-    """Let them all loose; kill a sweep and a dispatch half-way, each while another of its kind goes on."""
+def run_everything(crew: Crew, folder: Path, database: Database) -> tuple[dict[str, Any], list[str]]:
+    """
+    Let them all loose, and kill a sweep and a dispatch in the middle of their work, each while others of its kind go on.
+
+    Returns what the workers told, and the contacts that the killed dispatch had begun to send.
+    """
     workspace = str(folder)
     duecourse = str(Path(sys.executable).with_name("duecourse"))
     schedulers = [crew.start(duecourse, "-w", workspace, "serve") for _ in range(2)]
@@ -187,12 +200,10 @@ def run_everything(crew: Crew, folder: Path) -> dict[str, Any]:
     def worker(name: str, seed: int) -> subprocess.Popen[str]:
         return crew.start("-m", "tests.stress_worker", name, workspace, str(SECONDS), str(seed))
 
+    doomed = {name: worker(name, 99) for name in AT_WORK}
     workers = [(name, worker(name, seed)) for seed, name in enumerate(WORKERS)]
-    doomed = [worker(name, 99) for name in ("sweep", "dispatch")]
-    time.sleep(SECONDS / 2)
-    for process in doomed:
-        assert process.poll() is None, process.communicate()
-        process.kill()
+    for name, process in doomed.items():
+        kill_at_work(process, database, name)
     told: dict[str, Any] = defaultdict(lambda: {"done": 0, "imported": {}})
     for name, process in workers:
         answer = json.loads(finished(process)[0])
@@ -204,7 +215,28 @@ def run_everything(crew: Crew, folder: Path) -> dict[str, Any]:
     assert any("acting: " in errors for errors in said), said
     assert any("standing by" in errors for errors in said), said
     assert not [errors for errors in said if '"job_failed"' in errors], said
-    return told
+    return told, under_way(database, "dispatch", doomed["dispatch"].pid)
+
+
+def kill_at_work(process: subprocess.Popen[str], database: Database, name: str) -> None:
+    """Kill a worker at a moment when the database shows it in the middle of its job."""
+    until = time.monotonic() + SECONDS
+    while True:
+        if under_way(database, name, process.pid):
+            process.send_signal(signal.SIGSTOP)  # so that it is still there when it is killed
+            if under_way(database, name, process.pid):
+                process.kill()
+                return
+            process.send_signal(signal.SIGCONT)
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, f"no {name} was ever seen at work"
+        time.sleep(0.005)
+
+
+def under_way(database: Database, name: str, pid: int) -> list[str]:
+    """What that process is about right now: contacts it is sending, or the sweep of which it has decided a part."""
+    with database.session() as session:
+        return [str(one) for one in session.execute(text(AT_WORK[name]), {"pid": pid}).scalars()]
 
 
 def settle(works: Works) -> None:

@@ -157,6 +157,7 @@ SOME = "write a condition, such as `dpd >= 3`, or a list of them"
         ("dpd > 3; dpd < 9", 14, "a second statement", "write a list of conditions, or join them with `and`"),
         ("DPD > 3", 7, "unknown fact `DPD`", "write `dpd`"),
         ("days_since_cal > 3", 7, "unknown fact `days_since_cal`", "write `days_since_call`"),
+        ("days_past_due > 3", 7, "unknown fact `days_past_due`", "write `dpd`"),
         ("zzz > 3", 7, "unknown fact `zzz`", "declare it in rules/facts.yaml"),
         ("product = personal", 17, "`personal` stands where a value belongs", "text goes in single quotes: `'personal'`"),
         ('product = "personal"', 17, "double quotes around `personal`", "text goes in single quotes: `'personal'`"),

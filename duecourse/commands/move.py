@@ -1,0 +1,42 @@
+"""`duecourse move LOAN STAGE`: a person changes a loan's stage."""
+
+from typing import Annotated
+
+import typer
+
+from duecourse.session import Session
+from engine.errors import DataError, Problem
+from engine.stages import Stage
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("move")(move)
+
+
+def move(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(help="the loan's reference", metavar="LOAN")],
+    stage: Annotated[Stage, typer.Argument(help="where it goes")],
+    by: Annotated[str, typer.Option(help="who says so")],
+    reason: Annotated[str, typer.Option(help="why; a move back is refused without one")] = "",
+    at: Annotated[str | None, typer.Option(help="in a rehearsal: the moment [default: now]")] = None,
+) -> None:
+    """
+    Move a loan to another stage, because a person says so: mediation began, a mistake is put right.
+
+    The stage table says which moves there are, and the gate judges every one that makes the treatment harsher.
+    """
+    from store.timeline import find_loan
+
+    session: Session = context.obj
+    with session.database.session() as reading:
+        found = find_loan(reading, ref)
+    if found is None or found.id is None:
+        raise DataError(Problem(f"no loan `{ref}`", "write the reference it was imported with"))
+    works = session.works
+    change = works.move_loan(found.borrower_id, found.id, stage, by=by, reason=reason, now=session.rehearsed(at))
+    answer = {"loan": ref, "from": change.source, "to": change.target, "on": change.on_on, "by": by, "reason": reason}
+    session.output.answer(
+        answer, lambda console: console.print(f"{ref}: {change.source} -> {change.target}", markup=False)
+    )

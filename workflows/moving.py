@@ -1,0 +1,72 @@
+"""A person moves a loan to another stage: mediation began, a court date, a mistake put right."""
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from engine.addressing import ask_move
+from engine.errors import Problem
+from engine.gate import Verdict
+from engine.situation import Loan, Situation
+from engine.stages import EDGE, Stage
+from store.outbox import lock_versions
+from store.tables import StageChange
+from workflows.door import Door
+from workflows.machine import StageError, change_stage
+
+
+def move_loan(
+    door: Door, borrower_id: int, loan_id: int, target: Stage, *, by: str, reason: str, now: datetime
+) -> StageChange:
+    """
+    Change a loan's stage because a person says so. The gate judges it like any move that makes treatment harsher.
+
+    Args:
+        by: who says so; stands in the history as `agent:NAME`.
+    Raises:
+        StageError: the stage table, the gate or a missing notice or reason stands in the way; nothing was changed.
+    """
+    situation, seen = door.situations([borrower_id], now)[borrower_id]
+    loan = next(one for one in situation.loans if one.id == loan_id)
+    verdict = _verdict(door, situation, loan, target, now)
+    if verdict is not None and verdict.outcome != "allow":
+        raise StageError(_refused(loan, target, verdict))
+    with door.database.write() as session:
+        _unchanged(session, loan, seen[borrower_id], borrower_id)
+        change = change_stage(
+            session,
+            loan_id,
+            target,
+            cause=f"agent:{by}",
+            reason=reason,
+            now=now,
+            on=situation.on,
+            notices=loan.notices,
+        )
+        session.flush()
+        session.expunge(change)
+    return change
+
+
+def _verdict(door: Door, situation: Situation, loan: Loan, target: Stage, now: datetime) -> Verdict | None:
+    edge = EDGE.get((loan.stage, target))
+    if edge is None or edge.direction != "forward":
+        return None
+    return door.gate.check(ask_move(situation, loan, target, 0), now)
+
+
+def _refused(loan: Loan, target: Stage, verdict: Verdict) -> Problem:
+    said = "; ".join(f"{reason.says} ({reason.citation or reason.rule})" for reason in verdict.reasons)
+    mend = (
+        f"try again from {verdict.until:%Y-%m-%d %H:%M}Z on"
+        if verdict.until
+        else f"`duecourse decide {loan.ref} --explain` shows what stands on file"
+    )
+    return Problem(f"the gate does not let loan `{loan.ref}` go to {target}: {said}", mend)
+
+
+def _unchanged(session: Session, loan: Loan, seen: int, borrower_id: int) -> None:
+    # Whatever was committed since the gate was asked could forbid the move.
+    if lock_versions(session, [borrower_id]).get(borrower_id) != seen:
+        what = f"something about loan `{loan.ref}` changed at this very moment"
+        raise StageError(Problem(what, "look at it with `duecourse loan` and try again"))
