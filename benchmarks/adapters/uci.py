@@ -129,6 +129,7 @@ def _instalment_loan(tables: Tables, client: Client, chance: Random, shared: str
         _phone(tables, borrower, "Asia/Shanghai", consented=True)
         if chance.random() < 0.7:
             _email(tables, borrower)
+        _postal(tables, borrower)
     amount = Decimal(client.limit) / _NTD_PER_CNY / _TERM
     amount = amount.quantize(Decimal("0.01"))
     dues = due_dates(chance.randint(1, 31))

@@ -10,7 +10,8 @@ from datetime import date, datetime, time
 
 from tests.simulation.records import DROPPED, Records, Row, Violation, local
 
-_ALL = ("sms", "email", "call", "visit", "letter", "legal")
+_ALL = ("sms", "email", "call", "visit", "letter")
+"""Every way of reaching a person. A legal task is papers in a queue of ours: it reaches nobody, at any hour."""
 
 
 @dataclass(frozen=True, slots=True)
