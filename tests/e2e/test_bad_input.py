@@ -268,7 +268,7 @@ def test_settings_that_do_not_hold_together(name: str, live: Live) -> None:
 _WRONG_RULES: dict[str, tuple[_Edit, str]] = {
     "an unknown fact": (
         _edit("rules/us_card.yaml", "dpd >= 30}", "days_past_duo >= 30}"),
-        "rules/us_card.yaml:46:42: unknown fact `days_past_duo`\n  mend: write `days_to_due`\n",
+        "rules/us_card.yaml:46:42: unknown fact `days_past_duo`\n  mend: write `dpd`\n",
     ),
     "a wrong key": (
         _edit("rules/us_card.yaml", "strategy:", "stratgy:"),

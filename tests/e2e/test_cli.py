@@ -181,12 +181,12 @@ def test_a_loan_tells_its_story(story: Story) -> None:
     assert _trimmed(story["loan"]) == (
         "CN-1: stage phone, 10 days past due, CNY 1,000.00 overdue on 2026-03-02\n"
         "\n"
-        "when               what                                                amount        why\n"
-        "2025-12-20 02:00Z  payment, effective 2025-12-20                       CNY 1,000.00\n"
-        "2026-01-20 02:00Z  payment, effective 2026-01-20                       CNY 1,000.00\n"
-        "2026-03-01 22:30Z  current -> phone                                                  entry:book-phone\n"
-        "2026-03-02 01:40Z  call to borrower (call-m1) delivered: conversation                ann: promise\n"
-        "2026-03-02 01:40Z  promise for 2026-03-05, open                        CNY 500.00\n"
+        "when               what                                     amount        why\n"
+        "2025-12-20 02:00Z  payment, effective 2025-12-20            CNY 1,000.00\n"
+        "2026-01-20 02:00Z  payment, effective 2026-01-20            CNY 1,000.00\n"
+        "2026-03-01 22:30Z  current -> phone                                       entry:book-phone\n"
+        "2026-03-02 01:40Z  call to borrower (call-m1) conversation                ann: promise\n"
+        "2026-03-02 01:40Z  promise for 2026-03-05, open             CNY 500.00\n"
     )
 
 
