@@ -21,10 +21,12 @@ from duecourse.clock import now
 from duecourse.jobs import Jobs
 from duecourse.workspace import open_workspace
 from engine.errors import StoreError
-from store.tables import Loan, Person
+from store.db import Database
+from store.tables import Contact, ContactStatus, Loan, Person
 from workflows.importing import KINDS, import_file
 
 PAYMENTS_PER_FILE = 40
+STOPS_PER_FILE = 10
 PAUSE_SECONDS = 0.2
 
 EXPECTED = (
@@ -34,6 +36,8 @@ EXPECTED = (
     "the clock went backwards: ",
 )
 """What one process may tell another; anything else fails the test."""
+
+_ASKS_BY_TEXT = (col(Contact.channel) == "sms", col(Contact.purpose) == "collect")
 
 
 class Bank:
@@ -49,6 +53,8 @@ class Bank:
         self.files = 0
         self.imported: dict[str, str] = {}
         """Ref of a movement -> its kind, once its import has ended well."""
+        self.stopped: list[tuple[str, list[str]]] = []
+        """Who said stop, and the texts that were on their way to them when that had been imported: the last ever."""
         with closing(self._workspace.open_database()) as database, database.session() as session:
             owned = select(Loan.ref, Person.ref).join(Person, col(Person.id) == col(Loan.borrower_id))
             self._loans = [(str(loan), str(person)) for loan, person in session.exec(owned.order_by(Loan.ref))]
@@ -59,14 +65,24 @@ class Bank:
         movements = [self._payment(at.date()) for _ in range(PAYMENTS_PER_FILE)]
         if self._paid and self._chance.random() < 0.5:
             movements.append(self._bounce(at.date()))
-        _, person = self._chance.choice(self._loans)
-        stop = {"ref": f"stop-{self._seed}-{self.files}", "person": person, "kind": "opt_out", "channels": "sms",
-                "received_at": at.isoformat()}  # fmt: skip
+        stops = [{"ref": f"stop-{self._seed}-{self.files}-{person}", "person": person, "kind": "opt_out",
+                  "channels": "sms", "received_at": at.isoformat()} for person in self._annoyed()]  # fmt: skip
         self._import("movements", movements, at)
         self._paid += [row for row in movements if row["kind"] == "payment"]
         self.imported |= {row["ref"]: row["kind"] for row in movements}
-        self._import("consents", [stop], at)
+        self._import("consents", stops, at)
+        with closing(self._workspace.open_database()) as database:
+            self.stopped += [(stop["person"], texts_on_their_way(database, stop["person"])) for stop in stops]
         self.files += 1
+
+    def _annoyed(self) -> list[str]:
+        """People who are about to be sent a text, as far as there are any."""
+        about_to = select(Person.ref).join(Contact, col(Contact.person_id) == col(Person.id))
+        about_to = about_to.where(Contact.status == "planned", *_ASKS_BY_TEXT).distinct().order_by(Person.ref)
+        with closing(self._workspace.open_database()) as database, database.session() as session:
+            people = list(session.exec(about_to))
+        anybody = (person for _, person in self._chance.sample(self._loans, STOPS_PER_FILE))
+        return self._chance.sample(people, STOPS_PER_FILE) if len(people) >= STOPS_PER_FILE else sorted(set(anybody))
 
     def _payment(self, on: date) -> dict[str, str]:
         loan, _ = self._chance.choice(self._loans)
@@ -88,6 +104,15 @@ class Bank:
         with closing(self._workspace.open_database()) as database:
             done = import_file(database, KINDS[kind], path, as_of=at, now=at, catalogue=self._workspace.catalogue)
         assert done.rejected == 0, path.with_suffix(".csv.rejects.csv").read_text(encoding="utf-8")
+
+
+def texts_on_their_way(database: Database, person: str) -> list[str]:
+    """The texts that ask somebody for money and were ever committed as `sending`; a notice of duty knows no stop."""
+    begun = select(ContactStatus.contact_id).where(ContactStatus.status == "sending")
+    texts = select(Contact.id).join(Person, col(Person.id) == col(Contact.person_id))
+    with database.session() as session:
+        mine = texts.where(Person.ref == person, col(Contact.id).in_(begun), *_ASKS_BY_TEXT)
+        return list(session.exec(mine.order_by(Contact.id)))
 
 
 def work(job: Callable[[], None], until: float) -> Counter[str]:
@@ -113,7 +138,7 @@ def main(name: str, folder: Path, seconds: float, seed: int) -> dict[str, object
     until = time.monotonic() + seconds
     if name == "import":
         bank = Bank(folder, seed)
-        return {"done": work(bank, until), "imported": bank.imported}
+        return {"done": work(bank, until), "imported": bank.imported, "stopped": bank.stopped}
     with closing(Jobs(folder, now)) as jobs:
         return {"done": work(lambda: jobs.run(name, lambda: False), until)}
 

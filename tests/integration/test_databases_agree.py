@@ -16,7 +16,8 @@ from tests.postgres import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(900)]
 
-DAYS: Final = 3
+DAYS: Final = 10
+"""Long enough for promises to be made, kept and broken."""
 SEED: Final = 11
 
 OF_THIS_RUN: Final = {
@@ -31,7 +32,7 @@ NOT_THE_BOOK: Final = {"setting"}
 
 
 def live(folder: Path, url: str | None) -> Database:
-    """Three simulated days of the shipped book; the book they end with."""
+    """Some simulated days of the shipped book; the book they end with."""
     run_demo(folder, days=DAYS, seed=SEED, database=url, tell=lambda _done, _total: None)
     return open_workspace(folder, {}).open_database()
 
@@ -48,14 +49,15 @@ def test_sqlite_and_postgresql_end_with_the_same_book(postgres_server: Server, t
     """Import, entry, sweeps, dispatch, tasks, events and promises leave the same rows in every table."""
     with postgres_server.database() as url:
         one, other = live(tmp_path / "sqlite", None), live(tmp_path / "postgresql", url)
-        different = {}
+        different, empty = {}, []
         for table in sorted(SQLModel.metadata.tables.keys() - NOT_THE_BOOK):
             here, there = rows(one, table), rows(other, table)
             if here != there:
                 first = next((pair for pair in zip(here, there, strict=False) if pair[0] != pair[1]), None)
                 different[table] = (len(here), len(there), first)
-        counts = {table: len(rows(one, table)) for table in ("decision", "contact", "stage_change", "movement")}
+            if not here:
+                empty.append(table)
         one.close()
         other.close()
     assert different == {}
-    assert all(counts.values()), f"nothing was compared: {counts}"
+    assert empty == [], "nothing was compared"

@@ -47,6 +47,7 @@ from store.tables import (
     StageChange,
 )
 from tests.postgres import Server
+from tests.stress_worker import texts_on_their_way
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -104,7 +105,7 @@ sms:
   from_number: "{FROM_NUMBER}"
   base_url: {provider.base_url}
   callback_url: http://localhost:1/receipts
-  sends_per_second_max: 100
+  sends_per_second_max: 20
 mail: {{host: {mails.host}, port: {mails.port}, security: plain, from_address: care@lender.example}}
 """,
         encoding="utf-8",
@@ -179,6 +180,7 @@ def test_everything_at_once_leaves_the_book_sound(
             assert problems_of_decisions(session) == []
             assert problems_of_history(session) == []
             assert lost_movements(session, told["import"]["imported"]) == []
+        assert texts_to_who_said_stop(works.database, told["import"]["stopped"]) == []
         assert positions_that_drifted(works.database) == []
         assert locks_left(works.database) == []
         ended = {contact.id: contact for contact in contacts(works.database)}
@@ -204,11 +206,12 @@ def run_everything(crew: Crew, folder: Path, database: Database) -> tuple[dict[s
     workers = [(name, worker(name, seed)) for seed, name in enumerate(WORKERS)]
     for name, process in doomed.items():
         kill_at_work(process, database, name)
-    told: dict[str, Any] = defaultdict(lambda: {"done": 0, "imported": {}})
+    told: dict[str, Any] = defaultdict(lambda: {"done": 0, "imported": {}, "stopped": []})
     for name, process in workers:
         answer = json.loads(finished(process)[0])
         told[name]["done"] += answer["done"].get("done", 0)
         told[name]["imported"] |= answer.get("imported", {})
+        told[name]["stopped"] += answer.get("stopped", [])
     for process in schedulers:
         process.send_signal(signal.SIGTERM)
     said = [finished(process)[1] for process in schedulers]
@@ -349,6 +352,11 @@ def lost_movements(session: Session, imported: dict[str, str]) -> list[str]:
     """What an import said it had taken is in the ledger."""
     kept = dict(session.exec(select(Movement.ref, Movement.kind)).all())
     return [ref for ref, kind in imported.items() if kept.get(ref) != kind]
+
+
+def texts_to_who_said_stop(database: Database, stopped: list[tuple[str, list[str]]]) -> list[str]:
+    """Texts asking for money that began to leave after an import had ended that says they must not."""
+    return [one for person, before in stopped for one in texts_on_their_way(database, person) if one not in before]
 
 
 def positions_that_drifted(database: Database) -> list[tuple[Any, ...]]:
