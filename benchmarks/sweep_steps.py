@@ -77,11 +77,12 @@ def _timed() -> Phases:
     import workflows.recording
     import workflows.sweep
     from compliance import Gate
+    from store.fact_query import FactStatement
     from workflows.matching import SweepStatement
 
     phases = Phases()
     phases.time(workflows.chunk, "read_book", "read")
-    phases.time(workflows.chunk, "compute_facts", "facts")
+    phases.time(FactStatement, "compute", "facts")
     for part in ("match", "busy", "quiet", "facts_json"):
         phases.time(SweepStatement, part, "match")
     phases.time(workflows.chunk, "situations", "people")

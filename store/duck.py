@@ -6,6 +6,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FEW_ROWS: Final = 2_000
+_CHEAP: Final = {"build_side_probe_side"}
+"""Optimizers that pay even for one row: a hash table over a wide row costs more than asking which side is narrow."""
 
 
 class Effort:
@@ -17,7 +19,8 @@ class Effort:
 
     def __init__(self, con: "DuckDBPyConnection") -> None:
         self._con = con
-        self._optimizers = ",".join(name for (name,) in con.execute("from duckdb_optimizers()").fetchall())
+        optimizers = {name for (name,) in con.execute("from duckdb_optimizers()").fetchall()}
+        self._dear = ",".join(sorted(optimizers - _CHEAP))
         self._threads = con.execute("select current_setting('threads')").fetchall()[0][0]
         self._few = False
 
@@ -25,6 +28,6 @@ class Effort:
         """Say how many rows the next statements are about."""
         few = rows <= FEW_ROWS
         if few != self._few:
-            self._con.execute(f"set disabled_optimizers = '{self._optimizers if few else ''}'")
+            self._con.execute(f"set disabled_optimizers = '{self._dear if few else ''}'")
             self._con.execute(f"set threads = {1 if few else self._threads}")
             self._few = few

@@ -46,36 +46,46 @@ class Arms:
     shares: Mapping[str, int]
 
 
-def compute_facts(
-    con: "DuckDBPyConnection", book: RawBook, *, now: datetime, catalogue: Catalogue, arms: Sequence[Arms] = ()
-) -> None:
-    """
-    Compute every fact of the catalogue for every loan of the book, into the temporary table `facts`.
+class FactStatement:
+    """The statement of one catalogue on one connection: parsed once, which takes as long as running it for a person."""
 
-    One row per loan: loan_id, borrower_id, on_on (today at the borrower's place), and one column per fact, null where
-    it is unknown. An earlier `facts` table of the connection is replaced.
+    def __init__(self, con: "DuckDBPyConnection", catalogue: Catalogue, arms: Sequence[Arms] = ()) -> None:
+        """
+        Args:
+            arms: how each strategy deals its people; the first that applies to a loan gives the fact `arm`.
+        """
+        self._con = con
+        self._contact_days = contact_days(catalogue)
+        (self._parsed,) = con.extract_statements(f"create or replace temp table facts as\n{fact_sql(catalogue, arms)}")
 
-    Args:
-        now: the moment; aware. Facts of the past are not computed here: what was read is what is known now.
-        arms: how each strategy deals its people; the first that applies to a loan gives the fact `arm`.
-    Raises:
-        ValueError: the book was read less far back than a counter of the catalogue looks.
-    """
-    import pyarrow as pa
+    def compute(self, book: RawBook, *, now: datetime) -> None:
+        """
+        Compute every fact of the catalogue for every loan of the book, into the temporary table `facts`.
 
-    if (days := contact_days(catalogue)) > book.contact_days:
-        raise ValueError(f"a counter looks back {days} days, contacts were read for {book.contact_days}")
-    clocks = clock_tables([*_distinct(book.person, "zones"), *_distinct(book.endpoint, "zone")], now)
-    raw = {name: getattr(book, name) for name in RAW_TABLES}
-    raw |= {"clock": clocks.clock, "zones_clock": clocks.zones_clock, "clock_span": clocks.clock_span}
-    raw["moment"] = pa.table({"now_us": pa.array([to_us(now)], pa.int64())})
-    try:
-        for name, table in raw.items():
-            con.register(name, table)
-        con.execute(f"create or replace temp table facts as\n{fact_sql(catalogue, arms)}")
-    finally:
-        for name in raw:
-            con.unregister(name)
+        One row per loan: loan_id, borrower_id, on_on (today at the borrower's place), and one column per fact, null
+        where it is unknown. An earlier `facts` table of the connection is replaced.
+
+        Args:
+            now: the moment; aware. Facts of the past are not computed here: what was read is what is known now.
+        Raises:
+            ValueError: the book was read less far back than a counter of the catalogue looks.
+        """
+        import pyarrow as pa
+
+        if self._contact_days > book.contact_days:
+            seen, wanted = book.contact_days, self._contact_days
+            raise ValueError(f"a counter looks back {wanted} days, contacts were read for {seen}")
+        clocks = clock_tables([*_distinct(book.person, "zones"), *_distinct(book.endpoint, "zone")], now)
+        raw = {name: getattr(book, name) for name in RAW_TABLES}
+        raw |= {"clock": clocks.clock, "zones_clock": clocks.zones_clock, "clock_span": clocks.clock_span}
+        raw["moment"] = pa.table({"now_us": pa.array([to_us(now)], pa.int64())})
+        try:
+            for name, table in raw.items():
+                self._con.register(name, table)
+            self._con.execute(self._parsed)
+        finally:
+            for name in raw:
+                self._con.unregister(name)
 
 
 def facts_of(con: "DuckDBPyConnection", loan_ids: Collection[int]) -> dict[int, dict[str, FactValue]]:

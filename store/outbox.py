@@ -154,7 +154,9 @@ def give_up_on(database: Database, *, now: datetime) -> list[str]:
 def bump_versions(session: Session, person_ids: Collection[int]) -> None:
     """Tell every decision being made about these people that something changed."""
     if person_ids:
-        session.execute(update(Person).where(col(Person.id).in_(person_ids)).values(version=Person.version + 1))
+        moved = update(Person).where(col(Person.id).in_(person_ids)).values(version=Person.version + 1)
+        # No session here holds people whose version anybody would read again.
+        session.execute(moved, execution_options={"synchronize_session": False})
 
 
 def lock_versions(session: Session, person_ids: Iterable[int]) -> dict[int, int]:

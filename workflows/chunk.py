@@ -19,7 +19,7 @@ from store.bulk_arrow import Reader
 from store.db import Database
 from store.decisions import LoanBefore, Placed
 from store.duck import Effort
-from store.fact_query import Arms, compute_facts, contact_days
+from store.fact_query import Arms, FactStatement, contact_days
 from store.situations import Happened, situations
 from workflows.machine import episode_after
 from workflows.matching import Quiet, SweepMatcher, SweepStatement
@@ -80,8 +80,8 @@ class ChunkReader:
 
         self._duckdb: DuckDBPyConnection = duckdb.connect(":memory:")
         self._statement = SweepStatement(rulebook)
-        self._catalogue = rulebook.catalogue
-        self._arms = [Arms(to_sql(s.applies_to), s.arms) for s in rulebook.strategies.values()]
+        arms = [Arms(to_sql(s.applies_to), s.arms) for s in rulebook.strategies.values()]
+        self._facts = FactStatement(self._duckdb, rulebook.catalogue, arms)
         self._contact_days = contact_days(rulebook.catalogue)
         self._effort = Effort(self._duckdb)
         self._actor = actor
@@ -136,7 +136,7 @@ class ChunkReader:
     def _compute(self, source: Database | Reader, borrowers: Borrowers, now: datetime) -> RawBook:
         book = read_book(source, borrowers, now=now, contact_days=self._contact_days)
         self._effort.suit(book.loan.num_rows)
-        compute_facts(self._duckdb, book, now=now, catalogue=self._catalogue, arms=self._arms)
+        self._facts.compute(book, now=now)
         return book
 
     def _chunk(

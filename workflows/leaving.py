@@ -7,7 +7,7 @@ people concerned, and what was decided on an older version is not written.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,11 +19,11 @@ from channels.message import Message
 from engine.errors import DataError, DuecourseError, StoreError
 from engine.gate import Verdict
 from engine.situation import Situation
-from store.outbox import ROW, TASK_CHANNELS, bump_versions, claim, lock_versions, move, release, reserve
+from store.outbox import TASK_CHANNELS, bump_versions, claim, lock_versions, move, release, reserve
 from store.shared_endpoints import Shared, shared_endpoints
 from store.tables import Contact, Endpoint, Loan
 from workflows.brake import channel_brake
-from workflows.door import LEASE, LOOK_TO_SEND_MAX, TURN_WAIT_MAX, Door, Reach, reach
+from workflows.door import LEASE, LOOK_TO_SEND_MAX, TURN_WAIT_MAX, Door, reach
 from workflows.second_look import Look, second_look
 
 log = logging.getLogger(__name__)
@@ -175,9 +175,12 @@ def _write(
         reached = reach(door, session)
         # INVARIANT 4: what forbids a contact bumped a version before this line, or waits for this transaction.
         current = lock_versions(session, {person for one in looked for person in one.seen})
+        contacts = _locked(session, [one.contact.id for one in looked])
+        endpoints = _endpoints(session, contacts.values())
+        told: set[int] = set()
         late = clock() - now > LOOK_TO_SEND_MAX
         for one in looked:
-            contact = session.get_one(Contact, one.contact.id, with_for_update=ROW)
+            contact = contacts[one.contact.id]
             if contact.status != "claimed" or contact.claimed_by != door.worker:
                 counts["taken"] += 1
             elif late or _moved(one, current):
@@ -187,10 +190,14 @@ def _write(
                 move(session, contact, "planned", at=now, why="its channel stands still")
                 counts["waiting"] += 1
             else:
-                word, message = _let_out(session, door, contact, one, reached, now)
+                reachable = reached.covers(endpoints.get(contact.endpoint_id))
+                word, message = _let_out(session, door, contact, one, reachable, now)
                 counts[word] += 1
+                if word != "delayed":
+                    told.update(one.seen)
                 if message is not None:
                     offers.append(Offer(message, one.look, tuple(one.seen), now))
+        bump_versions(session, told)
         offers = [
             turned
             for channel, per_second in paces.items()
@@ -200,29 +207,40 @@ def _write(
     taken.counts, taken.offers = counts, offers
 
 
+def _locked(session: Session, ids: Sequence[str]) -> Mapping[str, Contact]:
+    mine = select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))
+    return {contact.id: contact for contact in session.exec(mine.with_for_update(key_share=True))}
+
+
+def _endpoints(session: Session, contacts: Iterable[Contact]) -> Mapping[int | None, str]:
+    """Endpoint id -> its number or address."""
+    ids = {contact.endpoint_id for contact in contacts if contact.endpoint_id is not None}
+    return dict(session.exec(select(Endpoint.id, Endpoint.value).where(col(Endpoint.id).in_(ids))).all())
+
+
 def _moved(one: Looked, current: Mapping[int, int]) -> bool:
     return any(current.get(person) != version for person, version in one.seen.items())
 
 
 def _let_out(
-    session: Session, door: Door, contact: Contact, one: Looked, reached: Reach, now: datetime
+    session: Session, door: Door, contact: Contact, one: Looked, reachable: bool, now: datetime
 ) -> tuple[str, Message | None]:
     look = one.look
     detail = verdict_detail(look.verdict)
     if look.answer == "cancel":
-        return _cancel(session, contact, one, look.why, now), None
+        _cancel(session, contact, one, look.why, now)
+        return "cancelled", None
     if look.answer == "delay" and look.until is not None:
         contact.not_before_at = contact.at = look.until
         move(session, contact, "planned", at=now, why=look.why, detail=detail)
         return "delayed", None
-    endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
-    if not reached.covers(endpoint.value if endpoint else None):
-        return _cancel(session, contact, one, "not production, and the address is not on the allow list", now), None
+    if not reachable:
+        _cancel(session, contact, one, "not production, and the address is not on the allow list", now)
+        return "cancelled", None
     if contact.channel in TASK_CHANNELS:
         contact.at, contact.claimed_by, contact.claimed_until_at = now, None, None
         move(session, contact, "sending", at=now, why=look.why, detail=detail)
         move(session, contact, "sent", at=now, why=f"handed to queue {contact.queue or contact.channel}")
-        bump_versions(session, one.seen.keys())
         return "handed over", None
     try:
         message = door.compose(session, contact, look, now)
@@ -239,14 +257,11 @@ def _let_out(
     # Record first, send later: a record without a receipt can be reconciled with the provider's own; a message
     # without a record could never be explained.
     move(session, contact, "sending", at=now, why=look.why, detail=detail)
-    bump_versions(session, one.seen.keys())
     return "offered", message
 
 
-def _cancel(session: Session, contact: Contact, one: Looked, why: str, now: datetime) -> str:
+def _cancel(session: Session, contact: Contact, one: Looked, why: str, now: datetime) -> None:
     move(session, contact, "cancelled", at=now, why=why, detail=verdict_detail(one.look.verdict))
-    bump_versions(session, one.seen.keys())
-    return "cancelled"
 
 
 def _turns(

@@ -41,11 +41,12 @@ def record_receipts(database: Database, answered: Sequence[Answered]) -> Counter
     """
     counts: Counter[str] = Counter()
     with database.write() as session:
-        lock_versions(session, {person for one in answered for person in one.offer.people})
+        people = {person for one in answered for person in one.offer.people}
+        lock_versions(session, people)
         for one in answered:
             contact = session.get_one(Contact, one.offer.message.contact_id, with_for_update=ROW)
             counts[_record(session, contact, one)] += 1
-            bump_versions(session, one.offer.people)
+        bump_versions(session, people)
     return counts
 
 

@@ -18,7 +18,7 @@ from store.book import Borrowers, BorrowerSpan, RawBook, borrower_chunks, read_b
 from store.bulk import writing
 from store.columns import to_us
 from store.db import Database
-from store.fact_query import compute_facts, contact_days, days_of, facts_of
+from store.fact_query import FactStatement, contact_days, days_of, facts_of
 from store.tables import (
     AccountSnapshot,
     Consent,
@@ -66,7 +66,7 @@ def facts_in_book(book: RawBook, now: datetime = NOW) -> Found:
     import duckdb
 
     with duckdb.connect() as con:
-        compute_facts(con, book, now=now, catalogue=CATALOGUE)
+        FactStatement(con, CATALOGUE).compute(book, now=now)
         return facts_of(con, book.loan["id"].to_pylist())
 
 
@@ -607,7 +607,7 @@ def test_arrears_are_those_of_the_definition(sqlite_database: Database) -> None:
     random_book(sqlite_database, seed=7, people=40)
     later = NOW + timedelta(days=1)  # everything has taken effect wherever the borrower is
     with duckdb.connect() as con:
-        compute_facts(con, read_book(sqlite_database, ALL, now=later), now=later, catalogue=CATALOGUE)
+        FactStatement(con, CATALOGUE).compute(read_book(sqlite_database, ALL, now=later), now=later)
         found, today = facts_of(con, range(1000)), days_of(con)
     compared = 0
     with sqlite_database.session() as session:

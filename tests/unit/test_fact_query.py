@@ -15,7 +15,7 @@ from engine.facts import Catalogue
 from store.book import RAW_TABLES, RawBook
 from store.bulk import arrow_schema
 from store.columns import to_us
-from store.fact_query import Arms, compute_facts, contact_days, fact_sql, facts_of, suppliers
+from store.fact_query import Arms, FactStatement, contact_days, fact_sql, facts_of, suppliers
 from store.fact_sql import PIECES
 from store.fact_sql.clock import DAY_US, clock_tables, day_at
 
@@ -62,7 +62,7 @@ def facts(book: RawBook, catalogue: Catalogue, *arms: Arms) -> dict[int, Any]:
     import duckdb
 
     with duckdb.connect() as con:
-        compute_facts(con, book, now=NOW, catalogue=catalogue, arms=arms)
+        FactStatement(con, catalogue, arms).compute(book, now=NOW)
         return facts_of(con, [7])
 
 
