@@ -96,9 +96,7 @@ def _closed_until(look: Look, statement: Statement, at: int) -> int:
     if not refuses(statement, ask):
         return at
     if kind == "inconvenient_time":
-        return max(
-            next_open(windows_table(statement.windows, opens=False), clock, look.holidays, at) for clock in look.clocks
-        )
+        return max(next_open(windows_table(statement.windows, opens=False), clock, (), at) for clock in look.clocks)
     if kind == "inconvenient_place":
         hit = look.place is not None and statement.place in {None, look.place}
     elif kind == "no_work_contact":
@@ -170,7 +168,7 @@ def _within(look: Look, statement: Statement, at: int) -> bool:
     if not statement.windows:
         return True
     table = windows_table(statement.windows, opens=True)
-    return all(next_open(table, clock, look.holidays, at) == at for clock in look.clocks)
+    return all(next_open(table, clock, (), at) == at for clock in look.clocks)
 
 
 def _next_lift(look: Look, lift: Lift, at: int) -> int:
@@ -185,7 +183,7 @@ def _next_lift(look: Look, lift: Lift, at: int) -> int:
                 if day > clock.day(at):
                     soonest = min(soonest, clock.day_start(day, at))
             if statement.windows:
-                opens = next_open(windows_table(statement.windows, opens=True), clock, look.holidays, at)
+                opens = next_open(windows_table(statement.windows, opens=True), clock, (), at)
                 soonest = min(soonest, opens) if opens > at else soonest
     return soonest
 

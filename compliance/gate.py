@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, get_args
 
+from compliance.calendars import edition
 from compliance.clock import ZoneClock, microseconds, moment, zone_clock
 from compliance.look import Look
 from compliance.pack import ACTORS, Pack, Rule
@@ -33,6 +34,7 @@ _UNKNOWN: Final = {
     "channel": ("How the person would be reached is not known.", "不知道将通过何种方式联系。"),
     "actor": ("Who would act is not known.", "不知道由谁实施该行为。"),
     "act": ("What would be done is not known.", "不知道将实施何种行为。"),
+    "holidays": ("Which days are public holidays there is not known.", "不知道当地的公众假期。"),
     "time": ("The time asked about has no zone.", "所询问的时间没有时区。"),
     "ask": ("What is on file about this cannot be read.", "档案中的资料无法读取。"),
 }
@@ -63,7 +65,7 @@ class Gate:
         self._places = frozenset(named if places is None else places)
         self._plans: dict[tuple[object, ...], Plan] = {}
         seal = hashlib.sha256()
-        for line in [*sorted(self._places), *(f"{pack.id} {pack.digest}" for pack in self._packs)]:
+        for line in [*sorted(self._places), edition(), *(f"{pack.id} {pack.digest}" for pack in self._packs)]:
             seal.update(f"{line}\n".encode())
         self._digest = seal.hexdigest()
 
@@ -74,7 +76,7 @@ class Gate:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the content of every pack, in hex; the order they came in does not matter."""
+        """SHA-256 over the content of every pack and the calendars, in hex; the order of the packs does not matter."""
         return self._digest
 
     def check(self, ask: Ask, now: datetime) -> Verdict:
@@ -98,6 +100,8 @@ class Gate:
         at = microseconds(now)
         plan = self._plan(ask)
         look = Look(ask, known, at, plan.selectors)
+        if plan.asks_holidays and look.holidays is None:
+            return _denied("holidays")
         asked = [bound for bound in plan.rules if bound.guard is None or bound.guard(look)]
         stopping = [(bound, until) for bound in asked if (until := answer(bound, look, at)) != at]
         return _withheld(asked, stopping, look) if stopping else _ALLOW

@@ -1,9 +1,10 @@
 """One ask as the limits look at it: clocks found, contacts sorted by which limit counts them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Final
 
-from compliance.clock import ZoneClock, day_number
+from compliance.calendars import Dates, calendar
+from compliance.clock import ZoneClock
 from compliance.pack import KNOWN_OUTCOMES, MISDIRECTED, NEVER_WAS, PENDING, Selector
 from engine.gate import Ask, PastContact, Statement
 from engine.tree import FactValue
@@ -14,7 +15,6 @@ A limit, ready to be asked: the given instant when it has nothing against it; el
 nothing can pass; NEVER when it blocks with no scheduled end.
 """
 
-_NO_DAYS: Final[frozenset[int]] = frozenset()
 _ONCE: Final = (0,)
 _EVERY_DEBT: Final[tuple[frozenset[int], ...]] = (frozenset(),)
 
@@ -26,7 +26,7 @@ class Look:
     Attributes:
         now: the instant asked about, in microseconds.
         events: per selector, per asked debt (one list where debts do not matter): instants that count.
-        holidays: public holidays at the addressee's place, as day numbers.
+        holidays: public holidays at the addressee's place, as day numbers; None is unknown.
     """
 
     __slots__ = ("ask", "clocks", "events", "holidays", "now")
@@ -35,7 +35,7 @@ class Look:
         self.ask = ask
         self.clocks = clocks
         self.now = now
-        self.holidays = frozenset(map(day_number, ask.holidays)) if ask.holidays else _NO_DAYS
+        self.holidays = _holidays(ask)
         self.events = selectors.sort(ask)
 
     def flag(self, name: str) -> FactValue:
@@ -67,6 +67,11 @@ class Look:
             elif contact.outcome not in NEVER_WAS and (contact.id is None or contact.id != ask.own_id):
                 ours = max(contact.at_us, ours or contact.at_us)
         return theirs is not None and (ours is None or ours < theirs)
+
+
+def _holidays(ask: Ask) -> Container[int] | None:
+    known = calendar(ask.jurisdictions)
+    return Dates(known or (), ask.holidays) if ask.holidays else known
 
 
 def refuses(statement: Statement, ask: Ask) -> bool:

@@ -23,7 +23,7 @@ from compliance.pack import (
     Statements,
 )  # fmt: skip
 from compliance.states import addressee_judge, content_judge, duty_judge, fits, holds_judge, hours_judge
-from compliance.timetable import NEVER
+from compliance.timetable import NEVER, knows_holidays
 from engine.gate import Ask
 from engine.interpreter import evaluate
 
@@ -51,8 +51,16 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """
+    Every rule that concerns a sort of ask.
+
+    Attributes:
+        asks_holidays: whether any of them has hours of its own for public holidays.
+    """
+
     rules: tuple[Bound, ...]
     selectors: Selectors
+    asks_holidays: bool
 
 
 def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
@@ -67,7 +75,8 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
                 # West of Greenwich a date begins up to twelve hours after it does in UTC.
                 sure_from = start * DAY + 13 * HOUR
                 rules.append(Bound(rule, _judge(rule, selectors), sure_from, start, end, _guard(pack, rule, ask)))
-    return Plan(tuple(rules), Selectors(selectors))
+    tables = [limit.table for limit in (bound.rule.limit for bound in rules) if isinstance(limit, Hours)]
+    return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)))
 
 
 def _concerns(rule: Rule, ask: Ask) -> bool:

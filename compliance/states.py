@@ -19,8 +19,10 @@ def hours_judge(limit: Hours) -> Judge:
 
     def judge(look: Look, at: int) -> int:
         until = at
+        # Where they are unknown and the table asks for them, the gate has refused before.
+        holidays = look.holidays or ()
         for clock in look.clocks:
-            until = max(until, next_open(table, clock, look.holidays, at))
+            until = max(until, next_open(table, clock, holidays, at))
         return until
 
     return lifting(judge, limit.lifted_by)

@@ -1,6 +1,6 @@
 """Weekly timetables: when something is open on each day of the week and on public holidays."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -58,15 +58,20 @@ def _complement(windows: tuple[Window, ...]) -> tuple[Window, ...]:
     return tuple((start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end)
 
 
-def kind_of_day(table: Timetable, day: int, holidays: frozenset[int]) -> int:
+def knows_holidays(table: Timetable) -> bool:
+    """Whether it has hours for public holidays."""
+    return len(table.days) > HOLIDAY
+
+
+def kind_of_day(table: Timetable, day: int, holidays: Container[int]) -> int:
     """Which of the table's day kinds a date is; a table without holiday hours treats a holiday as its weekday."""
-    if holidays and day in holidays and len(table.days) > HOLIDAY:
+    if knows_holidays(table) and day in holidays:
         return HOLIDAY
     # Day 0, 1970-01-01, was a Thursday.
     return (day + 3) % 7
 
 
-def next_open(table: Timetable, clock: ZoneClock, holidays: frozenset[int], at: int) -> int:
+def next_open(table: Timetable, clock: ZoneClock, holidays: Container[int], at: int) -> int:
     """
     The earliest instant from `at` on that is open on one zone's wall clock; NEVER when none comes.
 
@@ -79,7 +84,7 @@ def next_open(table: Timetable, clock: ZoneClock, holidays: frozenset[int], at: 
     now = local - today * DAY
     previous = kind_of_day(table, today - 1, holidays)
     # Without holidays every week is like the next.
-    days = _SEARCH_DAYS_MAX if holidays else _WEEK_AND_EDGES
+    days = _SEARCH_DAYS_MAX if knows_holidays(table) else _WEEK_AND_EDGES
     for day in range(today, today + days):
         kind = kind_of_day(table, day, holidays)
         for start, end in open_on(table, kind, previous):

@@ -85,7 +85,6 @@ def ask_contact(
         facts=loan.facts,
         content={"template": act.name, **act.content},
         place=endpoint.place if endpoint is not None else None,
-        holidays=person.holidays,
         notices=loan.notices,
     )
 
@@ -107,7 +106,6 @@ def ask_move(situation: Situation, loan: Loan, target: Stage, notice_days: int) 
         statements=person.statements,
         holds=person.holds,
         facts=loan.facts,
-        holidays=person.holidays,
         move=Move(loan.stage, target, loan.notices, notice_days),
     )
 

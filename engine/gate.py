@@ -156,6 +156,7 @@ class Ask:
         zones: every IANA zone the addressee may be in; empty is unknown: nothing is allowed.
         history: contacts with this person, any order.
         facts: the loan's facts, for conditions in packs (`product`, `dpd`, ...).
+        holidays: further public holidays there, beside those the gate knows of the place.
         content: facts about the planned message or visit, e.g. {"opt_out_notice": True}.
         own_id: the id of the planned contact that is looked at again; it does not count against itself.
         by: who would make the contact: `lender`, or the id of an agency.

@@ -27,7 +27,6 @@ class Person:
     history: tuple[PastContact, ...] = ()
     statements: tuple[Statement, ...] = ()
     holds: tuple[Hold, ...] = ()
-    holidays: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
