@@ -52,5 +52,5 @@ def demo(
     output.note(
         f"{time.monotonic() - began:.0f} seconds. The workspace is in {folder}: try\n"
         f"  duecourse -w {folder} log --outcome withheld\n"
-        f"  duecourse -w {folder} sweep --plan --at 2026-05-01T00:30Z"
+        f"  duecourse -w {folder} sweep --plan --at {outcome.end.on}T00:30Z"
     )

@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -38,10 +39,16 @@ def init(
     database: Annotated[
         str | None, typer.Option(help="postgresql://... or sqlite:///file [default: in DIR/data]")
     ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            help="deal people to strategy arms by this word, for a rehearsal that others can repeat [default: a secret]"
+        ),
+    ] = None,
 ) -> None:
     """Make a workspace: strategies, templates, house pack, queues, settings and an empty database."""
     session: Session = context.obj
-    create_workspace(folder, database)
+    create_workspace(folder, database, bucket_key=None if seed is None else sha256(seed.encode()).hexdigest()[:32])
     session.folder = folder
     value = {"workspace": str(folder), "database": session.workspace.database_url}
 

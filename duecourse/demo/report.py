@@ -98,7 +98,7 @@ def draw(console: Console, start: Book, end: Book, summary: Summary) -> None:
     table = Table("rule", "times", box=None, pad_edge=False)
     for rule, count in summary.withheld.most_common(12):
         table.add_row(rule, str(count))
-    console.print(table)
+    console.print(table if summary.withheld else "nothing")
     made = summary.promises.total()
     kept, broken = summary.promises["kept"], summary.promises["broken"]
     console.print(
