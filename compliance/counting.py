@@ -1,10 +1,14 @@
 """Limits that count past contacts: at most so many in a window, and closed for a while after some."""
 
+from typing import Final
+
 from compliance.clock import DAY, HOUR, ZoneClock, date_of, day_number
 from compliance.consents import excused, lifting
 from compliance.look import Judge, Look
 from compliance.pack import Cooldown, Count, Span
 from compliance.timetable import NEVER
+
+_NONE: Final[list[int]] = []
 
 
 def count_judge(limit: Count, index: int) -> Judge:
@@ -16,10 +20,13 @@ def count_judge(limit: Count, index: int) -> Judge:
 
     def judge(look: Look, at: int) -> int:
         until = at
-        for counted in look.events[index]:
-            if len(counted) < limit.max:
+        for number, counted in enumerate(look.events[index]):
+            beside = look.beside[index][number] if look.beside is not None else _NONE
+            if len(counted) + len(beside) < limit.max:
                 continue
             instants = excused(look, limit.lifted_by, counted) if limit.lifted_by else counted
+            if beside:
+                instants = instants + beside
             for span in limit.spans:
                 for clock in look.clocks:
                     until = max(until, _room(span, limit.max, instants, clock, at))
@@ -33,7 +40,8 @@ def cooldown_judge(limit: Cooldown, index: int) -> Judge:
 
     def judge(look: Look, at: int) -> int:
         until = at
-        for triggers in look.events[index]:
+        for number, own in enumerate(look.events[index]):
+            triggers = own + look.beside[index][number] if look.beside is not None else own
             if triggers:
                 for clock in look.clocks:
                     until = max(until, _cooled(limit.span, triggers, clock, at))

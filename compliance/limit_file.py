@@ -57,7 +57,7 @@ _SPAN: Final = re.compile(r"(?:([1-9][0-9]{0,3}) (dates|hours)|calendar (week|mo
 _HOURS_EXAMPLE: Final = '"08:00-21:00"'
 
 _SELECTOR_KEYS: Final = (
-    "channels", "directions", "outcomes", "except_outcomes", "purposes", "except_purposes", "same",
+    "channels", "directions", "outcomes", "except_outcomes", "purposes", "except_purposes", "same", "any_person",
 )  # fmt: skip
 
 
@@ -197,6 +197,7 @@ def _selector(fields: Fields, key: str) -> Selector | None:
         purposes=frozenset(inner.words("purposes", "purpose", _PURPOSES)),
         except_purposes=frozenset(inner.words("except_purposes", "purpose", _PURPOSES)),
         same=frozenset(inner.words("same", "key", _SAME)),
+        any_person=_yes(inner, "any_person"),
     )
 
 

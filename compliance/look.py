@@ -1,6 +1,7 @@
 """One ask as the limits look at it: clocks found, contacts sorted by which limit counts them."""
 
 from collections.abc import Callable, Container, Sequence
+from itertools import chain
 from typing import Final
 
 from compliance.calendars import Dates, calendar
@@ -15,7 +16,11 @@ A limit, ready to be asked: the given instant when it has nothing against it; el
 nothing can pass; NEVER when it blocks with no scheduled end.
 """
 
+Instants = list[int]
+Found = list[list[Instants]]
+
 _ONCE: Final = (0,)
+_Hit = tuple[int, bool, bool, bool]
 _EVERY_DEBT: Final[tuple[frozenset[int], ...]] = (frozenset(),)
 
 
@@ -26,17 +31,18 @@ class Look:
     Attributes:
         now: the instant asked about, in microseconds.
         events: per selector, per asked debt (one list where debts do not matter): instants that count.
+        beside: the same of contacts with other people, which no consent of this person excuses; None: there are none.
         holidays: public holidays at the addressee's place, as day numbers; None is unknown.
     """
 
-    __slots__ = ("ask", "clocks", "events", "holidays", "now")
+    __slots__ = ("ask", "beside", "clocks", "events", "holidays", "now")
 
     def __init__(self, ask: Ask, clocks: tuple[ZoneClock, ...], now: int, selectors: "Selectors") -> None:
         self.ask = ask
         self.clocks = clocks
         self.now = now
         self.holidays = _holidays(ask)
-        self.events = selectors.sort(ask)
+        self.events, self.beside = selectors.sort(ask)
 
     def flag(self, name: str) -> FactValue:
         """A fact about the planned contact, else about the loan, else a mark of the endpoint; None is unknown."""
@@ -56,6 +62,10 @@ class Look:
 
     def may_reply(self) -> bool:
         """Whether a message of theirs on this channel still waits for its one answer."""
+        return self.unanswered() is not None
+
+    def unanswered(self) -> int | None:
+        """When they wrote the message on this channel that still waits for its one answer; None: there is none."""
         ask = self.ask
         theirs = ours = None
         for contact in ask.history:
@@ -66,7 +76,7 @@ class Look:
                 theirs = max(contact.at_us, theirs or contact.at_us)
             elif contact.outcome not in NEVER_WAS and (contact.id is None or contact.id != ask.own_id):
                 ours = max(contact.at_us, ours or contact.at_us)
-        return theirs is not None and (ours is None or ours < theirs)
+        return None if theirs is None or (ours is not None and ours >= theirs) else theirs
 
 
 def _holidays(ask: Ask) -> Container[int] | None:
@@ -122,28 +132,43 @@ class Selectors:
     def __init__(self, selectors: Sequence[Selector]) -> None:
         self._selectors = tuple(selectors)
         self._by_debt = tuple("debt" in selector.same for selector in selectors)
-        self._hits: dict[tuple[str, str, str, str], tuple[tuple[int, bool, bool], ...]] = {}
+        self._hits: dict[tuple[str, str, str, str], tuple[_Hit, ...]] = {}
 
-    def sort(self, ask: Ask) -> list[list[list[int]]]:
-        """Per selector, per asked debt: the instants of the contacts that count, in the history's order."""
+    def sort(self, ask: Ask) -> tuple[Found, Found | None]:
+        """
+        Per selector, per asked debt: the instants of the contacts that count, in the history's order.
+
+        Returns:
+            those with the person asked about, and those with others where there are any.
+        """
         if not (ask.history or ask.shared) or not self._selectors:
-            return [[] for _ in self._selectors]
+            return [[] for _ in self._selectors], None
         keys = debt_keys(ask)
-        found: list[list[list[int]]] = [[[] for _ in keys] if by_debt else [[]] for by_debt in self._by_debt]
+        found = self._nothing(len(keys))
+        beside: Found | None = None
         person, own, hits_of = ask.person, ask.own_id, self._hits
         endpoint = ask.endpoint.id if ask.endpoint is not None else None
-        for contact in ask.history:
+        for contact in chain(ask.history, ask.shared) if ask.shared else ask.history:
             kind = (contact.direction, contact.channel, contact.outcome, contact.purpose)
             hits = hits_of.get(kind)
             if hits is None:
                 hits = self._learn(contact, kind)
-            if not hits or contact.person != person or contact.misdirected:
+            if not hits or contact.misdirected:
                 continue
             if own is not None and contact.id == own:
                 continue
+            if contact.person == person:
+                into = found
+            else:
+                hits = _with_others(hits, contact, endpoint)
+                if not hits:
+                    continue
+                if beside is None:
+                    beside = self._nothing(len(keys))
+                into = beside
             debts = contact.debts
             about = [n for n, key in enumerate(keys) if not debts or not key or not key.isdisjoint(debts)]
-            for index, by_debt, by_endpoint in hits:
+            for index, by_debt, by_endpoint, _ in hits:
                 # An endpoint that is unknown on either side may be the same one.
                 if (
                     by_endpoint
@@ -153,20 +178,30 @@ class Selectors:
                 ):
                     continue
                 for n in about if by_debt else _ONCE:
-                    found[index][n].append(contact.at_us)
-        return found
+                    into[index][n].append(contact.at_us)
+        return found, beside
 
-    def _learn(self, contact: PastContact, kind: tuple[str, str, str, str]) -> tuple[tuple[int, bool, bool], ...]:
+    def _nothing(self, debts: int) -> Found:
+        return [[[] for _ in range(debts)] if by_debt else [[]] for by_debt in self._by_debt]
+
+    def _learn(self, contact: PastContact, kind: tuple[str, str, str, str]) -> tuple[_Hit, ...]:
         if len(self._hits) > 10_000:
             # Outcomes come from outside: whoever invents a new one each time must not fill our memory.
             self._hits.clear()
         hits = tuple(
-            (index, "debt" in selector.same, "endpoint" in selector.same)
+            (index, "debt" in selector.same, "endpoint" in selector.same, selector.any_person)
             for index, selector in enumerate(self._selectors)
             if _counts(selector, contact)
         )
         self._hits[kind] = hits
         return hits
+
+
+def _with_others(hits: tuple[_Hit, ...], contact: PastContact, endpoint: int | None) -> tuple[_Hit, ...]:
+    """The selectors that count another person's contact: who is of no matter, or it went to the number they share."""
+    # A number that is unknown may be the same one for one person; that two people share one must be known.
+    there = endpoint is not None and contact.endpoint == endpoint
+    return tuple(hit for hit in hits if hit[3] or (hit[2] and there))
 
 
 def _counts(selector: Selector, contact: PastContact) -> bool:

@@ -44,8 +44,10 @@ class Scope:
 
     Attributes:
         except_purposes: `reply` here is good for one answer on the channel the person wrote on, no more.
+        reply_dates_max: the answer is excused on this many dates only, that of their message being the first; None: always.
         where, except_where: home or work, where the contact or its endpoint is tied to one.
         given: facts about the planned contact, its endpoint or the loan that must have this value.
+        actors: of those whom the pack binds.
     """
 
     acts: frozenset[str] = frozenset({"contact"})
@@ -57,6 +59,8 @@ class Scope:
     where: frozenset[str] = frozenset()
     except_where: frozenset[str] = frozenset()
     given: Mapping[str, bool | int | str] = field(default_factory=dict)
+    actors: frozenset[str] = frozenset()
+    reply_dates_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Selector:
     Attributes:
         outcomes: expanded; an outcome nobody knows counts as well.
         same: beside the person: debt, endpoint.
+        any_person: whoever was contacted, not only the person asked about: spouse, guarantor, co-borrower.
     """
 
     channels: frozenset[str] = frozenset()
@@ -94,6 +99,7 @@ class Selector:
     purposes: frozenset[str] = frozenset()
     except_purposes: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
+    any_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +228,7 @@ class Rule:
     Attributes:
         start, end: first and last local date on which it binds; no `end`: until further notice.
         review_on: when somebody must have read the source again.
+        when: a condition over facts; unless it is known to be false, the rule binds.
     """
 
     id: str
@@ -236,6 +243,7 @@ class Rule:
     scope: Scope
     limit: Limit
     at: Place
+    when: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Final, get_args
 from compliance.limit_file import LIMIT_KEYS, read_given, read_limit
 from compliance.pack import ACTORS, EVERYWHERE, PROVENANCES, STATUSES, Pack, Rule, Scope
 from engine.canonical import canonical
+from engine.catalogue import load_catalogue
 from engine.condition import Scope as ConditionScope
 from engine.condition import parse_condition
 from engine.durations import read_date
@@ -31,7 +32,8 @@ _PACK_KEYS: Final = (
     "pack", "title", "places", "actors", "products", "when", "status", "provenance", "from", "review_on", "rules",
 )  # fmt: skip
 _SCOPE_KEYS: Final = (
-    "acts", "channels", "purposes", "except_purposes", "roles", "except_roles", "where", "except_where", "given",
+    "acts", "actors", "channels", "purposes", "except_purposes", "reply_dates_max", "roles", "except_roles", "where",
+    "except_where", "given", "when",
 )  # fmt: skip
 _RULE_KEYS: Final = (
     "id", "kind", "says", "citation", "status", "provenance", "from", "to", "review_on", *_SCOPE_KEYS,
@@ -44,7 +46,7 @@ def load_packs(texts: Mapping[str, str], catalogue: Catalogue | None = None) -> 
 
     Args:
         texts: content by file name.
-        catalogue: the facts that a pack's `when:` may name; without it `when:` is refused.
+        catalogue: the facts that the `when:` of a pack or a rule may name; without it `when:` is refused.
     Raises:
         RuleError: with every problem of every file.
     """
@@ -61,7 +63,12 @@ def load_packs(texts: Mapping[str, str], catalogue: Catalogue | None = None) -> 
 
 
 def shipped_packs(catalogue: Catalogue | None = None) -> tuple[Pack, ...]:
-    """The law packs and the house pack that come with Duecourse, by id."""
+    """
+    The law packs and the house pack that come with Duecourse, by id.
+
+    Args:
+        catalogue: the facts that a `when:` may name; left out, those that come with Duecourse.
+    """
     root = files("compliance") / "packs"
     texts = {
         f"compliance/packs/{folder.name}/{item.name}": item.read_text("utf-8")
@@ -70,7 +77,7 @@ def shipped_packs(catalogue: Catalogue | None = None) -> tuple[Pack, ...]:
         for item in folder.iterdir()
         if item.name.endswith(".yaml") and not item.name.endswith(".test.yaml")
     }
-    return tuple(sorted(load_packs(texts, catalogue), key=lambda pack: pack.id))
+    return tuple(sorted(load_packs(texts, catalogue or load_catalogue()), key=lambda pack: pack.id))
 
 
 def read_pack(text: str, file: str, catalogue: Catalogue | None = None) -> Pack:
@@ -99,7 +106,7 @@ def read_pack(text: str, file: str, catalogue: Catalogue | None = None) -> Pack:
     rules = []
     for number, node in enumerate(top.listing("rules", "id: us.regf.hours"), start=1):
         fields = Fields.of(node, f"rule {number}", (*_RULE_KEYS, *LIMIT_KEYS), problems, example="- id: us.regf.hours")
-        if fields is not None and (rule := _rule(fields, top, name, house=house)) is not None:
+        if fields is not None and (rule := _rule(fields, top, name, catalogue, house=house)) is not None:
             rules.append(rule)
     if not rules and not problems:
         top.refuse("a pack has no rules", "write `rules:` and at least one rule, or delete the file")
@@ -140,18 +147,18 @@ def _places(top: Fields, *, house: bool) -> frozenset[str]:
     return places
 
 
-def _condition(top: Fields, catalogue: Catalogue | None) -> Condition | None:
-    node = top.node("when")
+def _condition(fields: Fields, catalogue: Catalogue | None) -> Condition | None:
+    node = fields.node("when")
     if node is None:
         return None
     if catalogue is None:
-        top.refuse("`when` names facts, and there is no catalogue of them", "hand the catalogue in", node.at)
+        fields.refuse("`when` names facts, and there is no catalogue of them", "hand the catalogue in", node.at)
         return None
     # No currency: the law of a place does not know in which one the loan is.
-    return parse_condition(node, ConditionScope(catalogue, None, {}, top.problems))
+    return parse_condition(node, ConditionScope(catalogue, None, {}, fields.problems))
 
 
-def _rule(fields: Fields, top: Fields, pack: str, *, house: bool) -> Rule | None:
+def _rule(fields: Fields, top: Fields, pack: str, catalogue: Catalogue | None, *, house: bool) -> Rule | None:
     before = len(fields.problems)
     name = _identifier(fields, "id", f"{pack or 'us.regf'}.hours")
     if name and pack and not name.startswith(f"{pack}."):
@@ -168,11 +175,14 @@ def _rule(fields: Fields, top: Fields, pack: str, *, house: bool) -> Rule | None
     end = fields.parsed("to", read_date, "a date", "2026-08-31")
     if start and end and end < start:
         fields.refuse("`to` is before `from`", "give the last day on which the rule binds", fields.table.items["to"].at)
-    scope = _scope(fields)
+    scope = _scope(fields, top)
+    when = _condition(fields, catalogue)
     limit = read_limit(fields)
     if len(fields.problems) > before or limit is None or start is None or review_on is None:
         return None
-    return Rule(name, status, provenance, start, end, citation, review_on, says_en, says_zh, scope, limit, fields.at)
+    return Rule(
+        name, status, provenance, start, end, citation, review_on, says_en, says_zh, scope, limit, fields.at, when
+    )
 
 
 def _refuse_status(fields: Fields, top: Fields, *, house: bool) -> None:
@@ -200,8 +210,19 @@ def _inherited_date(fields: Fields, top: Fields, key: str) -> date | None:
     return source.parsed(key, read_date, "a date", "2026-01-15")
 
 
-def _scope(fields: Fields) -> Scope:
+def _scope(fields: Fields, top: Fields) -> Scope:
     acts = frozenset(fields.words("acts", "act", _ACTS)) or Scope().acts
+    actors = frozenset(fields.words("actors", "actor", ACTORS))
+    bound = top.names("actors")
+    for actor in sorted(actors.difference(bound)):
+        mend = f"use one of {', '.join(bound)}, or let the pack bind {actor}"
+        fields.refuse(f"the pack does not bind `{actor}`", mend, fields.table.items["actors"].at)
+    except_purposes = frozenset(fields.words("except_purposes", "purpose", _PURPOSES))
+    reply_dates_max = fields.whole("reply_dates_max", 1, 366)
+    if reply_dates_max is not None and "reply" not in except_purposes:
+        mend = "write `except_purposes: [reply]` beside it, or leave it out"
+        at = fields.table.key_at["reply_dates_max"]
+        fields.refuse("`reply_dates_max` means nothing where replies are not excepted", mend, at)
     given: dict[str, bool | int | str] = {}
     if (node := fields.node("given")) is not None:
         given = read_given(node, fields)
@@ -209,12 +230,14 @@ def _scope(fields: Fields) -> Scope:
         acts=acts,
         channels=frozenset(fields.words("channels", "channel", CHANNELS)),
         purposes=frozenset(fields.words("purposes", "purpose", _PURPOSES)),
-        except_purposes=frozenset(fields.words("except_purposes", "purpose", _PURPOSES)),
+        except_purposes=except_purposes,
         roles=frozenset(fields.words("roles", "role", _ROLES)),
         except_roles=frozenset(fields.words("except_roles", "role", _ROLES)),
         where=frozenset(fields.words("where", "place", _SPOTS)),
         except_where=frozenset(fields.words("except_where", "place", _SPOTS)),
         given=given,
+        actors=actors,
+        reply_dates_max=reply_dates_max,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, assert_never
 
 from compliance.clock import DAY, HOUR, day_number
@@ -19,6 +20,7 @@ from compliance.pack import (
     Hours,
     Pack,
     Rule,
+    Scope,
     Selector,
     Statements,
 )  # fmt: skip
@@ -26,6 +28,7 @@ from compliance.states import addressee_judge, content_judge, duty_judge, fits, 
 from compliance.timetable import NEVER, knows_holidays
 from engine.gate import Ask
 from engine.interpreter import evaluate
+from engine.tree import Condition
 
 _STEPS_MAX: Final = 2_000
 """How often windows and counters may push one another along; packs in use settle within a handful of steps."""
@@ -74,7 +77,8 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
                 start, end = day_number(rule.start), None if rule.end is None else day_number(rule.end)
                 # West of Greenwich a date begins up to twelve hours after it does in UTC.
                 sure_from = start * DAY + 13 * HOUR
-                rules.append(Bound(rule, _judge(rule, selectors), sure_from, start, end, _guard(pack, rule, ask)))
+                judge = _answering(rule.scope, ask, _judge(rule, selectors))
+                rules.append(Bound(rule, judge, sure_from, start, end, _guard(pack, rule, ask)))
     tables = [limit.table for limit in (bound.rule.limit for bound in rules) if isinstance(limit, Hours)]
     return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)))
 
@@ -83,6 +87,7 @@ def _concerns(rule: Rule, ask: Ask) -> bool:
     scope = rule.scope
     return (
         ask.act in scope.acts
+        and (not scope.actors or ask.actor in scope.actors)
         and (not scope.channels or ask.channel in scope.channels)
         and (not scope.purposes or ask.purpose in scope.purposes)
         # A reply is excused only while it is the one answer to a message; the guard looks.
@@ -95,7 +100,7 @@ def _concerns(rule: Rule, ask: Ask) -> bool:
 def _guard(pack: Pack, rule: Rule, ask: Ask) -> Callable[[Look], bool] | None:
     scope = rule.scope
     tests: list[Callable[[Look], bool]] = []
-    if ask.purpose == "reply" and "reply" in scope.except_purposes:
+    if ask.purpose == "reply" and "reply" in scope.except_purposes and scope.reply_dates_max is None:
         tests.append(lambda look: not look.may_reply())
     if scope.where:
         tests.append(lambda look: look.place in scope.where)
@@ -103,11 +108,29 @@ def _guard(pack: Pack, rule: Rule, ask: Ask) -> Callable[[Look], bool] | None:
         tests.append(lambda look: look.place not in scope.except_where)
     if scope.given:
         tests.append(lambda look: fits(look, scope.given))
-    if (when := pack.when) is not None:
-        tests.append(lambda look: evaluate(when, look.ask.facts) is not False)
+    tests.extend(partial(_may_hold, when) for when in (pack.when, rule.when) if when is not None)
     if not tests:
         return None
     return tests[0] if len(tests) == 1 else lambda look: all(test(look) for test in tests)
+
+
+def _may_hold(when: Condition, look: Look) -> bool:
+    return evaluate(when, look.ask.facts) is not False
+
+
+def _answering(scope: Scope, ask: Ask, judge: Judge) -> Judge:
+    """The same limit, but open to the one answer to their message until its dates have gone by."""
+    dates_max = scope.reply_dates_max
+    if dates_max is None or ask.purpose != "reply":
+        return judge
+
+    def judged(look: Look, at: int) -> int:
+        asked = look.unanswered()
+        if asked is not None and all(clock.day(at) - clock.day(asked) < dates_max for clock in look.clocks):
+            return at
+        return judge(look, at)
+
+    return judged
 
 
 def _judge(rule: Rule, selectors: list[Selector]) -> Judge:

@@ -19,6 +19,7 @@ _KINDS: Final[Mapping[Channel, tuple[Literal["mobile", "landline", "email", "pos
 """The endpoints a channel can use, preferred kind first; a legal filing needs none."""
 
 _NO_ENDPOINT: Final[tuple[None]] = (None,)
+_NONE_PLANNED: Final[Mapping[int, tuple[PastContact, ...]]] = {}
 
 
 def addressees(rule: Rule, situation: Situation, loan: Loan) -> Iterator[tuple[Role, Person]]:
@@ -59,15 +60,16 @@ def ask_contact(
     act: Act,
     endpoint: Endpoint | None,
     purpose: Purpose,
-    planned: tuple[PastContact, ...] = (),
+    planned: Mapping[int, tuple[PastContact, ...]] = _NONE_PLANNED,
 ) -> Ask:
     """
     The question whether one act may reach one person about one loan.
 
     Args:
         loan: as it stands after its move.
-        planned: contacts with this person that this decision has already chosen; they count as history.
+        planned: contacts that this decision has already chosen, by person; they count as history.
     """
+    own = planned.get(person.id)
     return Ask(
         act="filing" if act.channel == "legal" else "contact",
         channel=act.channel,
@@ -79,13 +81,28 @@ def ask_contact(
         zones=person.zones,
         actor=situation.actor,
         endpoint=endpoint,
-        history=person.history + planned if planned else person.history,
+        history=person.history + own if own else person.history,
         statements=person.statements,
         holds=_holds(situation, loan, person),
         facts=loan.facts,
         content={"template": act.name, **act.content},
         place=endpoint.place if endpoint is not None else None,
         notices=loan.notices,
+        shared=_with_others(situation, person, planned) if situation.others else (),
+    )
+
+
+def _with_others(
+    situation: Situation, person: Person, planned: Mapping[int, tuple[PastContact, ...]]
+) -> tuple[PastContact, ...]:
+    """What the other people around these loans heard of them, or will: some laws count per account, whoever was reached."""
+    loans = {loan.id for loan in situation.loans}
+    return tuple(
+        past
+        for other in (situation.borrower, *situation.others.values())
+        if other.id != person.id
+        for past in (*other.history, *planned.get(other.id, ()))
+        if not past.debts or not loans.isdisjoint(past.debts)
     )
 
 

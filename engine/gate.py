@@ -162,7 +162,8 @@ class Ask:
         by: who would make the contact: `lender`, or the id of an agency.
         notices: kind of notice -> the day it took effect, for acts that owe one and are no stage move.
         debt_groups: debt -> the account it is serviced under, where a law counts an account as one debt.
-        shared: contacts with others who are reached at the same endpoint: only what counts by endpoint counts them.
+        shared: contacts with others: those who stand for the same loans, for limits that count whoever was contacted,
+            and those reached at the same endpoint, for limits that count by endpoint.
     """
 
     act: Act

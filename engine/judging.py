@@ -1,6 +1,6 @@
 """What the gate says of a rule's acts: each addressee, each act, each endpoint, and the earliest instant it may go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -109,7 +109,7 @@ def judge(desk: Desk, rule: Rule, loan: Loan, blocked: frozenset[Channel]) -> Ju
                 spent_acts += 1
                 acts.append(ActJudged(person.id, role, act.channel, None, None, None, _SPOKEN_TO))
                 continue
-            for judged in _try_endpoints(desk, rule, loan, person, role, act, blocked, planned.get(person.id, ())):
+            for judged in _try_endpoints(desk, rule, loan, person, role, act, blocked, planned):
                 acts.append(judged)
                 if judged.at is not None:
                     contact = _contact(desk, rule, loan, person, act, judged, judged.at, uses)
@@ -146,7 +146,7 @@ def _try_endpoints(
     role: Role,
     act: Act,
     blocked: frozenset[Channel],
-    planned: tuple[PastContact, ...],
+    planned: Mapping[int, tuple[PastContact, ...]],
 ) -> list[ActJudged]:
     def unasked(note: str) -> list[ActJudged]:
         return [ActJudged(person.id, role, act.channel, None, None, None, note)]

@@ -84,7 +84,7 @@ def _may_speak(desk: Desk, rule: Rule, contact: PlannedContact, loan: Loan) -> b
         act=rule.act(contact.channel, contact.name) or Act(contact.channel, contact.name, contact.queue),
         endpoint=_endpoint(person, contact.endpoint),
         purpose=contact.purpose,
-        planned=desk.planned.get(contact.person, ()),
+        planned=desk.planned,
     )
     return desk.gate.check(ask, contact.not_before).outcome == "allow"
 

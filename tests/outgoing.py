@@ -281,7 +281,8 @@ def plan(database: Database, loan: int, like: str = "text", *, person: int | Non
     channel, name, queue = usual[like]
     channel = values.pop("channel", channel)
     kind = {"sms": "mobile", "call": "mobile", "email": "email"}.get(channel, "postal")
-    contact_id = f"c-{next(_numbers)}"
+    # Padded, so that ids sort as they were made, however many came before.
+    contact_id = f"c-{next(_numbers):06}"
     with database.write() as session:
         person = person or session.get_one(Loan, loan).borrower_id
         endpoint = session.exec(

@@ -122,8 +122,8 @@ def look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
         borrower = borrower_of[contact.loan_id]
         others = shared.get(contact.endpoint_id or 0, _NOBODY)
         look, seen = _look(door, contact, fresh.get(borrower), others, now)
-        concerned = {person: seen[person] for person in (contact.person_id, borrower) if person in seen}
-        looked.append(Looked(contact, look, {**others.versions, **concerned}))
+        # Everybody around the loan: some laws count what any of them heard.
+        looked.append(Looked(contact, look, {**others.versions, **seen}))
     return looked
 
 

@@ -151,4 +151,6 @@ def _ask(
         endpoint=endpoint,
         purpose=cast("Purpose", contact.purpose),
     )
-    return replace(ask, own_id=contact.id, shared=shared)
+    # Somebody may stand for the loan and share the number: each of their contacts is there once.
+    there = {past.id for past in shared}
+    return replace(ask, own_id=contact.id, shared=(*shared, *(past for past in ask.shared if past.id not in there)))

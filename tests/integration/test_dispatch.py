@@ -330,6 +330,28 @@ def test_two_people_at_one_number_share_its_limit(database: Database) -> None:
     assert len(adapter.seen) == 2
 
 
+@pytest.mark.parametrize("one_address", [False, True])
+def test_what_the_guarantor_heard_is_known_when_the_borrower_is_due(database: Database, *, one_address: bool) -> None:
+    """For limits that count per account: each contact with the others around the loan, once, at one address or two."""
+    loan, other = book(database, 2)
+    guarantor = borrower_of(database, other)
+    add(database, Party(loan_id=loan, person_id=guarantor, role="guarantor"))
+    if one_address:
+        with database.write() as session:
+            for person in (guarantor, session.get_one(Loan, loan).borrower_id):
+                theirs = select(Endpoint).where(col(Endpoint.person_id) == person, col(Endpoint.kind) == "email")
+                session.exec(theirs).one().value = "both@example.org"
+    told = plan(database, loan, "notice", person=guarantor, role="guarantor", channel="email")
+    gate = SmallGate()
+    _, wired = to(database, gate=gate)
+    assert counts(go(door_of(**wired))) == {"sent": 1}
+    plan(database, loan, "mail")
+    assert counts(go(door_of(**wired))) == {"sent": 1}
+    asked = gate.asked[-1]
+    assert [past.id for past in asked.shared] == [told]
+    assert (asked.shared[0].endpoint == (asked.endpoint and asked.endpoint.id)) is one_address
+
+
 # -- faults of one must not stop the others ---------------------------------------------------------------
 
 

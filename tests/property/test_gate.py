@@ -29,6 +29,10 @@ ZONES = (
     "Pacific/Kiritimati",
     "Pacific/Apia",
 )
+PLACES = (
+    ("US", "US-MA"), ("US", "US-FL"), ("US", "US-DC"), ("US", "US-WA"), ("US", "US-NYC"),
+    ("CN",), ("UK",), ("ID",), ("IN",), ("AU",), ("KR",), ("RU",), ("TH",), ("PH",), ("VN",), ("BR", "BR-SP"),
+)  # fmt: skip
 MINUTE = timedelta(minutes=1)
 _WINDOWS = """
 pack: house.windows
@@ -128,11 +132,13 @@ def asks(draw: st.DrawFn, now: datetime) -> Ask:
         role=draw(st.sampled_from(["borrower", "borrower", "guarantor", "contact_person"])),
         person=1,
         debts=draw(st.sampled_from([(1,), (1,), (1, 2), ()])),
-        jurisdictions=draw(st.sampled_from([("US", "US-MA"), ("US", "US-FL"), ("CN",), ("UK",), ("ID",), ("IN",)])),
+        jurisdictions=draw(st.sampled_from(PLACES)),
         zones=tuple(draw(st.lists(st.sampled_from(ZONES), min_size=1, max_size=3))),
         actor=draw(st.sampled_from(["agency", "first_party"])),
         endpoint=Endpoint(1, "mobile", basis="direct_consent", basis_us=microseconds(now - timedelta(days=59))),
         history=tuple(draw(st.lists(contacts(now), max_size=14))),
+        shared=tuple(draw(st.lists(contacts(now), max_size=4))),
+        facts=draw(st.sampled_from([{}, {"dpd": 15}, {"dpd": 16}])),
         statements=tuple(draw(st.lists(statements(now), max_size=2))),
         holds=draw(st.sampled_from([(), (), holds])),
         notices=draw(
@@ -146,7 +152,7 @@ asked = nows.flatmap(lambda now: st.tuples(st.just(now), asks(now)))
 
 def fixed(packs: list[Pack]) -> Gate:
     """A gate whose covered places do not depend on its packs, as those of a lender do not."""
-    return Gate(packs, places=["US", "CN", "UK", "ID", "IN"])
+    return Gate(packs, places={place for places in PLACES for place in places})
 
 
 ALL = fixed(list(PACKS.values()))
@@ -190,14 +196,15 @@ def test_order_never_matters(case: tuple[datetime, Ask], chance):
     now, ask = case
     packs = list(PACKS.values())
     chance.shuffle(packs)
-    history, said, zones = list(ask.history), list(ask.statements), list(ask.zones)
-    for some in (history, said, zones):
+    history, shared, said, zones = list(ask.history), list(ask.shared), list(ask.statements), list(ask.zones)
+    for some in (history, shared, said, zones):
         chance.shuffle(some)
     shuffled = fixed(packs)
     other = Ask(
         **{
             **{name: getattr(ask, name) for name in Ask.__slots__},
             "history": tuple(history),
+            "shared": tuple(shared),
             "statements": tuple(said),
             "zones": tuple(zones),
         }

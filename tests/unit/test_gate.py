@@ -14,6 +14,9 @@ from engine.gate import Ask, Endpoint, Hold, Move, PastContact, Statement
 PACKS = {pack.id: pack for pack in shipped_packs()}
 US = Gate([PACKS["us.tcpa"], PACKS["house.default"]])
 REGF = Gate([PACKS["us.regf"]])
+TCPA = Gate([PACKS["us.tcpa"]])
+CAPITAL = Gate([PACKS["us.dc"], PACKS["us.regf"]])
+KOREA = Gate([PACKS["kr.pdpa"]])
 NOON = datetime(2026, 2, 12, 18, tzinfo=UTC)
 DAY = timedelta(days=1)
 MOBILE = Endpoint(7, "mobile", basis="direct_consent", basis_us=microseconds(NOON - DAY))
@@ -215,6 +218,71 @@ def test_several_debts_are_each_counted():
     """A call about two debts is refused when either of them has used its calls."""
     week = tuple(past(timedelta(days=day), channel="call", outcome="no_answer", debts=(2,)) for day in range(7))
     assert rules(REGF, ask(channel="call", actor="agency", history=week, debts=(1, 2))) == ["us.regf.freq.calls"]
+
+
+def test_whoever_was_contacted_about_an_account_counts():
+    """Where the law counts per account, the co-borrower's calls fill the borrower's week, in the history or beside it."""
+    four = tuple(past(timedelta(days=day, hours=1), channel="call", outcome="no_answer", person=2) for day in range(4))
+    question = ask(channel="call", actor="agency", jurisdictions=("US", "US-DC"), zones=("America/New_York",))
+    for known in ({"history": four}, {"shared": four}, {"history": four[:2], "shared": four[2:]}):
+        assert rules(CAPITAL, replace(question, **known)) == ["us.dc.freq_calls"]
+    assert CAPITAL.check(replace(question, shared=four[1:]), NOON).outcome == "allow"
+    assert CAPITAL.check(replace(question, shared=four, debts=(2,)), NOON).outcome == "allow"
+    assert REGF.check(replace(question, shared=four * 3), NOON).outcome == "allow"
+
+
+def test_consent_excuses_only_calls_to_whoever_gave_it():
+    """The borrower asked to be called; the calls to the co-borrower count all the same."""
+    asked = said("consent", timedelta(days=5), scope="call_frequency", given_to="collector")
+    calls = tuple(past(timedelta(days=day, hours=1), channel="call", outcome="no_answer") for day in range(4))
+    question = ask(channel="call", actor="agency", jurisdictions=("US", "US-DC"), zones=("America/New_York",))
+    question = replace(question, statements=(asked, replace(asked, until_us=asked.at_us + 1)))
+    assert CAPITAL.check(replace(question, history=calls), NOON).outcome == "allow"
+    over = replace(question, statements=(replace(asked, until_us=microseconds(NOON - timedelta(minutes=1))),))
+    assert CAPITAL.check(replace(over, history=calls), NOON).outcome == "allow"
+    beside = tuple(replace(call, person=2) for call in calls)
+    assert rules(CAPITAL, replace(over, shared=beside)) == ["us.dc.freq_calls"]
+
+
+def test_calls_to_one_number_count_whoever_they_were_for():
+    """What counts by endpoint counts others' contacts at the number they share, and at no number that only may be it."""
+    line = {"prerecorded": True, "line": "residential_landline"}
+    three = tuple(
+        past(timedelta(days=day), channel="call", outcome="voicemail", person=2, endpoint=7) for day in range(3)
+    )
+    question = ask(channel="call", actor="agency", content=line)
+    assert rules(TCPA, replace(question, shared=three)) == ["us.tcpa.landline_30d"]
+    for endpoint in (8, None):
+        elsewhere = tuple(replace(call, endpoint=endpoint) for call in three)
+        assert TCPA.check(replace(question, shared=elsewhere), NOON).outcome == "allow"
+    assert TCPA.check(replace(question, shared=three, endpoint=None), NOON).outcome == "allow"
+    unknown = tuple(replace(call, endpoint=None, person=1) for call in three)
+    assert rules(TCPA, replace(question, history=unknown)) == ["us.tcpa.landline_30d"]
+
+
+def test_an_answer_is_excused_on_its_dates_only():
+    """In Korea the eighth contact may answer a question of the same day: once, and not one of yesterday."""
+    noon = datetime(2026, 2, 12, 3, tzinfo=UTC)
+    seven = tuple(past(NOON - noon + timedelta(hours=hours)) for hours in range(50, 57))
+    asked = past(NOON - noon + timedelta(hours=2), direction="in", outcome="received")
+    answered = past(NOON - noon + timedelta(hours=1), purpose="reply")
+    question = ask(purpose="reply", jurisdictions=("KR",), zones=("Asia/Seoul",), history=(*seven, asked))
+    assert KOREA.check(question, noon).outcome == "allow"
+    assert rules(KOREA, question, noon + timedelta(hours=21)) == ["kr.pdpa.freq"]
+    assert rules(KOREA, replace(question, history=(*seven, asked, answered)), noon) == ["kr.pdpa.freq"]
+    assert rules(KOREA, replace(question, purpose="collect"), noon) == ["kr.pdpa.freq"]
+
+
+def test_a_rule_for_some_of_those_whom_the_pack_binds():
+    """New York City's old rule bound collectors; the new one binds lenders as well."""
+    city = Gate([PACKS["us.nyc"]])
+    august = datetime(2026, 8, 20, 16, tzinfo=UTC)
+    two = tuple(
+        past(DAY, at_us=microseconds(august - day * DAY), channel="call", outcome="no_answer") for day in (1, 2)
+    )
+    question = ask(channel="call", jurisdictions=("US", "US-NYC"), zones=("America/New_York",), history=two)
+    assert city.check(question, august).outcome == "allow"
+    assert rules(city, replace(question, actor="agency"), august) == ["us.nyc.freq_old"]
 
 
 def test_creditor_consent_is_not_the_collectors():

@@ -164,6 +164,25 @@ def rule(*lines: str) -> str:
             ),
         ),
         (
+            HEAD + RULE.replace("    kind: hours\n", "    kind: hours\n    actors: [agency]\n"),
+            "mine.yaml:12:13: the pack does not bind `agency`\n  mend: use one of first_party, or let the pack bind agency",
+        ),
+        (
+            HEAD + RULE.replace("    kind: hours\n", "    kind: hours\n    reply_dates_max: 1\n"),
+            (
+                "mine.yaml:12:5: `reply_dates_max` means nothing where replies are not excepted\n"
+                "  mend: write `except_purposes: [reply]` beside it, or leave it out"
+            ),
+        ),
+        (
+            HEAD + RULE.replace("    kind: hours\n", "    kind: hours\n    when: dpd <= 15\n"),
+            "mine.yaml:12:11: `when` names facts, and there is no catalogue of them\n  mend: hand the catalogue in",
+        ),
+        (
+            rule("kind: count", "within: 7 dates", "max: 3", "counts: {any_person: spouse}"),
+            "mine.yaml:16:26: unknown answer `spouse`\n  mend: use one of true, false",
+        ),
+        (
             HEAD.replace("actors: [first_party]\n", "when: dpd > 15\n") + RULE,
             (
                 "mine.yaml:1:1: a pack does not say whom it binds\n"
@@ -261,6 +280,29 @@ def test_a_condition_binds_unless_known_to_be_false():
         read_pack(late.replace("dpd", "dpdd"), "mine.yaml", catalogue)
 
 
+def test_a_condition_of_one_rule():
+    """A rule with `when:` binds where the condition is true or unknown; the other rules of its pack bind always."""
+    late = RULE.replace("house.mine.hours", "house.mine.early").replace(
+        "    kind: hours\n", "    kind: hours\n    when: dpd <= 15\n"
+    )
+    early = late.replace("09:00-17:00", "12:00-17:00")
+    catalogue = load_catalogue()
+    gate = Gate([read_pack(HEAD + RULE + early, "mine.yaml", catalogue)], places=["US"])
+    morning = datetime(2026, 2, 13, 16, tzinfo=UTC)
+
+    def outcome(facts: dict[str, int], now: datetime = morning) -> str:
+        ask = Ask("contact", "call", "collect", "borrower", 1, (1,), ("US",), ("America/Chicago",), facts=facts)
+        return gate.check(ask, now).outcome
+
+    assert [outcome({"dpd": 15}), outcome({"dpd": 16}), outcome({})] == ["defer", "allow", "defer"]
+    assert outcome({"dpd": 16}, datetime(2026, 2, 13, 4, tzinfo=UTC)) == "defer"
+
+
+def test_the_shipped_packs_know_the_shipped_facts():
+    """Without a catalogue the conditions of shipped packs are read with the built-in one."""
+    assert [pack.digest for pack in shipped_packs(load_catalogue())] == [pack.digest for pack in PACKS]
+
+
 def test_a_pack_for_some_products():
     """A pack for some products leaves the others alone, and binds where the product is not known."""
     some = HEAD.replace("rules:\n", "products: [card]\nrules:\n") + RULE
@@ -305,9 +347,42 @@ def test_numbers_of_the_law():
     assert isinstance(talk, Cooldown)
     assert (calls.max, calls.spans, calls.counts.same) == (7, (Span("dates", 7),), frozenset({"debt"}))
     assert (talk.span, talk.after.directions) == (Span("dates", 7), frozenset({"in", "out"}))
-    massachusetts = limits["us.ma.freq_home"]
-    assert isinstance(massachusetts, Count)
-    assert (massachusetts.max, massachusetts.spans) == (2, (Span("dates", 7), Span("hours", 168)))
+    week = (Span("dates", 7), Span("hours", 168))
+    month = (Span("dates", 30), Span("months"))
+    counts = {
+        "us.ma.freq_home": (2, week),
+        "us.dc.freq_calls": (4, week),
+        "us.dc.freq_electronic": (5, week),
+        "us.wa.freq": (3, week[:1]),
+        "us.nyc.freq_old": (2, week[:1]),
+        "us.nyc.freq_new": (3, week),
+        "cn.gbt45251.interactive": (3, (Span("dates", 1),)),
+        "cn.cba2026.attempts": (6, (Span("dates", 1),)),
+        "au.rg96.freq_week": (3, week[:1]),
+        "au.rg96.freq_month": (10, month),
+        "kr.pdpa.freq": (7, week),
+        "ru.fz230.calls_day": (1, (Span("dates", 1),)),
+        "ru.fz230.calls_week": (2, week[:1]),
+        "ru.fz230.calls_month": (8, month),
+        "ru.fz230.messages_day": (2, (Span("dates", 1),)),
+        "ru.fz230.messages_week": (4, week[:1]),
+        "ru.fz230.messages_month": (16, month),
+        "ru.fz230.meetings_week": (1, week[:1]),
+        "th.dca.once_a_day": (1, (Span("dates", 1),)),
+        "vn.c18.reminders": (5, (Span("dates", 1),)),
+    }
+    for name, (most, spans) in counts.items():
+        limit = limits[name]
+        assert isinstance(limit, Count), name
+        assert (limit.max, limit.spans) == (most, spans), name
+
+
+def test_nothing_unread_is_called_verified():
+    """Of the laws only Regulation F was read in the original; what is from memory is unverified."""
+    verified = {shipped.id for shipped in PACKS for one in shipped.rules if one.provenance == "verified"}
+    assert verified == {"us.regf", "house.default"}
+    unverified = {one.id for shipped in PACKS for one in shipped.rules if one.provenance == "unverified"}
+    assert {"kr.pdpa.hours", "us.nyc.freq_old", "us.tcpa.mobile_consent", "in.rbi.microfinance_hours"} <= unverified
 
 
 CASE = """\

@@ -547,6 +547,24 @@ def test_a_second_sweep_of_the_day_does_not_speak_again(hour, outcome, silent):
     assert states(only(resolve(awake, rules, now=now))) == {"event": "chosen"}
 
 
+def test_the_gate_hears_what_others_around_the_loan_were_told():
+    """Beside the addressee's own contacts: those of others about these loans, planned ones among them, and no more."""
+    said, heard, private = (
+        PastContact(1_000_000, "out", "letter", "posted", "service", *about)
+        for about in ((1, (1,)), (2, (1,)), (2, (9,)))
+    )
+    people = {"borrower": person(history=(said,)), "others": {2: person(2, history=(heard, private))}}
+    rules = book(strategy(rule("both", to=("guarantor", "borrower"))))
+    gate = FakeGate()
+    resolve(situation(loan(1, parties=((2, "guarantor"),)), **people), rules, gate)
+    guarantor, borrower = (ask for ask, _ in gate.asked)
+    assert (guarantor.person, guarantor.history, guarantor.shared) == (2, (heard, private), (said,))
+    assert (borrower.person, borrower.history, borrower.shared[:1]) == (1, (said,), (heard,))
+    assert [(past.person, past.outcome) for past in borrower.shared[1:]] == [(2, "planned")]
+    resolve(situation(loan(1), borrower=person(history=(said,))), book(strategy(rule("one"))), gate)
+    assert gate.asked[-1][0].shared == ()
+
+
 def test_notices_are_not_covered():
     """A notice is owed about its own loan, whoever else speaks to the person."""
     rules = book(strategy(rule("dun"), rule("n", purpose="required_notice", acts=(Act("letter", "n"),))))
