@@ -124,6 +124,7 @@ def measure(place: Place, loans: int) -> dict[str, Any]:
         "floor": {"read": floor["read"], "write": floor["write"], "peak_mib": floor["peak_mib"]},
         "rows": {"book": built["rows"], "read": kept["read"], "written": kept["written"]},
         "counts": swept["counts"],
+        "gate": swept["gate"],
     }
 
 
@@ -133,6 +134,11 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     for one in results:
         spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in one["phases"].items())
         lines.append(f"\n{one['database']}, {one['loans']:,} loans, seconds by phase: {spent}")
+        asked, share = one["gate"], one["phases"]["gate"] / one["seconds"]
+        lines.append(
+            f"The gate was asked {asked['all']:,} times: {asked['in_bulk']:,} answered in bulk, {asked['signatures']:,} "
+            f"distinct signatures judged, {share:.0%} of the time."
+        )
     return "\n".join(lines)
 
 

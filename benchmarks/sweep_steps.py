@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -52,10 +53,11 @@ def build(url: str, loans: str) -> Counts:
 
 def sweep(url: str) -> Counts:
     """Sweep it, and say where the time went."""
+    from compliance import BulkGate
     from duecourse.workspace import open_workspace, shipped_folder
 
     workspace = open_workspace(shipped_folder(), {})
-    rulebook, gate, queues = workspace.rulebook, workspace.gate, workspace.queues
+    rulebook, gate, queues = workspace.rulebook, BulkGate(workspace.gate), workspace.queues
     phases = _timed()
     import workflows.sweep as module
 
@@ -68,7 +70,13 @@ def sweep(url: str) -> Counts:
     seconds = time.perf_counter() - start
     database.close()
     spent = {name: round(spent, 2) for name, spent in phases.seconds.items()}
-    return {"seconds": round(seconds, 2), "phases": spent, "peak_mib": peak_mib(), "counts": dict(result.counts)}
+    return {
+        "seconds": round(seconds, 2),
+        "phases": spent,
+        "peak_mib": peak_mib(),
+        "counts": dict(result.counts),
+        "gate": asdict(gate.asked),
+    }
 
 
 def _timed() -> Phases:
@@ -76,7 +84,7 @@ def _timed() -> Phases:
     import workflows.chunk
     import workflows.recording
     import workflows.sweep
-    from compliance import Gate
+    from compliance import BulkGate
     from store.fact_query import FactStatement
     from workflows.matching import SweepStatement
 
@@ -87,7 +95,7 @@ def _timed() -> Phases:
         phases.time(SweepStatement, part, "match")
     phases.time(workflows.chunk, "situations", "people")
     phases.time(workflows.sweep, "decide", "resolve")
-    phases.time(Gate, "check", "gate")
+    phases.time(BulkGate, "check", "gate")
     for part in ("add", "add_quiet"):
         phases.time(workflows.recording.Recorder, part, "record")
     phases.time(store.decisions.DecisionRows, "write", "write")

@@ -1,9 +1,21 @@
 """May we contact this person, now, this way? And if not: why, and from when?"""
 
+from compliance.bulk import BulkGate
 from compliance.cases import CaseResult, run_cases
 from compliance.gate import Gate
 from compliance.pack import Pack, Rule
 from compliance.pack_file import load_packs, read_pack, shipped_packs
 from compliance.sentence import sentence
 
-__all__ = ["CaseResult", "Gate", "Pack", "Rule", "load_packs", "read_pack", "run_cases", "sentence", "shipped_packs"]
+__all__ = [
+    "BulkGate",
+    "CaseResult",
+    "Gate",
+    "Pack",
+    "Rule",
+    "load_packs",
+    "read_pack",
+    "run_cases",
+    "sentence",
+    "shipped_packs",
+]

@@ -22,7 +22,7 @@ def statements_judge(limit: Statements) -> Judge:
     def judge(look: Look, at: int) -> int:
         until = at
         for statement in look.ask.statements:
-            if statement.kind not in limit.honours or not _stands(statement, at):
+            if statement.kind not in limit.honours or not stands(statement, at):
                 continue
             reopens = _closed_until(look, statement, at)
             if reopens > at:
@@ -86,7 +86,8 @@ def excused(look: Look, lift: Lift, instants: list[int]) -> list[int]:
     return [instant for instant in instants if not lifts(look, lift, instant)]
 
 
-def _stands(statement: Statement, at: int) -> bool:
+def stands(statement: Statement, at: int) -> bool:
+    """Whether it was said by then and has not lapsed."""
     return statement.at_us <= at and (statement.until_us is None or at < statement.until_us)
 
 
@@ -119,7 +120,7 @@ def _taken_back(ask: Ask, refusal: Statement, at: int) -> bool:
     """Whether a later statement that covers the ask reopened what was refused: the latest word wins, a tie does not."""
     return any(
         later.at_us > refusal.at_us
-        and _stands(later, at)
+        and stands(later, at)
         and (later.kind == "opt_in" or (later.kind == "consent" and later.scope in {"", "electronic"}))
         and permits(later, ask)
         for later in ask.statements
@@ -131,12 +132,12 @@ def _agreed(look: Look, statement: Statement, scope: str, at: int, *, directly: 
     return (
         statement.kind == "consent"
         and statement.scope == scope
-        and _stands(statement, at)
+        and stands(statement, at)
         and permits(statement, ask)
         and (not directly or given_directly(statement, ask))
         and not any(
             later.at_us >= statement.at_us
-            and _stands(later, at)
+            and stands(later, at)
             and later.kind in REFUSALS
             and later.scope in {"", scope}
             and refuses(later, ask)

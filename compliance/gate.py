@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, get_args
 
@@ -85,12 +86,24 @@ class Gate:
 
         Never raises for odd data: what is unknown or cannot be read is denied with a `gate.unknown.*` reason.
         """
+        ready = self.ready(ask, now)
+        return self.judge(ready) if isinstance(ready, Ready) else ready
+
+    def ready(self, ask: Ask, now: datetime) -> "Ready | Verdict":
+        """The first half of `check`: the ask made ready for the rules that concern it, or why it cannot be."""
         try:
-            return self._check(ask, now)
+            return self._ready(ask, now)
         except Exception:  # noqa: BLE001  odd data means no contact; it must not stop the loans after it
             return _denied("ask")
 
-    def _check(self, ask: Ask, now: datetime) -> Verdict:
+    def judge(self, ready: "Ready") -> Verdict:
+        """The second half: what the rules say."""
+        try:
+            return _judge(ready)
+        except Exception:  # noqa: BLE001  the same
+            return _denied("ask")
+
+    def _ready(self, ask: Ask, now: datetime) -> "Ready | Verdict":
         if now.tzinfo is None:
             return _denied("time")
         clocks = tuple([zone_clock(zone) for zone in ask.zones])
@@ -102,9 +115,7 @@ class Gate:
         look = Look(ask, known, at, plan.selectors)
         if plan.asks_holidays and look.holidays is None:
             return _denied("holidays")
-        asked = [bound for bound in plan.rules if bound.guard is None or bound.guard(look)]
-        stopping = [(bound, until) for bound in asked if (until := answer(bound, look, at)) != at]
-        return _withheld(asked, stopping, look) if stopping else _ALLOW
+        return Ready(plan, look, at)
 
     def _missing(self, ask: Ask, clocks: tuple[ZoneClock | None, ...]) -> str | None:
         if not clocks or None in clocks:
@@ -131,6 +142,22 @@ class Gate:
                 self._plans.clear()
             plan = self._plans[key] = make_plan(self._packs, ask, kind)
         return plan
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An ask at an instant, and the rules that concern it."""
+
+    plan: Plan
+    look: Look
+    at: int
+
+
+def _judge(ready: Ready) -> Verdict:
+    look, at = ready.look, ready.at
+    asked = [bound for bound in ready.plan.rules if bound.guard is None or bound.guard(look)]
+    stopping = [(bound, until) for bound in asked if (until := answer(bound, look, at)) != at]
+    return _withheld(asked, stopping, look) if stopping else _ALLOW
 
 
 def _one_of_each(packs: Iterable[Pack]) -> tuple[Pack, ...]:

@@ -52,23 +52,26 @@ class Bound:
     guard: Callable[[Look], bool] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """
     Every rule that concerns a sort of ask.
 
     Attributes:
+        whens: conditions over facts, by which some of them bind.
         asks_holidays: whether any of them has hours of its own for public holidays.
     """
 
     rules: tuple[Bound, ...]
     selectors: Selectors
     asks_holidays: bool
+    whens: tuple[Condition, ...]
 
 
 def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
     selectors: list[Selector] = []
     rules: list[Bound] = []
+    whens: list[Condition] = []
     for pack in packs:
         if not pack.binds(ask.actor, ask.jurisdictions, product):
             continue
@@ -79,8 +82,9 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
                 sure_from = start * DAY + 13 * HOUR
                 judge = _answering(rule.scope, ask, _judge(rule, selectors))
                 rules.append(Bound(rule, judge, sure_from, start, end, _guard(pack, rule, ask)))
+                whens += [when for when in (pack.when, rule.when) if when is not None]
     tables = [limit.table for limit in (bound.rule.limit for bound in rules) if isinstance(limit, Hours)]
-    return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)))
+    return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)), tuple(whens))
 
 
 def _concerns(rule: Rule, ask: Ask) -> bool:

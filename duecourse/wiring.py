@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlmodel import Session, col, select
 
 from channels.message import Adapter
+from compliance import BulkGate
 from duecourse.clock import now as this_moment
 from duecourse.compose import Composer
 from duecourse.workspace import Workspace
@@ -127,10 +128,12 @@ class Works:
             "zone": settings.zone,
             "progress": progress,
         }
+        # For one sweep: what it remembers is about one instant.
+        gate = BulkGate(workspace.gate)
         if plan:
-            return plan_sweep(self.database, workspace.rulebook, workspace.gate, **options), None
+            return plan_sweep(self.database, workspace.rulebook, gate, **options), None
         self.enter(now)
-        result = sweep(self.database, workspace.rulebook, workspace.gate, stop=stop, reader=self.reader, **options)
+        result = sweep(self.database, workspace.rulebook, gate, stop=stop, reader=self.reader, **options)
         call_off(self.door, now=now)
         return result, apply_brake(self.database, share_max=settings.backlog_share_max, now=now)
 

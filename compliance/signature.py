@@ -1,0 +1,149 @@
+"""
+What the answer "allowed now" can depend on, and nothing else: asks with one signature are allowed alike.
+
+Ids and exact times are left out wherever no rule can see them: a call six days ago is nothing to a rule about today.
+"""
+
+from collections.abc import Hashable
+from typing import Final
+
+from compliance.clock import DAY, HOUR
+from compliance.consents import stands
+from compliance.look import Look, given_directly, permits, refuses
+from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Span, Statements
+from compliance.plan import Plan
+from engine.gate import Hold
+from engine.tree import facts_of
+
+_MARGIN: Final = 2 * DAY
+"""Dates reach further than hours: the zones and their jumps."""
+_SPAN_DAYS: Final = {"dates": 1, "weeks": 7, "months": 31}
+
+
+class Signer:
+    """
+    Says the signature of asks of one sort.
+
+    Attributes:
+        complete: false where a rule looks at more than a signature holds: notices, or who was reached before.
+    """
+
+    __slots__ = ("_ages", "_counted", "_excuses", "_facts", "_flags", "_used_up", "complete")
+
+    def __init__(self, plan: Plan) -> None:
+        rules = [bound.rule for bound in plan.rules]
+        limits = [rule.limit for rule in rules]
+        self.complete = not any(_looks_further(limit) for limit in limits)
+        self._counted = tuple(_reach(limit) for limit in limits if isinstance(limit, Count | Cooldown))
+        self._ages = tuple(sorted(_ages(limits)))
+        lifts = [
+            (limit, limit.lifted_by)
+            for limit in limits
+            if isinstance(limit, Hours | Count | Cooldown | Statements) and limit.lifted_by is not None
+        ]
+        # A consent for some dates only, or good for one talk: when it was given and what came since are its state.
+        self._used_up = frozenset(lift.scope for _, lift in lifts if lift.once or lift.dates_max is not None)
+        self._excuses = any(isinstance(limit, Count) for limit, _ in lifts)
+        flags = {"prerecorded", *(name for rule in rules for name in rule.scope.given)}
+        for limit in limits:
+            if isinstance(limit, Content):
+                flags |= {*limit.required, *limit.forbidden, *limit.at_least}
+            if isinstance(limit, Addressee):
+                flags |= {name for also in limit.also for name in also.given}
+        self._flags = tuple(sorted(flags))
+        self._facts = tuple(sorted({name for when in plan.whens for name in facts_of(when)}))
+
+    def sign(self, look: Look, at: int) -> Hashable | None:
+        """The signature of an ask at an instant; None where it would have to hold everything."""
+        ask = look.ask
+        if not self.complete or ask.purpose == "reply" or ask.holidays:
+            return None
+        statements = self._statements(look, at)
+        counted = self._events(look, at)
+        if statements is None or counted is None:
+            return None
+        endpoint = ask.endpoint
+        basis = None if endpoint is None else (endpoint.basis, self._fresh(endpoint.basis_us, at))
+        flags = tuple([look.flag(name) for name in self._flags])
+        facts = tuple([ask.facts.get(name) for name in self._facts])
+        holds = tuple(sorted({(hold.kind, hold.form) for hold in ask.holds if _covers(hold, look, at)}))
+        return at, ask.zones, look.place, basis, flags, facts, holds, statements, counted
+
+    def _statements(self, look: Look, at: int) -> Hashable | None:
+        """Those that stand and concern the ask, oldest first, without their times; simultaneous ones share a place."""
+        ask = look.ask
+        said: list[tuple[Hashable, ...]] = []
+        place, before = 0, None
+        for statement in sorted(ask.statements, key=lambda one: one.at_us):
+            closes, opens = refuses(statement, ask), permits(statement, ask)
+            if not (closes or opens) or not stands(statement, at):
+                continue
+            if statement.kind == "consent" and statement.scope in self._used_up:
+                return None
+            place, before = place + (statement.at_us != before), statement.at_us
+            directly = given_directly(statement, ask)
+            said.append((
+                place, statement.kind, statement.scope, closes, opens, directly, statement.windows, statement.only_on,
+                statement.place, self._fresh(statement.at_us, at),
+            ))  # fmt: skip
+        return tuple(sorted(said, key=repr)) if len(said) > 1 else tuple(said)
+
+    def _events(self, look: Look, at: int) -> Hashable | None:
+        """Per counting limit and debt: the instants near enough to count, or nothing where they are too few to matter."""
+        near: list[tuple[tuple[int, ...], ...]] = []
+        for number, (reach, least) in enumerate(self._counted):
+            by_debt = look.events[number]
+            if look.beside is not None:
+                by_debt = [own + others for own, others in zip(by_debt, look.beside[number], strict=True)]
+            kept = [_near(instants, reach, at) if len(instants) >= least else () for instants in by_debt]
+            binding = tuple([one if len(one) >= least else () for one in kept])
+            near.append(binding if any(binding) else ())
+        if self._excuses and look.ask.statements and any(near):
+            return None  # a consent, lapsed since perhaps, may excuse some of them
+        return tuple(near)
+
+    def _fresh(self, since: int | None, at: int) -> tuple[bool, ...]:
+        return tuple([since is not None and at - since < age for age in self._ages])
+
+
+def _looks_further(limit: Limit) -> bool:
+    return isinstance(limit, Duty) or (
+        isinstance(limit, Addressee) and any(also.unreachable_attempts is not None for also in limit.also)
+    )
+
+
+def _reach(limit: Count | Cooldown) -> tuple[int | None, int]:
+    """How far from the ask a contact can still count, in microseconds (None: any), and how many it takes to bind."""
+    if isinstance(limit, Cooldown):
+        return _length(limit.span), 1
+    lengths = [_length(span) for span in limit.spans]
+    return None if None in lengths else max(length for length in lengths if length is not None), limit.max
+
+
+def _length(span: Span) -> int | None:
+    if span.unit == "ever":
+        return None
+    if span.unit == "hours":
+        return span.n * HOUR
+    return span.n * _SPAN_DAYS[span.unit] * DAY + _MARGIN
+
+
+def _near(instants: list[int], reach: int | None, at: int) -> tuple[int, ...]:
+    if reach is None:
+        return tuple(sorted(instants))
+    return tuple(sorted([instant for instant in instants if at - reach < instant < at + reach]))
+
+
+def _ages(limits: list[Limit]) -> set[int]:
+    renewed = (limit.renewed_within_days for limit in limits if isinstance(limit, Consent))
+    return {days * DAY for days in renewed if days is not None}
+
+
+def _covers(hold: Hold, look: Look, at: int) -> bool:
+    ask = look.ask
+    return (
+        hold.starts_us <= at
+        and (hold.ends_us is None or at < hold.ends_us)
+        and (not hold.blocks or ask.channel in hold.blocks)
+        and (not hold.debts or not ask.debts or not set(hold.debts).isdisjoint(ask.debts))
+    )
