@@ -10,8 +10,9 @@ from datetime import date
 from typing import Any, Final
 
 from channels.template_file import Template
-from channels.template_text import GROUPS, OPT_OUT, Group, Missing, Unsaid, compiled
-from channels.wording import Language, amount, day, masked, opt_out, plain, product
+from channels.template_text import LATE_VALUES, Group, Missing, Unsaid, compiled
+from channels.wording import amount, day, masked, opt_out, plain, product
+from engine.content import GROUPS, OPT_OUT, Language
 from engine.errors import DataError, Problem
 from engine.gate import Channel
 
@@ -68,12 +69,13 @@ def render(template: Template, channel: Channel, language: str, values: Values, 
     Args:
         language: the person's; `fallback` is the lender's, used whole when the template lacks the first.
     Raises:
-        DataError: it would speak of a late payment although nothing is past due, or would say a value that
+        DataError: it would say a value that only a late payment has although nothing is past due, or one that
             is not known; nothing may be sent then.
     """
     spoken = template.language(language, fallback)
-    if template.mentions_past_due and not (values.dpd and values.dpd > 0):
-        what = f"template `{template.name}` speaks of a late payment, and nothing is past due"
+    late = template.uses & LATE_VALUES
+    if late and not (values.dpd and values.dpd > 0):
+        what = f"template `{template.name}` says `{min(late)}`, and nothing is past due"
         raise DataError(Problem(what, "use it in rules that ask for `dpd >= 1`", template.at))
     wording, said = template.wordings[spoken], _said(values, channel, spoken)
     try:

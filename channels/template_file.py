@@ -11,21 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
-from channels.template_checks import (
-    Wording,
-    content_facts,
-    content_problems,
-    difference_problems,
-    mentions_debt,
-    mentions_past_due,
-)  # fmt: skip
+from channels.template_checks import Wording, difference_problems, form_problems
 from channels.template_text import read_text
-from channels.wording import LANGUAGES, Language
-from engine.content import TemplateFacts
+from engine.content import LANGUAGES, Language
 from engine.errors import DataError, Place, Problem, RuleError, unknown_name
 from engine.gate import CHANNELS, Channel, Purpose
 from engine.source import Listing, Table, Text, read_yaml
-from engine.tree import FactValue
 
 _KEYS: Final = ("template", "channels", "purpose")
 _PARTS: Final = ("subject", "text", "html")
@@ -41,8 +32,6 @@ class Template:
     Attributes:
         wordings: by language.
         uses: every variable of every text, e.g. `loan.overdue`.
-        mentions_past_due: it says or implies that a payment is late, in words or by a number; it must not
-            go out before the due date has passed.
         digest: hash of the file's content, in hex; tells which wording somebody was sent.
     """
 
@@ -51,8 +40,6 @@ class Template:
     purpose: Purpose
     wordings: Mapping[Language, Wording]
     uses: frozenset[str]
-    mentions_past_due: bool
-    content: Mapping[Channel, Mapping[str, FactValue]]
     at: Place
     digest: str
 
@@ -91,22 +78,6 @@ class Templates:
             what = f"template `{name}` is not written for {channel}"
             raise DataError(Problem(what, f"add `{channel}` to its `channels:`", template.at))
         return template
-
-    def by_channel(self) -> dict[Channel, dict[str, TemplateFacts]]:
-        """What strategies and the gate must know of the templates written for each channel, by name."""
-        return {
-            channel: {t.name: _facts(t, channel) for t in self.by_name.values() if channel in t.channels}
-            for channel in CHANNELS
-        }
-
-
-def _facts(template: Template, channel: Channel) -> TemplateFacts:
-    return TemplateFacts(
-        purpose=template.purpose,
-        mentions_past_due=template.mentions_past_due,
-        names_borrower="borrower.name" in template.uses,
-        content=template.content[channel],
-    )
 
 
 def read_templates(files: Mapping[str, str], *, languages: Sequence[Language] = LANGUAGES) -> Templates:
@@ -158,21 +129,17 @@ def _read(content: str, file: str, languages: Sequence[Language]) -> Template:
             problems.append(Problem(f"language `{language}` is missing", f"write `{language}: {{text: ...}}`", root.at))
     if not problems:
         for language, wording in wordings.items():
-            at = root.key_at[language]
-            problems += content_problems(wording, uses[language], channels, purpose, language, at)
+            problems += form_problems(wording, uses[language], channels, language)
         problems += difference_problems(uses, root)
     if problems:
         raise RuleError(problems)
     every = frozenset().union(*(used for parts in uses.values() for used in parts.values()))
-    debt = mentions_debt(wordings.values(), every)
     return Template(
         name=name,
         channels=channels,
         purpose=purpose,
         wordings=wordings,
         uses=every,
-        mentions_past_due=mentions_past_due(wordings.values(), every),
-        content={channel: {"mentions_debt": debt, **content_facts(uses.values(), channel)} for channel in channels},
         at=root.at,
         digest=hashlib.sha256(content.encode()).hexdigest(),
     )
@@ -218,6 +185,7 @@ def _wording(
 ) -> tuple[Wording, dict[str, frozenset[str]]]:
     node, at = root.items[language], root.key_at[language]
     texts: dict[str, str] = {}
+    read: dict[str, Text] = {}
     uses: dict[str, frozenset[str]] = {}
     parts = node.items if isinstance(node, Table) else {}
     for part, value in parts.items():
@@ -229,13 +197,14 @@ def _wording(
         else:
             # YAML folds a line break into a space, which Chinese does not put between sentences.
             texts[part] = _FOLD_ZH.sub("", value.value) if language == "zh" else value.value
+            read[part] = value
             uses[part], found = read_text(value.value)
             problems += [Problem(p.problem.what, p.problem.mend, _place(value, p.line, lines)) for p in found]
     if "text" not in parts:
         problems.append(Problem(f"`{language}` has no text", f"write `{language}: {{text: ...}}`", at))
     if "email" in channels and "subject" not in parts:
         problems.append(Problem(f"`{language}` has no subject for its email", "write `subject: ...`", at))
-    return Wording(texts.get("text", ""), texts.get("subject", ""), texts.get("html", "")), uses
+    return Wording(texts.get("text", ""), texts.get("subject", ""), texts.get("html", ""), read, at), uses
 
 
 def _place(value: Text, line: int, lines: Sequence[str]) -> Place:

@@ -5,32 +5,24 @@ Jinja2 in its sandbox, cut down to `{{ group.name }}` and `{% if %}` on presence
 deciding is for the rules, and numbers come formatted, so there are no filters, sums or comparisons.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from engine.content import GROUPS, VARIABLES
 from engine.errors import Problem, unknown_name
 
-GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "addressee": ("name",),
-    "borrower": ("name",),
-    "loan": ("ref", "product", "overdue", "balance", "min_payment", "due_on", "first_unpaid_on", "dpd"),
-    "promise": ("amount", "due_on"),
-    "lender": ("name", "phone", "url"),
-}
-"""Every group of values a text may use, and what is in it. `addressee` is whoever reads it: the borrower, a guarantor."""
-OPT_OUT: Final = "opt_out"
-_ALWAYS_SAID: Final = {OPT_OUT: "how to opt out", "lender.name": "who writes"}
-"""What the gate is told that a text says must be said to everybody."""
-VARIABLES: Final = (*(f"{group}.{name}" for group, names in GROUPS.items() for name in names), OPT_OUT)
 NUMBERS: Final = frozenset(
     v for v in VARIABLES if v.startswith(("loan.", "promise.")) and v not in ("loan.ref", "loan.product")
 )
 """What must be the same in every language and in both forms of a mail."""
+LATE_VALUES: Final = frozenset({"loan.overdue", "loan.first_unpaid_on", "loan.dpd"})
+"""What only a late payment has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +100,12 @@ def read_text(source: str) -> tuple[frozenset[str], list[TextProblem]]:
         ]
     used: set[str] = set()
     problems: list[TextProblem] = []
-    for line, name, place in _walk(tree, problems, "plain"):
-        if name in _ALWAYS_SAID and place != "plain":
-            what = f"{_ALWAYS_SAID[name]} cannot depend on a condition"
-            problems.append(TextProblem(Problem(what, f"move `{{{{ {name} }}}}` out of the `{{% if %}}`"), line))
-        elif name in VARIABLES or (place == "test" and name in GROUPS):
+    for raw in _RAW.finditer(source):
+        # What stands in it looks like a value, and would go out as it is written.
+        line = source.count("\n", 0, raw.start()) + 1
+        problems.append(TextProblem(Problem("a text cannot use `raw`", _MEND), line))
+    for line, name, tested in _walk(tree, problems, tested=False):
+        if name in VARIABLES or (tested and name in GROUPS):
             used.add(name)
         else:
             otherwise = f"there are {', '.join(f'`{v}`' for v in VARIABLES)}"
@@ -120,27 +113,50 @@ def read_text(source: str) -> tuple[frozenset[str], list[TextProblem]]:
     return frozenset(used), problems
 
 
+def spoken(source: str, *, always: bool = False) -> str:
+    """
+    The words of a text that was read without a problem, in their places: tags and comments are left blank.
+
+    Args:
+        always: leave blank as well what stands inside `{% if %}`, which some readers do not get to see.
+    """
+    parts: list[str] = []
+    end = depth = 0
+    for tag in _TAG.finditer(source):
+        said = source[end : tag.start()]
+        parts.append(_blank(said) if always and depth else said)
+        parts.append(_blank(tag[0]))
+        depth += {"if": 1, "endif": -1}.get(tag[1] or "", 0)
+        end = tag.end()
+    return "".join(parts) + source[end:]
+
+
+def _blank(said: str) -> str:
+    return " " * len(said)
+
+
+_TAG: Final = re.compile(r"\{%[-+]?\s*(\w+).*?%\}|\{#.*?#\}", re.DOTALL)
+_RAW: Final = re.compile(r"\{%[-+]?\s*raw\b")
+_MEND: Final = "say a value with `{{ loan.ref }}`, or test that it is known with `{% if promise %}`"
+
+
 _LANGUAGE: Final = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.Not, nodes.And, nodes.Or)
 
 
-_Stands = Literal["plain", "test", "conditional"]
-
-
-def _walk(node: nodes.Node, problems: list[TextProblem], stands: _Stands) -> Iterator[tuple[int, str, _Stands]]:
-    """Every variable with its line and how it stands; what is not of the language becomes a problem."""
+def _walk(node: nodes.Node, problems: list[TextProblem], *, tested: bool) -> Iterator[tuple[int, str, bool]]:
+    """Every variable with its line and whether its presence is asked; what is not of the language becomes a problem."""
     if isinstance(node, (nodes.Name, nodes.Getattr)) and (name := _dotted(node)):
-        yield node.lineno, name, stands
+        yield node.lineno, name, tested
     elif isinstance(node, nodes.If):
-        yield from _walk(node.test, problems, "test")
+        yield from _walk(node.test, problems, tested=True)
         for child in (*node.body, *node.elif_, *node.else_):
-            yield from _walk(child, problems, "conditional")
+            yield from _walk(child, problems, tested=False)
     elif isinstance(node, _LANGUAGE):
         for child in node.iter_child_nodes():
-            yield from _walk(child, problems, stands)
+            yield from _walk(child, problems, tested=tested)
     else:
-        mend = "say a value with `{{ loan.ref }}`, or test that it is known with `{% if promise %}`"
         what = f"a text cannot use {_WORDS.get(type(node).__name__, f'`{type(node).__name__}`')}"
-        problems.append(TextProblem(Problem(what, mend), node.lineno))
+        problems.append(TextProblem(Problem(what, _MEND), node.lineno))
 
 
 _WORDS: Final = {

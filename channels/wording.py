@@ -6,13 +6,11 @@ Languages are `en` and `zh`; a text never mixes them.
 
 from datetime import date
 from functools import cache
-from typing import Final, Literal, get_args
+from typing import Final
 
+from engine.content import Language
 from engine.errors import DataError, Problem
 from engine.gate import Channel
-
-Language = Literal["en", "zh"]
-LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 
 _SIGN_EN: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 _UNIT_ZH: Final = {

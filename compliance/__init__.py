@@ -6,16 +6,9 @@ from compliance.gate import Gate
 from compliance.pack import Pack, Rule
 from compliance.pack_file import load_packs, read_pack, shipped_packs
 from compliance.sentence import sentence
+from compliance.wording import Finding, check_text, text_facts
 
 __all__ = [
-    "BulkGate",
-    "CaseResult",
-    "Gate",
-    "Pack",
-    "Rule",
-    "load_packs",
-    "read_pack",
-    "run_cases",
-    "sentence",
-    "shipped_packs",
-]
+    "BulkGate", "CaseResult", "Finding", "Gate", "Pack", "Rule", "check_text", "load_packs", "read_pack", "run_cases",
+    "sentence", "shipped_packs", "text_facts",
+]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Final, Literal, cast
 from compliance.case_row import CaseRow, Plain, instant, last_moment
 from compliance.clock import microseconds
 from compliance.pack import ACTORS, EVERYWHERE, Pack
+from compliance.wording import text_facts
 from engine.errors import Place, Problem, RuleError
 from engine.gate import Act, Ask, Channel, Endpoint, Hold, LocalWindow, Move, PastContact, Purpose, Role, Statement
 from engine.stages import Stage
@@ -19,7 +20,7 @@ _SETUP_KEYS: Final = (
 )  # fmt: skip
 _ASK_KEYS: Final = (
     "at", "tz", "act", "channel", "person", "debts", "endpoint", "purpose", "place", "line", "by", "content",
-    "collectors_present", "recorded", "move", "own_id",
+    "collectors_present", "recorded", "move", "own_id", "text", "language",
 )  # fmt: skip
 _CONTACT_KEYS: Final = (
     "id", "at", "tz", "direction", "channel", "outcome", "person", "debts", "endpoint", "purpose", "by", "misdirected", "place",
@@ -96,7 +97,7 @@ class CaseReader:
             statements=tuple(self._statements(person, by)),
             holds=tuple(self._holds(person)),
             facts=self._facts(debts),
-            content=self._content(ask),
+            content={**self._said(ask, channel, at), **self._content(ask)},
             place=ask.maybe("place"),
             holidays=tuple(date.fromisoformat(day) for day in self._setup.texts("holidays")),
             move=move,
@@ -264,6 +265,14 @@ class CaseReader:
         for table in ("flags", "facts"):
             facts.update(_facts_of(self._setup.inner(table, None).items()))
         return facts
+
+    def _said(self, ask: CaseRow, channel: str | None, at: datetime) -> dict[str, FactValue]:
+        """What the packs' rules find in the text that the case quotes."""
+        if (text := ask.maybe("text")) is None:
+            return {}
+        purpose = cast("Purpose", ask.text("purpose", "collect"))
+        language = ask.text("language", "en")
+        return text_facts(text, language, cast("Channel", channel), purpose, self._packs, on=at.date())
 
     def _content(self, ask: CaseRow) -> dict[str, FactValue]:
         content = _facts_of(ask.inner("content", None).items())

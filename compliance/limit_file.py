@@ -24,6 +24,7 @@ from compliance.pack import (
     Statements,
 )  # fmt: skip
 from compliance.timetable import DAY_MINUTES, Timetable, Window
+from compliance.wording_file import read_wording
 from engine.fields import Fields
 from engine.gate import CHANNELS, Purpose, Role
 from engine.source import Listing, Node, Table, Text
@@ -303,6 +304,7 @@ _READERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Fields], Limit | N
     "holds": (("holds", "forms"), _holds),
     "addressee": (("may_be", "also"), _addressee),
     "content": (("required", "forbidden", "at_least"), _content),
+    "wording": (("requires", "forbids", "before_due"), read_wording),
     "duty": (("notice", "in_force_days", "into"), _duty),
 }
 

@@ -13,6 +13,7 @@ ACTORS: Final = ("first_party", "agency", "debt_buyer", "law_firm")
 STATUSES: Final = ("law", "presumption", "guidance", "house")
 PROVENANCES: Final = ("verified", "secondary", "unverified")
 EVERYWHERE: Final = "everywhere"
+ANY: Final = "any"
 
 _TALKS: Final = frozenset({"conversation", "promise", "refused", "dispute"})
 OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
@@ -209,6 +210,42 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Element:
+    """
+    Something that a text says, by the phrases that say it.
+
+    Attributes:
+        name: the fact about a message that it makes known to every limit, e.g. opt_out_notice.
+        phrases: by language; `any` serves in every one. How a phrase is found: `compliance.phrases`.
+    """
+
+    name: str
+    phrases: Mapping[str, tuple[str, ...]]
+
+    def in_language(self, language: str) -> tuple[str, ...]:
+        """The phrases by which a text in that language says it."""
+        return self.phrases.get(ANY, ()) + self.phrases.get(language, ())
+
+    def in_all(self) -> tuple[str, ...]:
+        """Every phrase: what must not be said must not be said in another language either."""
+        return tuple(phrase for phrases in self.phrases.values() for phrase in phrases)
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """
+    What a text must say and must not, whoever wrote it.
+
+    Attributes:
+        before_due: only as long as nothing is overdue, or it is not known.
+    """
+
+    requires: tuple[Element, ...] = ()
+    forbids: tuple[Element, ...] = ()
+    before_due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Duty:
     """A notice that must have been in force for some days before the act; `to` narrows stage moves by target."""
 
@@ -217,7 +254,7 @@ class Duty:
     to: frozenset[str] = frozenset()
 
 
-Limit = Hours | Count | Cooldown | Statements | Consent | Holds | Addressee | Content | Duty
+Limit = Hours | Count | Cooldown | Statements | Consent | Holds | Addressee | Content | Wording | Duty
 
 
 @dataclass(frozen=True, slots=True)

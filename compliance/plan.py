@@ -23,8 +23,9 @@ from compliance.pack import (
     Scope,
     Selector,
     Statements,
+    Wording,
 )  # fmt: skip
-from compliance.states import addressee_judge, content_judge, duty_judge, fits, holds_judge, hours_judge
+from compliance.states import addressee_judge, content_judge, duty_judge, fits, holds_judge, hours_judge, wording_judge
 from compliance.timetable import NEVER, knows_holidays
 from engine.gate import Ask
 from engine.interpreter import evaluate
@@ -76,7 +77,7 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
         if not pack.binds(ask.actor, ask.jurisdictions, product):
             continue
         for rule in pack.rules:
-            if _concerns(rule, ask):
+            if concerns(rule, ask):
                 start, end = day_number(rule.start), None if rule.end is None else day_number(rule.end)
                 # West of Greenwich a date begins up to twelve hours after it does in UTC.
                 sure_from = start * DAY + 13 * HOUR
@@ -87,7 +88,8 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
     return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)), tuple(whens))
 
 
-def _concerns(rule: Rule, ask: Ask) -> bool:
+def concerns(rule: Rule, ask: Ask) -> bool:
+    """Whether a rule is about this sort of ask: its act, channel, purpose and role."""
     scope = rule.scope
     return (
         ask.act in scope.acts
@@ -157,6 +159,8 @@ def _judge(rule: Rule, selectors: list[Selector]) -> Judge:
             return addressee_judge(limit)
         case Content() as limit:
             return content_judge(limit)
+        case Wording() as limit:
+            return wording_judge(rule.id, limit)
         case Duty() as limit:
             return duty_judge(limit)
         case _:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from compliance.clock import day_number
 from compliance.consents import lifting
 from compliance.look import Judge, Look
-from compliance.pack import NEVER_WAS, OUTCOMES, PENDING, Addressee, Also, Content, Duty, Holds, Hours
+from compliance.pack import NEVER_WAS, OUTCOMES, PENDING, Addressee, Also, Content, Duty, Holds, Hours, Wording
 from compliance.timetable import NEVER, next_open
 from engine.gate import PastContact
 
@@ -119,6 +119,21 @@ def content_judge(limit: Content) -> Judge:
             if number is not None and (type(number) is not int or number < least):
                 return NEVER
         return at
+
+    return judge
+
+
+def wording_judge(rule: str, limit: Wording) -> Judge:
+    """Open unless the text is known to break the rule, or to say or leave out by name what the rule is about."""
+    required = frozenset(element.name for element in limit.requires)
+    forbidden = frozenset(element.name for element in limit.forbids)
+    by_name = content_judge(Content(required, forbidden))
+
+    def judge(look: Look, at: int) -> int:
+        dpd = look.ask.facts.get("dpd")
+        if limit.before_due and type(dpd) is int and dpd > 0:
+            return at
+        return NEVER if look.ask.content.get(rule) is False else by_name(look, at)
 
     return judge
 

@@ -10,7 +10,7 @@ A lender's own folder, and what is read from it.
     data/duecourse.db      the book (unless `database:` names another)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from config.files import read_text
 from config.queues import read_queues
 from config.settings import Settings, load_settings
+from duecourse.clock import now
 from engine.catalogue import load_catalogue
+from engine.errors import RuleError
 from engine.facts import Catalogue
 
 if TYPE_CHECKING:
     from channels.template_file import Templates
-    from compliance import Gate
+    from compliance import Gate, Rule
     from engine.rulebook import Rulebook
     from store.db import Database
     from workflows.allotment import Queue
@@ -96,12 +98,27 @@ class Workspace:
 
     @cached_property
     def rulebook(self) -> "Rulebook":
-        """Every strategy, checked together with what it names."""
+        """Every strategy, checked together with what it names; its texts, under every pack."""
+        from channels.template_wording import facts_by_channel, wording_problems
+        from compliance.wording import in_force, wording_rules
         from engine.rulebook import read_rulebook
 
-        return read_rulebook(
-            self.strategy_files, catalogue=self.catalogue, queues=self.queues, templates=self.templates.by_channel()
-        )
+        today = now().date()
+
+        def read(rules: Sequence["Rule"]) -> "Rulebook":
+            said = facts_by_channel(self.templates, rules, on=today)
+            return read_rulebook(self.strategy_files, catalogue=self.catalogue, queues=self.queues, templates=said)
+
+        try:
+            packs = self.gate.packs
+        except RuleError:
+            read(())  # what is wrong with the strategies is said as well
+            raise
+        rules = wording_rules(packs, actor=self.settings.actor)
+        book = read(rules)
+        if problems := wording_problems(self.templates, book, in_force(rules, today)):
+            raise RuleError(problems)
+        return book
 
     @cached_property
     def gate(self) -> "Gate":

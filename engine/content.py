@@ -1,15 +1,31 @@
 """
-What a rule and the gate must know of a text that goes out, without knowing its words.
+What a rule and the gate must know of a text that goes out, and the words in which packs and templates speak of it.
 
 The channels' templates supply it; the engine never reads a template.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final, Literal, get_args
 
 from engine.gate import Channel, Purpose
 from engine.strategy import Act, Strategy
 from engine.tree import FactValue
+
+Language = Literal["en", "zh"]
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
+"""Every language a text may be written in."""
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "addressee": ("name",),
+    "borrower": ("name",),
+    "loan": ("ref", "product", "overdue", "balance", "min_payment", "due_on", "first_unpaid_on", "dpd"),
+    "promise": ("amount", "due_on"),
+    "lender": ("name", "phone", "url"),
+}
+"""Every group of values a text may use, and what is in it. `addressee` is whoever reads it: the borrower, a guarantor."""
+OPT_OUT: Final = "opt_out"
+VARIABLES: Final = (*(f"{group}.{name}" for group, names in GROUPS.items() for name in names), OPT_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +35,11 @@ class TemplateFacts:
 
     Attributes:
         purpose: what it is worded for.
-        mentions_past_due: it says or implies that a payment is late.
-        names_borrower: it says the borrower's name.
-        content: facts that packs may ask for in `content` limits: opt_out_notice, institution_named,
-            mentions_debt. A fact that the text cannot answer is absent: what an agent says aloud is not in a script.
+        content: what the packs' rules about wording found in it, e.g. opt_out_notice, mentions_debt, and the id of each
+            such rule that it breaks. What no rule asks of its channel is absent: what is said aloud is not in a script.
     """
 
     purpose: Purpose
-    mentions_past_due: bool = False
-    names_borrower: bool = False
     content: Mapping[str, FactValue] = field(default_factory=dict)
 
 

@@ -3,16 +3,12 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from engine.content import TemplateFacts, Templates
+from engine.content import Templates
 from engine.errors import Problem, unknown_name
-from engine.gate import Role
-from engine.implication import implies, shows_overdue
 from engine.stages import EDGE, STAGES, Duty, Stage
 from engine.strategy import Rule, Strategy
 
 _TASKS: Final = frozenset({"call", "visit", "legal"})
-_OUTSIDERS: Final[frozenset[Role]] = frozenset({"contact_person", "third_party"})
-"""People the contract is none of the business of."""
 
 
 def ladder_problems(strategy: Strategy) -> Iterator[Problem]:
@@ -59,25 +55,11 @@ def text_problems(strategy: Strategy, templates: Templates) -> Iterator[Problem]
     for rule in _rules(strategy):
         for act in rule.acts:
             template = templates.get(act.channel, {}).get(act.name)
-            if template is not None:
-                yield from _unfit(rule, act.name, template)
-
-
-def _unfit(rule: Rule, name: str, template: TemplateFacts) -> Iterator[Problem]:
-    if template.purpose != rule.purpose:
-        # A demand that rode as a service message would escape every limit on dunning.
-        what = (
-            f"rule `{rule.id}` has purpose `{rule.purpose}`, and template `{name}` is written for `{template.purpose}`"
-        )
-        yield Problem(what, f"use a template written for `{rule.purpose}`, or mend the purpose of one of them", rule.at)
-    if template.mentions_past_due and not implies(rule.when, shows_overdue):
-        what = f"rule `{rule.id}` can match when nothing is overdue, and template `{name}` speaks of a late payment"
-        yield Problem(what, "add `dpd >= 1` to its `when`, or use another template", rule.at)
-    outsiders = sorted(_OUTSIDERS.intersection(rule.to))
-    if outsiders and (template.names_borrower or template.content.get("mentions_debt")):
-        what = f"rule `{rule.id}` sends template `{name}`, which tells of the borrower or the debt, to {outsiders[0]}"
-        mend = "write them a template that says only who calls and how to call back, or delete the role from `to`"
-        yield Problem(what, mend, rule.at)
+            if template is not None and template.purpose != rule.purpose:
+                # A demand that rode as a service message would escape every limit on dunning.
+                what = f"rule `{rule.id}` has purpose `{rule.purpose}`, and template `{act.name}` is written for `{template.purpose}`"
+                mend = f"use a template written for `{rule.purpose}`, or mend the purpose of one of them"
+                yield Problem(what, mend, rule.at)
 
 
 def _ungiven(move: str, duty: Duty, strategy: Strategy) -> Problem:

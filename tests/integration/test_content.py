@@ -7,7 +7,9 @@ from functools import cache
 import pytest
 
 from channels.template_file import read_templates
+from channels.template_wording import facts_by_channel
 from compliance import Gate, shipped_packs
+from compliance.wording import wording_rules
 from engine.catalogue import load_catalogue
 from engine.decision import LoanDecision
 from engine.gate import Reason, Statement
@@ -33,8 +35,8 @@ stages:
     - {id: message, purpose: service, when: dpd >= 1, act: {sms: note}, because: A test.}
     - {id: visit, when: dpd >= 1, act: {visit: {queue: field, script: brief}}, because: A test.}
 """
-BRIEF = "template: brief\nchannels: [visit]\npurpose: collect\nen: {text: Two of you.}\nzh: {text: 两人同行。}\n"
-WHOLE = "{{ lender.name }}: please call. {{ opt_out }}"
+BRIEF = "template: brief\nchannels: [visit]\npurpose: collect\nen: {text: Two of you about the debt.}\nzh: {text: 两人同行。}\n"
+WHOLE = "{{ lender.name }}: please call {{ lender.phone }}. {{ opt_out }}"
 
 
 @cache
@@ -46,7 +48,10 @@ def book(text: str = WHOLE, *, strategy: str = STRATEGY) -> Rulebook:
     note = f"template: note\nchannels: [sms]\npurpose: service\nen: {{text: '{text}'}}\nzh: {{text: '{text}'}}\n"
     templates = read_templates({"note.yaml": note, "brief.yaml": BRIEF})
     return read_rulebook(
-        {"test.yaml": strategy}, catalogue=CATALOGUE, queues={"field"}, templates=templates.by_channel()
+        {"test.yaml": strategy},
+        catalogue=CATALOGUE,
+        queues={"field"},
+        templates=facts_by_channel(templates, wording_rules(gate().packs)),
     )
 
 
@@ -74,7 +79,7 @@ def refusals(case: Situation, rules: Rulebook, rule: str, now: datetime) -> dict
 
 def test_a_message_without_an_opt_out_line_is_refused_with_the_citation():
     """Regulation F, which binds agencies, asks every electronic message to say how to stop them."""
-    missing = refusals(AMERICA, book("{{ lender.name }}: please call."), "message", NEW_YORK)
+    missing = refusals(AMERICA, book("{{ lender.name }}: please call {{ lender.phone }}."), "message", NEW_YORK)
     assert missing["us.regf.optout_notice"].citation == "12 CFR 1006.6(e)"
     assert "us.regf.optout_notice" not in refusals(AMERICA, book(), "message", NEW_YORK)
 
@@ -82,9 +87,11 @@ def test_a_message_without_an_opt_out_line_is_refused_with_the_citation():
 def test_a_message_that_does_not_say_who_writes_is_refused_with_the_citation():
     """The Chinese guidelines ask that the institution is named; a text in whose one language it is not is refused."""
     assert refusals(CHINA, book(), "message", NOW) == {}
-    missing = refusals(CHINA, book("please call. {{ opt_out }}"), "message", NOW)
+    missing = refusals(CHINA, book("please call {{ lender.phone }}. {{ opt_out }}"), "message", NOW)
     assert {rule: reason.citation for rule, reason in missing.items()} == {
-        "cn.cba2026.identity": "CBA guidelines 2026-01-30"
+        "cn.cba2026.identity": "CBA guidelines 2026-01-30",
+        "cn.cba2026.identity.text": "CBA guidelines 2026-01-30",
+        "house.default.identity": "House policy 13",
     }
 
 
@@ -105,4 +112,4 @@ def test_a_contact_that_covers_another_loan_is_asked_about_with_its_content():
     assert [ask.debts for ask in visits] == [(100,), (101,), (101,)], "each loan for itself, then the cover"
     assert {ask.content["collectors_present"] for ask in visits} == {2}
     assert {ask.content["template"] for ask in visits} == {"brief"}
-    assert {ask.content["mentions_debt"] for ask in visits} == {False}
+    assert {ask.content["mentions_debt"] for ask in visits} == {True}

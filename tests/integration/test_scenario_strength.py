@@ -6,7 +6,9 @@ from typing import Final
 
 import pytest
 
+from channels.template_wording import facts_by_channel
 from compliance import Gate
+from compliance.wording import wording_rules
 from duecourse.workspace import Workspace, open_workspace, shipped_folder
 from engine.matching import InterpreterMatcher
 from engine.rulebook import Rulebook, read_rulebook
@@ -74,7 +76,7 @@ def changed(file: str, was: str, now: str) -> Rulebook:
         files,
         catalogue=workspace().catalogue,
         queues=workspace().queues,
-        templates=workspace().templates.by_channel(),
+        templates=facts_by_channel(workspace().templates, wording_rules(gate().packs)),
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from channels.render import Values, render
 from channels.template_file import Template, Templates, read_templates
+from channels.template_wording import facts_by_channel
 from compliance import Gate, shipped_packs
+from compliance.wording import wording_rules
 from config.queues import read_queues
 from engine.catalogue import load_catalogue
 from engine.facts import Catalogue
@@ -25,6 +27,7 @@ from workflows.allotment import Queue
 from workflows.scenario_sql import SqlMatcher
 
 ROOT = Path(__file__).parents[2]
+WORDING = wording_rules(shipped_packs(load_catalogue()), actor="first_party")
 STRATEGIES = ("cn-consumer-finance", "us-card")
 
 
@@ -53,7 +56,7 @@ def rulebook(catalogue: Catalogue, queues: dict[str, Queue], templates: Template
     files = {
         file: text for file, text in texts("rules/*.yaml").items() if not file.endswith((".test.yaml", "facts.yaml"))
     }
-    return read_rulebook(files, catalogue=catalogue, queues=queues, templates=templates.by_channel())
+    return read_rulebook(files, catalogue=catalogue, queues=queues, templates=facts_by_channel(templates, WORDING))
 
 
 @pytest.fixture(scope="module")

@@ -69,10 +69,10 @@ def test_a_language_nobody_wrote_is_refused():
 
 @pytest.mark.parametrize("dpd", [None, 0, -1])
 def test_nobody_is_told_of_a_late_payment_that_is_not_late(dpd: int | None):
-    """Past-due wording waits for the due date to have passed, whatever rule asked for it (P10)."""
+    """A number that only a late payment has waits for the due date to have passed, whatever rule asked for it (P10)."""
     with pytest.raises(DataError) as refused:
-        render(template("your account is past due"), "sms", "en", replace(VALUES, dpd=dpd))
-    what = "t.yaml:1:1: template `t` speaks of a late payment, and nothing is past due"
+        render(template("your account is {{ loan.dpd }} days late"), "sms", "en", replace(VALUES, dpd=dpd))
+    what = "t.yaml:1:1: template `t` says `loan.dpd`, and nothing is past due"
     assert str(refused.value) == f"{what}\n  mend: use it in rules that ask for `dpd >= 1`"
 
 

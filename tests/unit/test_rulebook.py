@@ -26,7 +26,7 @@ stages:
 PERSONAL = CARD.replace("strategy: card", "strategy: personal").replace("'card'", "'personal'")
 TEMPLATES: Templates = {
     "sms": {
-        "friendly": TemplateFacts("collect", True, True, {"mentions_debt": True, "opt_out_notice": True}),
+        "friendly": TemplateFacts("collect", {"mentions_debt": True, "opt_out_notice": True}),
         "hello": TemplateFacts("service", content={"mentions_debt": False}),
         "call-back": TemplateFacts("collect", content={"mentions_debt": False}),
     },
@@ -135,30 +135,6 @@ def test_every_problem_of_every_file_is_raised_at_once():
                 "  mend: use a template written for `service`, or mend the purpose of one of them"
             ),
         ),
-        (
-            "{id: sms, when: dpd >= 1",
-            "{id: sms, when: {any: [dpd >= 1, debit_failed]}",
-            (
-                "0.yaml:9:7: rule `sms` can match when nothing is overdue, and template `friendly` speaks of a late payment\n"
-                "  mend: add `dpd >= 1` to its `when`, or use another template"
-            ),
-        ),
-        (
-            "act: {sms: friendly}",
-            "act: {sms: friendly}, to: [borrower, contact_person]",
-            (
-                "0.yaml:9:7: rule `sms` sends template `friendly`, which tells of the borrower or the debt, to contact_person\n"
-                "  mend: write them a template that says only who calls and how to call back, or delete the role from `to`"
-            ),
-        ),
-        (
-            "act: {call: {queue: early, script: first}}",
-            "act: {call: {queue: early, script: first}}, to: third_party",
-            (
-                "0.yaml:10:7: rule `call` sends template `first`, which tells of the borrower or the debt, to third_party\n"
-                "  mend: write them a template that says only who calls and how to call back, or delete the role from `to`"
-            ),
-        ),
     ],
 )
 def test_each_mistake_is_told_with_place_and_mend(right, wrong, message):
@@ -240,12 +216,6 @@ def test_too_many_cases_claim_nothing():
     )  # fmt: skip
     assert wide is not None
     assert find_overlap(wide, wide, CATALOGUE) is None
-
-
-def test_somebody_outside_the_contract_may_be_asked_to_call_back():
-    """What is refused is telling them, not writing to them."""
-    quiet = CARD.replace("act: {sms: friendly}", "act: {sms: call-back}, to: contact_person")
-    assert check(quiet).strategies["card"].rules["reminded"][0].to == ("contact_person",)
 
 
 def test_each_act_carries_what_its_text_says():
