@@ -155,8 +155,9 @@ def content_facts(
         rules: about wording; those of other channels and purposes are left out.
         on: as in `check_text`.
     Returns:
-        by name, true for what is said and false for what had to be said and is not, as the rules in force have it; and
-        the id of each rule that the message breaks, in force or not, as false: the gate knows the day and the reader.
+        by name, true for what is said and false for what had to be said to everybody and is not, as the rules in force
+        have it; and the id of each rule that the message breaks, in force or not, as false: the gate knows the day and
+        the reader.
     """
     said: dict[str, FactValue] = {}
     required: dict[str, FactValue] = {}
@@ -170,8 +171,11 @@ def content_facts(
             broken[rule.id] = False
         if rule.id in named:
             said.update(dict.fromkeys(forbidden, True))
-            # Two rules that ask for one thing in words of their own must both find it.
-            required.update({name: found and required.get(name) is not False for name, found in kept.items()})
+            for name, found in kept.items():
+                # Two rules that ask for one thing in words of their own must both find it. What only some readers are
+                # owed is not missing for everybody: who reads is known where the rule's id is looked up.
+                if found or not (rule.scope.roles or rule.scope.except_roles):
+                    required[name] = found and required.get(name) is not False
     return {**said, **required, **broken}
 
 

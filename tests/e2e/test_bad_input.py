@@ -292,6 +292,27 @@ _WRONG_RULES: dict[str, tuple[_Edit, str]] = {
             "  mend: write `{{ loan.ref }}` or `{% if promise %}...{% endif %}`\n"
         ),
     ),
+    "a template that threatens": (
+        _edit("rules/templates/payday-reminder.yaml", "If this month is tight,", "Or else you lose your job."),
+        (
+            "rules/templates/payday-reminder.yaml:7:35: `en` says `lose your job`: `threat`, which house.default.conduct "
+            "(House policy 14) forbids\n  mend: say it otherwise: No text threatens, insults, or says that others will be told\n"
+        ),
+    ),
+    "a template that leaves somebody without a way to object": (
+        _edit("rules/templates/plan-letter.yaml", "如对金额有异议，请先告知我们。", ""),
+        (
+            "rules/templates/plan-letter.yaml:17:1: `zh` does not say `objection_route` by letter, which cn.cba2026.letter "
+            "(Credit-card Measures arts. 68, 69) requires\n  mend: say `异议` or `争议`, outside of any `{% if %}`\n"
+        ),
+    ),
+    "a phrase that cannot be read": (
+        _edit("packs/default.yaml", "arrest*, jail*", "arr*est, jail*"),
+        (
+            "packs/default.yaml:205:12: phrase `arr*est` cannot be read: `*` stands for the rest of a Latin word\n"
+            "  mend: write it at the end of one: `threat*`\n"
+        ),
+    ),
     "a pack of an unknown kind": (
         _edit("packs/default.yaml", "kind: hours", "kind: ours"),
         "packs/default.yaml:14:11: unknown kind of limit `ours`\n  mend: write `hours`\n",

@@ -9,11 +9,13 @@ import pytest
 
 from channels.render import Values, render
 from channels.template_file import Template, Templates, read_templates
-from channels.template_wording import facts_by_channel
+from channels.template_wording import facts_by_channel, wording_problems
 from compliance import Gate, shipped_packs
 from compliance.wording import wording_rules
 from config.queues import read_queues
+from duecourse.workspace import open_workspace
 from engine.catalogue import load_catalogue
+from engine.errors import RuleError
 from engine.facts import Catalogue
 from engine.gate import CHANNELS
 from engine.interpreter import evaluate
@@ -252,28 +254,9 @@ def test_what_goes_out_before_the_due_date_speaks_of_nothing_late(templates: Tem
                     assert render(templates.get(act.name, act.channel), act.channel, language, current).text
 
 
-THREATS = (
-    "arrest",
-    "police",
-    "prison",
-    "garnish",
-    "seize",
-    "blacklist",
-    "last warning",
-    "警方",
-    "拘留",
-    "坐牢",
-    "黑名单",
-    "最后警告",
-)
-
-
-def test_no_text_threatens(templates: Templates):
-    """None of the words that frighten: a text says what is owed, how to pay and how to get help."""
-    for template in templates.by_name.values():
-        for wording in template.wordings.values():
-            said = f"{wording.subject} {wording.text}".lower()
-            assert not [word for word in THREATS if word in said], template.name
+def test_no_shipped_text_is_refused_by_any_pack(templates: Templates, rulebook: Rulebook):
+    """Whatever the day and the place, a lender may use every text as it ships: nothing forbidden, nothing missing."""
+    assert [str(problem) for problem in wording_problems(templates, rulebook, WORDING)] == []
 
 
 def test_every_collecting_text_says_how_to_get_help_and_where_to_pay(templates: Templates):
@@ -281,3 +264,18 @@ def test_every_collecting_text_says_how_to_get_help_and_where_to_pay(templates: 
     for template in templates.by_name.values():
         if template.purpose == "collect" and not {"call", "visit", "legal"}.intersection(template.channels):
             assert {"lender.phone", "lender.url"} <= template.uses, template.name
+
+
+def test_an_agency_that_sends_the_shipped_texts_is_told_what_they_lack():
+    """Regulation F binds agencies: until their texts say so in each language, no strategy of theirs is read."""
+    agency = open_workspace(ROOT, {"actor": "agency"})
+    with pytest.raises(RuleError) as refused:
+        _ = agency.rulebook
+    written = [t for t in agency.templates.by_name.values() if {"sms", "email", "letter"}.intersection(t.channels)]
+    assert len(refused.value.problems) == 2 * len(written)
+    assert str(refused.value.problems[0]) == (
+        "rules/templates/charge-off-notice.yaml:4:1: `en` does not say `collector_disclosure` by letter and email, which "
+        "us.regf.disclosure.text (12 CFR 1006.18(e)(1), (2), (4)) requires\n"
+        "  mend: say `debt collector*` or `attempt to collect a debt` or `attempting to collect a debt`, "
+        "outside of any `{% if %}`"
+    )

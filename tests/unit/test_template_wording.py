@@ -164,12 +164,10 @@ def test_a_text_to_somebody_outside_the_contract():
             "where rule `soon` addresses a contact_person\n  mend: say it otherwise: Outsiders learn nothing"
         )
     ]
-    silent = NOTE.replace("{{ opt_out }}", "")
-    assert len(problems(silent, OUTSIDE)) == 2, "the borrower is owed an opt-out line, in both languages"
-    assert (
-        problems(silent, OUTSIDE.replace("[borrower, contact_person]", "contact_person").replace(LATER, "    []\n"))
-        == []
-    )
+    silent = NOTE.replace("{{ opt_out }}", "").replace("[sms, email]", "[sms]")
+    both = OUTSIDE.replace(LATER, "    []\n")
+    assert len(problems(silent, both)) == 2, "the borrower is owed an opt-out line, in both languages"
+    assert problems(silent, both.replace("[borrower, contact_person]", "contact_person")) == []
 
 
 def test_a_mail_says_it_in_both_forms():
@@ -219,13 +217,13 @@ def test_the_gate_is_told_what_a_text_says_on_each_channel():
 def test_what_one_language_leaves_out_is_not_claimed(was: str, now: str):
     """Somebody may be sent that language."""
     assert content(NOTE) == {"opt_out_notice": True}
-    assert content(NOTE.replace(was, now, 1)) == {"opt_out_notice": False, "house.mine.stop": False}
+    assert content(NOTE.replace(was, now, 1)) == {"house.mine.stop": False}
 
 
 def test_a_form_of_a_mail_that_leaves_it_out_counts():
     """The text message of the same template has no HTML, and a subject need not say everything."""
     html = NOTE.replace("zh:\n", "  html: <p>{{ lender.phone }}</p>\nzh:\n")
-    assert content(html, "email") == {"opt_out_notice": False, "house.mine.stop": False}
+    assert content(html, "email") == {"house.mine.stop": False}
     assert content(html) == {"opt_out_notice": True}
 
 
