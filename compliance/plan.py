@@ -114,13 +114,14 @@ def _guard(pack: Pack, rule: Rule, ask: Ask) -> Callable[[Look], bool] | None:
         tests.append(lambda look: look.place not in scope.except_where)
     if scope.given:
         tests.append(lambda look: fits(look, scope.given))
-    tests.extend(partial(_may_hold, when) for when in (pack.when, rule.when) if when is not None)
+    tests.extend(partial(may_hold, when) for when in (pack.when, rule.when) if when is not None)
     if not tests:
         return None
     return tests[0] if len(tests) == 1 else lambda look: all(test(look) for test in tests)
 
 
-def _may_hold(when: Condition, look: Look) -> bool:
+def may_hold(when: Condition, look: Look) -> bool:
+    """Whether a rule binds that asks for facts: unless they are known to be otherwise."""
     return evaluate(when, look.ask.facts) is not False
 
 

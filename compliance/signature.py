@@ -10,10 +10,10 @@ from typing import Final
 from compliance.clock import DAY, HOUR
 from compliance.consents import stands
 from compliance.look import Look, given_directly, permits, refuses
-from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Span, Statements
-from compliance.plan import Plan
+from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Span, Statements, Wording
+from compliance.plan import Plan, may_hold
+from compliance.states import is_past_due
 from engine.gate import Hold
-from engine.tree import facts_of
 
 _MARGIN: Final = 2 * DAY
 """Dates reach further than hours: the zones and their jumps."""
@@ -28,7 +28,7 @@ class Signer:
         complete: false where a rule looks at more than a signature holds: notices, or who was reached before.
     """
 
-    __slots__ = ("_ages", "_counted", "_excuses", "_facts", "_flags", "_used_up", "complete")
+    __slots__ = ("_ages", "_before_due", "_counted", "_excuses", "_flags", "_used_up", "_whens", "_wording", "complete")
 
     def __init__(self, plan: Plan) -> None:
         rules = [bound.rule for bound in plan.rules]
@@ -50,8 +50,13 @@ class Signer:
                 flags |= {*limit.required, *limit.forbidden, *limit.at_least}
             if isinstance(limit, Addressee):
                 flags |= {name for also in limit.also for name in also.given}
+            if isinstance(limit, Wording):
+                flags |= {element.name for element in (*limit.requires, *limit.forbids)}
         self._flags = tuple(sorted(flags))
-        self._facts = tuple(sorted({name for when in plan.whens for name in facts_of(when)}))
+        wording = {rule.id: rule.limit for rule in rules if isinstance(rule.limit, Wording)}
+        self._wording = tuple(sorted(wording))
+        self._before_due = any(limit.before_due for limit in wording.values())
+        self._whens = plan.whens
 
     def sign(self, look: Look, at: int) -> Hashable | None:
         """The signature of an ask at an instant; None where it would have to hold everything."""
@@ -65,9 +70,11 @@ class Signer:
         endpoint = ask.endpoint
         basis = None if endpoint is None else (endpoint.basis, self._fresh(endpoint.basis_us, at))
         flags = tuple([look.flag(name) for name in self._flags])
-        facts = tuple([ask.facts.get(name) for name in self._facts])
+        whens = tuple([may_hold(when, look) for when in self._whens])
+        wording = tuple([rule for rule in self._wording if ask.content.get(rule) is False])
+        past_due = self._before_due and is_past_due(look)
         holds = tuple(sorted({(hold.kind, hold.form) for hold in ask.holds if _covers(hold, look, at)}))
-        return at, ask.zones, look.place, basis, flags, facts, holds, statements, counted
+        return at, ask.zones, look.place, basis, flags, whens, wording, past_due, holds, statements, counted
 
     def _statements(self, look: Look, at: int) -> Hashable | None:
         """Those that stand and concern the ask, oldest first, without their times; simultaneous ones share a place."""

@@ -123,6 +123,12 @@ def content_judge(limit: Content) -> Judge:
     return judge
 
 
+def is_past_due(look: Look) -> bool:
+    """Whether something is known to be overdue."""
+    dpd = look.ask.facts.get("dpd")
+    return type(dpd) is int and dpd > 0
+
+
 def wording_judge(rule: str, limit: Wording) -> Judge:
     """Open unless the text is known to break the rule, or to say or leave out by name what the rule is about."""
     required = frozenset(element.name for element in limit.requires)
@@ -130,8 +136,7 @@ def wording_judge(rule: str, limit: Wording) -> Judge:
     by_name = content_judge(Content(required, forbidden))
 
     def judge(look: Look, at: int) -> int:
-        dpd = look.ask.facts.get("dpd")
-        if limit.before_due and type(dpd) is int and dpd > 0:
+        if limit.before_due and is_past_due(look):
             return at
         return NEVER if look.ask.content.get(rule) is False else by_name(look, at)
 

@@ -65,6 +65,19 @@ rules:
     within: 1 dates
     counts: {channels: [email], any_person: true}
     citation: a test
+  - id: house.lifted.tone
+    kind: wording
+    says: {en: Nobody is told of a late payment before it is late., zh: 未逾期不得称逾期。}
+    channels: [sms]
+    before_due: true
+    forbids: {late: {en: [late]}}
+    citation: a test
+  - id: house.lifted.words
+    kind: wording
+    says: {en: No pressure., zh: 不得施压。}
+    channels: [sms]
+    forbids: {pressure: {en: [now]}}
+    citation: a test
   - id: house.lifted.mail
     kind: consent
     says: {en: Letters to the door need consent given to us., zh: 须直接同意。}
@@ -199,6 +212,19 @@ def test_a_consent_for_one_visit_is_used_up_by_it() -> None:
     visited = PastContact(_ago(1), "out", "visit", "conversation", "collect", 1, (1,))
     assert bulk.check(due, NOON).outcome == "allow"
     assert bulk.check(replace(due, history=(visited,)), NOON).outcome != "allow"
+
+
+def test_texts_are_told_apart() -> None:
+    """What one may be sent, another may not: the text is another, or nothing of theirs is late."""
+    bulk = BulkGate(Gate([_LIFTED], places=["US"]))
+    late = Ask(
+        "contact", "sms", "collect", "borrower", 1, (1,), ("US",), ("America/New_York",), facts={"dpd": 1},
+        content={"late": True},
+    )  # fmt: skip
+    assert bulk.check(late, NOON).outcome == "allow"
+    assert bulk.check(replace(late, facts={"dpd": 0}), NOON).outcome == "deny"
+    assert bulk.check(replace(late, content={"late": True, "pressure": True}), NOON).outcome == "deny"
+    assert bulk.check(replace(late, content={"late": True, "house.lifted.words": False}), NOON).outcome == "deny"
 
 
 def _agree(gate: Gate, groups: Iterable[tuple[Ask, Iterable[Ask]]]) -> Asked:
