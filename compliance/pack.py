@@ -1,6 +1,6 @@
 """What a pack says, once read: who it binds, and its rules, each one limit of one kind with its source."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, Literal
@@ -311,6 +311,12 @@ class Pack:
     def is_house(self) -> bool:
         """Whether this is the lender's own policy, not law."""
         return self.id.startswith("house.")
+
+    def holds_in(self, countries: Collection[str]) -> bool:
+        """Whether it can hold somewhere in one of these countries, e.g. US; none of them: somewhere at all."""
+        return not countries or any(
+            place == EVERYWHERE or place.partition("-")[0] in countries for place in self.places
+        )
 
     def binds(self, actor: str, jurisdictions: tuple[str, ...], product: str | None) -> bool:
         """Whether the pack holds for this actor, these places and this product; its condition aside."""

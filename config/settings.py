@@ -5,6 +5,7 @@ Settings say how we run; packs say what is allowed: a legal limit is never a set
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,7 +29,14 @@ def _zone(name: str) -> str:
     return name
 
 
+def _country(code: str) -> str:
+    if re.fullmatch("[A-Z]{2}", code) is None:
+        raise ValueError(f"`{code}` is no country code; one is `CN`")
+    return code
+
+
 Zone = Annotated[str, AfterValidator(_zone)]
+Country = Annotated[str, AfterValidator(_country)]
 
 
 class _Part(BaseModel):
@@ -82,6 +90,9 @@ class Settings(BaseSettings):
     zone: Zone = Field("UTC", description="the lender's business zone: schedules, reports")
     language: Literal["en", "zh"] = Field("en", description="used where a borrower's language has no template")
     actor: Literal["first_party", "agency", "debt_buyer"] = "first_party"
+    countries: tuple[Country, ...] = Field(
+        (), description="where it lends: nobody elsewhere is contacted; empty: wherever there is a pack"
+    )
     lender: Lender = Field(default_factory=Lender)
     sms: Sms | None = None
     mail: Mail | None = None
@@ -138,7 +149,8 @@ def load_settings(folder: Path, flags: Mapping[str, Any] | None = None) -> tuple
 
 
 def _problem(error: Any, path: Path, file_places: Mapping[str, Place], places: Mapping[str, str]) -> Problem:
-    name = ".".join(str(part) for part in error["loc"])
+    # One of several values stands where they all do, and is named as they are.
+    name = ".".join(part for part in error["loc"] if isinstance(part, str))
     at = file_places.get(name) or (Place(str(path)) if path.exists() else None)
     if error["type"] == "extra_forbidden":
         return Problem(f"unknown setting `{name}`", "`duecourse config show` lists the settings there are", at)

@@ -21,12 +21,12 @@ from config.queues import read_queues
 from config.settings import Settings, load_settings
 from duecourse.clock import now
 from engine.catalogue import load_catalogue
-from engine.errors import RuleError
+from engine.errors import Problem, RuleError, SettingsError
 from engine.facts import Catalogue
 
 if TYPE_CHECKING:
     from channels.template_file import Templates
-    from compliance import Gate, Rule
+    from compliance import Gate, Pack, Rule
     from engine.rulebook import Rulebook
     from store.db import Database
     from workflows.allotment import Queue
@@ -114,7 +114,9 @@ class Workspace:
         except RuleError:
             read(())  # what is wrong with the strategies is said as well
             raise
-        rules = wording_rules(packs, actor=self.settings.actor)
+        rules = wording_rules(
+            (pack for pack in packs if pack.holds_in(self.settings.countries)), actor=self.settings.actor
+        )
         book = read(rules)
         if problems := wording_problems(self.templates, book, in_force(rules, today)):
             raise RuleError(problems)
@@ -126,11 +128,20 @@ class Workspace:
         from compliance import Gate, load_packs, shipped_packs
 
         house = self._texts("packs/*.yaml", leave_out=".test.yaml")
-        if not house and self.folder == shipped_folder():
-            return Gate(shipped_packs(self.catalogue))
-        # The house rules are the folder's own, edited or deleted; the law is the same for everybody.
-        law = tuple(pack for pack in shipped_packs(self.catalogue) if not pack.is_house)
-        return Gate(law + load_packs(house, self.catalogue))
+        packs = shipped_packs(self.catalogue)
+        if house or self.folder != shipped_folder():
+            # The house rules are the folder's own, edited or deleted; the law is the same for everybody.
+            packs = tuple(pack for pack in packs if not pack.is_house) + load_packs(house, self.catalogue)
+        return Gate(packs, self._countries(packs))
+
+    def _countries(self, packs: "Sequence[Pack]") -> tuple[str, ...] | None:
+        """Where the lender lends, if it says so; each must have a pack of law."""
+        law = [pack for pack in packs if not pack.is_house]
+        for country in self.settings.countries:
+            if not any(pack.holds_in((country,)) for pack in law):
+                what = f"`countries` names {country}, and no pack holds the law of it"
+                raise SettingsError(Problem(what, "take it out: nobody is contacted where the law is not known"))
+        return self.settings.countries or None
 
     @property
     def database_url(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,9 @@ from compliance.wording import wording_rules
 from config.queues import read_queues
 from duecourse.workspace import open_workspace
 from engine.catalogue import load_catalogue
-from engine.errors import RuleError
+from engine.errors import RuleError, SettingsError
 from engine.facts import Catalogue
-from engine.gate import CHANNELS
+from engine.gate import CHANNELS, Ask
 from engine.interpreter import evaluate
 from engine.matching import InterpreterMatcher, LiveMatcherSet
 from engine.rulebook import Rulebook, read_rulebook
@@ -278,4 +278,25 @@ def test_an_agency_that_sends_the_shipped_texts_is_told_what_they_lack():
         "us.regf.disclosure.text (12 CFR 1006.18(e)(1), (2), (4)) requires\n"
         "  mend: say `debt collector*` or `attempt to collect a debt` or `attempting to collect a debt`, "
         "outside of any `{% if %}`"
+    )
+
+
+def test_an_agency_in_one_country_keeps_the_law_of_that_country():
+    """No American disclosure in Chinese texts; and nobody in America is contacted."""
+    agency = open_workspace(ROOT, {"actor": "agency", "countries": ["CN"]})
+    assert agency.rulebook.strategies
+    now = datetime(2026, 3, 11, 3, 0, tzinfo=UTC)
+    mail = Ask(
+        "contact", "email", "collect", "borrower", 1, (1,), ("US", "US-MA"), ("America/New_York",), actor="agency"
+    )
+    assert [reason.rule for reason in agency.gate.check(mail, now).reasons] == ["gate.unknown.jurisdiction"]
+    assert open_workspace(ROOT, {"actor": "agency"}).gate.check(mail, now).reasons[0].rule.startswith("us.")
+
+
+def test_a_country_without_a_pack_is_refused():
+    with pytest.raises(SettingsError) as refused:
+        _ = open_workspace(ROOT, {"countries": ["CN", "FR"]}).gate
+    assert str(refused.value) == (
+        "`countries` names FR, and no pack holds the law of it\n"
+        "  mend: take it out: nobody is contacted where the law is not known"
     )

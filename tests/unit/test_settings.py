@@ -47,12 +47,16 @@ def test_later_sources_win_and_are_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
     """A wrong zone, an unknown key, a missing value and a number out of range come in one message."""
-    folder = write(tmp_path, "zone: Asia/Shanghaix\nlendr: 3\nmail: {port: 99999999, host: mx}\n")
+    folder = write(
+        tmp_path, "zone: Asia/Shanghaix\nlendr: 3\nmail: {port: 99999999, host: mx}\ncountries: [CN, China]\n"
+    )
     with pytest.raises(SettingsError) as refused:
         load_settings(folder)
     file = folder / "duecourse.yaml"
     assert str(refused.value) == (
         f"{file}:1:1: setting `zone` cannot be used: `Asia/Shanghaix` is no IANA time zone; one is `Asia/Shanghai`\n"
+        "  mend: write a value of that kind\n"
+        f"{file}:4:1: setting `countries` cannot be used: `China` is no country code; one is `CN`\n"
         "  mend: write a value of that kind\n"
         f"{file}:3:8: setting `mail.port` cannot be used: Input should be less than or equal to 65535\n"
         "  mend: write a value of that kind\n"
