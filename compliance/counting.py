@@ -9,6 +9,20 @@ from compliance.pack import Cooldown, Count, Span
 from compliance.timetable import NEVER
 
 _NONE: Final[list[int]] = []
+_MARGIN: Final = 2 * DAY
+"""Dates reach further than hours: the zones and their jumps."""
+_SPAN_DAYS: Final = {"dates": 1, "weeks": 7, "months": 31}
+
+
+def reach(limit: Count | Cooldown) -> int | None:
+    """How far from the ask a contact can still count, in microseconds, or a little more; None: any."""
+    spans = (limit.span,) if isinstance(limit, Cooldown) else limit.spans
+    far = 0
+    for span in spans:
+        if span.unit == "ever":
+            return None
+        far = max(far, span.n * HOUR if span.unit == "hours" else span.n * _SPAN_DAYS[span.unit] * DAY + _MARGIN)
+    return far
 
 
 def count_judge(limit: Count, index: int) -> Judge:

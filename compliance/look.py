@@ -1,6 +1,6 @@
 """One ask as the limits look at it: clocks found, contacts sorted by which limit counts them."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -20,6 +20,7 @@ Instants = list[int]
 Found = list[list[Instants]]
 
 _ONCE: Final = (0,)
+_EVER: Final = 1 << 62
 _Hit = tuple[int, bool, bool, bool]
 _EVERY_DEBT: Final[tuple[frozenset[int], ...]] = (frozenset(),)
 
@@ -42,7 +43,7 @@ class Look:
         self.clocks = clocks
         self.now = now
         self.holidays = _holidays(ask)
-        self.events, self.beside = selectors.sort(ask)
+        self.events, self.beside = selectors.sort(ask, now)
 
     def flag(self, name: str) -> FactValue:
         """A fact about the planned contact, else about the loan, else a mark of the endpoint; None is unknown."""
@@ -125,18 +126,25 @@ def debt_keys(ask: Ask) -> tuple[frozenset[int], ...]:
 
 
 class Selectors:
-    """Sorts an ask's history into what each counting limit counts, in one pass."""
+    """
+    Sorts an ask's history into what each counting limit counts, in one pass.
 
-    __slots__ = ("_by_debt", "_hits", "_selectors")
+    Args:
+        selectors: with how long before the ask a contact can still count, in microseconds; None: ever.
+    """
 
-    def __init__(self, selectors: Sequence[Selector]) -> None:
-        self._selectors = tuple(selectors)
-        self._by_debt = tuple("debt" in selector.same for selector in selectors)
+    __slots__ = ("_by_debt", "_hits", "_reaches", "_selectors")
+
+    def __init__(self, selectors: Iterable[tuple[Selector, int | None]]) -> None:
+        given = tuple(selectors)
+        self._selectors = tuple(selector for selector, _ in given)
+        self._reaches = tuple(_EVER if reach is None else reach for _, reach in given)
+        self._by_debt = tuple("debt" in selector.same for selector in self._selectors)
         self._hits: dict[tuple[str, str, str, str], tuple[_Hit, ...]] = {}
 
-    def sort(self, ask: Ask) -> tuple[Found, Found | None]:
+    def sort(self, ask: Ask, now: int) -> tuple[Found, Found | None]:
         """
-        Per selector, per asked debt: the instants of the contacts that count, in the history's order.
+        Per selector, per asked debt: the instants of the contacts that can count from now on, in the history's order.
 
         Returns:
             those with the person asked about, and those with others where there are any.
@@ -148,6 +156,9 @@ class Selectors:
         beside: Found | None = None
         person, own, hits_of = ask.person, ask.own_id, self._hits
         endpoint = ask.endpoint.id if ask.endpoint is not None else None
+        oldest = [now - reach for reach in self._reaches]
+        debts_before: tuple[int, ...] | None = None
+        about: Sequence[int] = ()
         for contact in chain(ask.history, ask.shared) if ask.shared else ask.history:
             kind = (contact.direction, contact.channel, contact.outcome, contact.purpose)
             hits = hits_of.get(kind)
@@ -167,18 +178,17 @@ class Selectors:
                     beside = self._nothing(len(keys))
                 into = beside
             debts = contact.debts
-            about = [n for n, key in enumerate(keys) if not debts or not key or not key.isdisjoint(debts)]
+            if debts != debts_before:
+                about = [n for n, key in enumerate(keys) if not debts or not key or not key.isdisjoint(debts)]
+                debts_before = debts
+            at = contact.at_us
+            # An endpoint that is unknown on either side may be the same one.
+            elsewhere = endpoint is not None and contact.endpoint is not None and contact.endpoint != endpoint
             for index, by_debt, by_endpoint, _ in hits:
-                # An endpoint that is unknown on either side may be the same one.
-                if (
-                    by_endpoint
-                    and endpoint is not None
-                    and contact.endpoint is not None
-                    and contact.endpoint != endpoint
-                ):
+                if at <= oldest[index] or (by_endpoint and elsewhere):
                     continue
                 for n in about if by_debt else _ONCE:
-                    into[index][n].append(contact.at_us)
+                    into[index][n].append(at)
         return found, beside
 
     def _nothing(self, debts: int) -> Found:

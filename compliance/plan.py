@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from typing import Final, assert_never
 
 from compliance.clock import DAY, HOUR, day_number
 from compliance.consents import consent_judge, statements_judge
-from compliance.counting import cooldown_judge, count_judge
+from compliance.counting import cooldown_judge, count_judge, reach
 from compliance.look import Judge, Look, Selectors
 from compliance.pack import (
     Addressee,
@@ -43,6 +44,7 @@ class Bound:
     Attributes:
         sure_from: from this instant on the rule binds in every zone, unless it ends.
         guard: whether it is about the ask at all; None: always.
+        lasting: while it is in force its answer is the same at every instant, as of what a text says.
     """
 
     rule: Rule
@@ -51,6 +53,7 @@ class Bound:
     start: int
     end: int | None
     guard: Callable[[Look], bool] | None
+    lasting: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,7 @@ class Plan:
 
 
 def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
-    selectors: list[Selector] = []
+    selectors: list[tuple[Selector, int | None]] = []
     rules: list[Bound] = []
     whens: list[Condition] = []
     for pack in packs:
@@ -82,7 +85,8 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
                 # West of Greenwich a date begins up to twelve hours after it does in UTC.
                 sure_from = start * DAY + 13 * HOUR
                 judge = _answering(rule.scope, ask, _judge(rule, selectors))
-                rules.append(Bound(rule, judge, sure_from, start, end, _guard(pack, rule, ask)))
+                guard, lasting = _guard(pack, rule, ask), _is_lasting(rule) and ask.purpose != "reply"
+                rules.append(Bound(rule, judge, sure_from, start, end, guard, lasting))
                 whens += [when for when in (pack.when, rule.when) if when is not None]
     tables = [limit.table for limit in (bound.rule.limit for bound in rules) if isinstance(limit, Hours)]
     return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)), tuple(whens))
@@ -140,13 +144,20 @@ def _answering(scope: Scope, ask: Ask, judge: Judge) -> Judge:
     return judged
 
 
-def _judge(rule: Rule, selectors: list[Selector]) -> Judge:
+def _is_lasting(rule: Rule) -> bool:
+    limit = rule.limit
+    if isinstance(limit, Addressee):
+        return all(also.unreachable_attempts is None for also in limit.also)
+    return isinstance(limit, Content | Wording)
+
+
+def _judge(rule: Rule, selectors: list[tuple[Selector, int | None]]) -> Judge:
     match rule.limit:
         case Count() as limit:
-            selectors.append(limit.counts)
+            selectors.append((limit.counts, reach(limit)))
             return count_judge(limit, len(selectors) - 1)
         case Cooldown() as limit:
-            selectors.append(limit.after)
+            selectors.append((limit.after, reach(limit)))
             return cooldown_judge(limit, len(selectors) - 1)
         case Hours() as limit:
             return hours_judge(limit)
@@ -182,18 +193,20 @@ def answer(bound: Bound, look: Look, at: int) -> int:
     return min(until, over)
 
 
-def settle(bounds: list[Bound], look: Look, at: int) -> tuple[int, Bound | None]:
+def settle(bounds: Iterable[Bound], look: Look, at: int) -> tuple[int, Bound | None]:
     """
     The earliest instant from `at` on at which all these rules pass, or NEVER and the rule that stands in the way.
 
     Each answer rules out everything before it, so that going from answer to answer cannot step over an opening.
+    None of the rules may refuse for ever what is asked now.
     """
-    for _ in range(_STEPS_MAX):
-        before = at
-        for bound in bounds:
-            at = answer(bound, look, at)
-            if at >= NEVER:
-                return NEVER, bound
-        if at == before:
+    changing = [bound for bound in bounds if not (bound.lasting and bound.sure_from <= look.now and bound.end is None)]
+    passed = 0
+    for bound in islice(cycle(changing), _STEPS_MAX * len(changing)):
+        until = answer(bound, look, at)
+        if until >= NEVER:
+            return NEVER, bound
+        passed, at = passed + 1 if until == at else 0, until
+        if passed == len(changing):
             return at, None
-    return NEVER, None
+    return (NEVER, None) if changing else (at, None)

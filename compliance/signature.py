@@ -5,19 +5,15 @@ Ids and exact times are left out wherever no rule can see them: a call six days 
 """
 
 from collections.abc import Hashable
-from typing import Final
 
-from compliance.clock import DAY, HOUR
+from compliance.clock import DAY
 from compliance.consents import stands
+from compliance.counting import reach
 from compliance.look import Look, given_directly, permits, refuses
-from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Span, Statements, Wording
+from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Statements, Wording
 from compliance.plan import Plan, may_hold
 from compliance.states import is_past_due
 from engine.gate import Hold
-
-_MARGIN: Final = 2 * DAY
-"""Dates reach further than hours: the zones and their jumps."""
-_SPAN_DAYS: Final = {"dates": 1, "weeks": 7, "months": 31}
 
 
 class Signer:
@@ -34,7 +30,11 @@ class Signer:
         rules = [bound.rule for bound in plan.rules]
         limits = [rule.limit for rule in rules]
         self.complete = not any(_looks_further(limit) for limit in limits)
-        self._counted = tuple(_reach(limit) for limit in limits if isinstance(limit, Count | Cooldown))
+        self._counted = tuple(
+            (reach(limit), limit.max if isinstance(limit, Count) else 1)
+            for limit in limits
+            if isinstance(limit, Count | Cooldown)
+        )
         self._ages = tuple(sorted(_ages(limits)))
         lifts = [
             (limit, limit.lifted_by)
@@ -98,12 +98,12 @@ class Signer:
     def _events(self, look: Look, at: int) -> Hashable | None:
         """Per counting limit and debt: the instants near enough to count, or nothing where they are too few to matter."""
         near: list[tuple[tuple[int, ...], ...]] = []
-        for number, (reach, least) in enumerate(self._counted):
+        for number, (far, few) in enumerate(self._counted):
             by_debt = look.events[number]
             if look.beside is not None:
                 by_debt = [own + others for own, others in zip(by_debt, look.beside[number], strict=True)]
-            kept = [_near(instants, reach, at) if len(instants) >= least else () for instants in by_debt]
-            binding = tuple([one if len(one) >= least else () for one in kept])
+            kept = [_near(instants, far, at) if len(instants) >= few else () for instants in by_debt]
+            binding = tuple([one if len(one) >= few else () for one in kept])
             near.append(binding if any(binding) else ())
         if self._excuses and look.ask.statements and any(near):
             return None  # a consent, lapsed since perhaps, may excuse some of them
@@ -119,26 +119,8 @@ def _looks_further(limit: Limit) -> bool:
     )
 
 
-def _reach(limit: Count | Cooldown) -> tuple[int | None, int]:
-    """How far from the ask a contact can still count, in microseconds (None: any), and how many it takes to bind."""
-    if isinstance(limit, Cooldown):
-        return _length(limit.span), 1
-    lengths = [_length(span) for span in limit.spans]
-    return None if None in lengths else max(length for length in lengths if length is not None), limit.max
-
-
-def _length(span: Span) -> int | None:
-    if span.unit == "ever":
-        return None
-    if span.unit == "hours":
-        return span.n * HOUR
-    return span.n * _SPAN_DAYS[span.unit] * DAY + _MARGIN
-
-
-def _near(instants: list[int], reach: int | None, at: int) -> tuple[int, ...]:
-    if reach is None:
-        return tuple(sorted(instants))
-    return tuple(sorted([instant for instant in instants if at - reach < instant < at + reach]))
+def _near(instants: list[int], far: int | None, at: int) -> tuple[int, ...]:
+    return tuple(sorted([instant for instant in instants if far is None or at - far < instant < at + far]))
 
 
 def _ages(limits: list[Limit]) -> set[int]:
