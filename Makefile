@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff scenarios sim docs bench style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories scenarios sim docs bench style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test-slow: install  ## The long runs: stress, a million pairs, sixty checked day
 diff: install  ## A million random (rule, facts) pairs: interpreter == durable-rules == SQL
 	$(RUN)/python -m benchmarks.differential $(ARGS)
 
+histories: install  ## A hundred thousand random histories: the gate == a second, independent reading of the law
+	$(RUN)/python -m pytest -n 2 --hypothesis-profile=long tests/property/test_gate_brute.py $(ARGS)
+
 scenarios: install  ## The strategies' own scenarios, on every target
 	$(RUN)/duecourse rules test
 
@@ -42,8 +45,9 @@ docs: install  ## Run every session the pages show, and write the real output in
 	$(RUN)/python -m tests.facts_page
 	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md
 
-bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows
+bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows, and count verdicts a second
 	$(RUN)/python -m benchmarks.sweep $(ARGS)
+	$(RUN)/python -m benchmarks.decisions
 
 style: install  ## ruff, formatting, spelling, YAML
 	$(RUN)/ruff check .

@@ -16,6 +16,7 @@ from tests.postgres import Server, running_server
 
 # The machine's load must not decide a test.
 settings.register_profile("duecourse", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("duecourse")
 
 BUCKET_KEY = "00112233445566778899aabbccddeeff"

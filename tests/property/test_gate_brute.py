@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance import Gate, shipped_packs
@@ -213,7 +213,6 @@ CN_OUTCOMES = ["no_answer", "conversation", "voicemail", "busy", "sending"]
     st.sampled_from(["call", "sms"]),
     st.lists(st.sampled_from(["America/New_York", "America/Denver", "Pacific/Honolulu"]), min_size=1, max_size=2),
 )
-@settings(max_examples=150)
 def test_regulation_f_and_massachusetts(case, channel, zones):
     """Hours, seven in seven, seven days after a talk, and two in seven days: the same answer and the same instant."""
     now, history = case
@@ -229,7 +228,6 @@ def test_regulation_f_and_massachusetts(case, channel, zones):
     NOWS.flatmap(lambda now: st.tuples(st.just(now), histories(now, 2, CN_OUTCOMES))),
     st.sampled_from(["call", "sms", "visit"]),
 )
-@settings(max_examples=150)
 def test_chinese_standards(case, channel):
     """Night closed, three effective calls a day, six in vain a day: the same answer and the same instant."""
     now, history = case
@@ -243,7 +241,6 @@ def others(draw: st.DrawFn, now: datetime) -> tuple[PastContact, ...]:
 
 
 @given(st.data(), st.integers(0, 26 * 24 * 60), st.sampled_from(["first_party", "agency"]), st.booleans())
-@settings(max_examples=150)
 def test_new_york_city(data, minute, actor, two_zones):
     """Per person and collectors only until August, per account and whoever was contacted since: same answer and instant."""
     now = datetime(2026, 8, 18, tzinfo=UTC) + timedelta(minutes=minute)
@@ -299,7 +296,6 @@ IN_2026 = st.one_of(
 
 
 @given(st.data(), IN_2026, st.sampled_from([("call",), ("sms", "email"), ("visit",)]), st.booleans())
-@settings(max_examples=200)
 def test_russia(data, now, family, two_zones):
     """Three families, each by day, week and month; weekends and holidays have hours of their own: same answer and instant."""
     zones = ("Europe/Moscow", "Asia/Yekaterinburg")[: 1 + two_zones]
@@ -314,7 +310,6 @@ def test_russia(data, now, family, two_zones):
 
 
 @given(st.data(), NOWS, st.sampled_from(["collect", "reply", "reply"]))
-@settings(max_examples=200)
 def test_korea(data, now, purpose):
     """Seven in seven days per claim, whoever was contacted, but for one answer on the same day: same answer and instant."""
     history = data.draw(
