@@ -33,7 +33,7 @@ diff: install  ## A million random (rule, facts) pairs: interpreter == durable-r
 	$(RUN)/python -m benchmarks.differential $(ARGS)
 
 histories: install  ## A hundred thousand random histories: the gate == a second, independent reading of the law
-	$(RUN)/python -m pytest -n 2 --hypothesis-profile=long tests/property/test_gate_brute.py $(ARGS)
+	$(RUN)/python -m pytest -n 2 --timeout=0 --hypothesis-profile=long tests/property/test_gate_brute.py $(ARGS)
 
 scenarios: install  ## The strategies' own scenarios, on every target
 	$(RUN)/duecourse rules test
