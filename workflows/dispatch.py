@@ -8,10 +8,10 @@ A crash anywhere leaves a contact that was never offered to a provider (it is ta
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
@@ -75,11 +75,12 @@ async def dispatch(
     # from hearing a provider's answer.
     with ThreadPoolExecutor(1, thread_name_prefix="dispatch") as desk:
         done = await asyncio.get_running_loop().run_in_executor(desk, _begin, door, clock)
-        lanes = [_Lane(door, clock, desk, done, TASK_CHANNELS, None, Lane(), stop)]
+        traffic = _Traffic()
+        lanes = [_Lane(door, clock, desk, done, traffic, TASK_CHANNELS, None, Lane(), stop)]
         for channel, adapter in door.outward.adapters.items():
             lane = door.outward.lane(channel)
             pace = lane if paced else Lane(lane.at_once)
-            lanes.append(_Lane(door, clock, desk, done, (channel,), adapter, pace, stop))
+            lanes.append(_Lane(door, clock, desk, done, traffic, (channel,), adapter, pace, stop))
         lanes = [lane for lane in lanes if not await lane.stands_still()]
         try:
             # What is due on all channels is looked at together once: of a small book that is everything.
@@ -122,6 +123,36 @@ def _begin(door: Door, clock: Callable[[], datetime]) -> Dispatched:
 
 
 @dataclass(slots=True)
+class _Traffic:
+    """
+    Which lanes have messages under way.
+
+    Whoever one of them is for gets nothing else meanwhile, on any channel: what waits for that is claimed afterwards.
+    """
+
+    lanes: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """While a lane sends."""
+        self.lanes += 1
+        try:
+            yield
+        finally:
+            self.lanes -= 1
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def eases(self) -> bool:
+        """Wait until a lane has done sending; False, at once, when none is."""
+        if not self.lanes:
+            return False
+        await self._changed.wait()
+        return True
+
+
+@dataclass(slots=True)
 class _Lane:
     """One channel's way out, or that of all tasks: rounds of claiming, sending and writing down."""
 
@@ -129,6 +160,7 @@ class _Lane:
     clock: Callable[[], datetime]
     desk: ThreadPoolExecutor
     done: Dispatched
+    traffic: _Traffic
     channels: Sequence[str]
     adapter: Adapter | None
     pace: Lane
@@ -155,6 +187,8 @@ class _Lane:
         while not self.stop() and fruitless < _FRUITLESS_MAX and not await self.stands_still():
             taken = await self._at_desk(partial(take, self.door, self.paces, self.clock, limit=limit))
             if not taken.claimed:
+                if await self.traffic.eases():
+                    continue
                 return
             _count(self.done, taken)
             back = taken.counts["redo"] + taken.counts["waiting"]
@@ -175,6 +209,10 @@ class _Lane:
 
     async def _send_all(self, offers: Sequence[Offer]) -> int:
         """Send, and write down what comes back as it comes; returns how many were not offered after all."""
+        with self.traffic.one_more():
+            return await self._send_each(offers)
+
+    async def _send_each(self, offers: Sequence[Offer]) -> int:
         arrived: asyncio.Queue[Answered] = asyncio.Queue()
         busy = asyncio.Semaphore(self.pace.at_once)
         halt = asyncio.Event()

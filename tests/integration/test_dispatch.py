@@ -755,6 +755,16 @@ def test_slow_mail_does_not_hold_up_texts(sqlite_database: Database) -> None:
     assert counts(go(door, limit=3)) == {"sent": 12}
 
 
+def test_what_waits_for_another_channel_leaves_in_the_same_dispatch(sqlite_database: Database) -> None:
+    """A mail to somebody whose text is under way goes right after it, however long that takes and whatever else is due."""
+    (loan,) = book(sqlite_database)
+    plan(sqlite_database, loan)
+    plan(sqlite_database, loan, "mail", not_before_at=NOW - timedelta(minutes=30))
+    plan(sqlite_database, loan, "call", not_before_at=NOW - timedelta(minutes=20))
+    door = door_of(sqlite_database, {"sms": Silent(seconds=0.3), "email": Silent(seconds=0.3)})
+    assert counts(go(door)) == {"sent": 2, "handed over": 1}
+
+
 def test_what_waited_too_long_after_its_look_is_not_sent(sqlite_database: Database) -> None:
     """A message that was looked at half a minute ago goes back and is looked at again."""
     first, second = (plan(sqlite_database, loan) for loan in book(sqlite_database, 2))
