@@ -4,30 +4,37 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
+from xml.etree import ElementTree as ET
 
-import jsonschema
 import pytest
+from jsonschema import ValidationError
 from pydantic import SecretStr
 
 from channels.message import Message, Receipt
 from channels.sms import SmsAdapter, SmsSettings
-from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider, Fault, signature
+from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, Asked, FakeProvider, Fault
+from channels.testing.twilio_wire import signature
 from engine.errors import SettingsError
+from tests import openapi
 
 NUMBER = "+12025550123"
-SPEC = Path(__file__).parents[3] / "shared/data/twilio/twilio_api_v2010.min.json"
+NOW = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
-    with FakeProvider() as running:
+    with FakeProvider(clock=NOW.timestamp) as running:
         yield running
+    if openapi.SPEC.exists():
+        # Whatever a test is about: no request may be one that the provider's own document does not declare.
+        openapi.check_all(running.asked)
 
 
 class Answering:
@@ -167,9 +174,10 @@ def test_nobody_listening_is_sure(provider: FakeProvider):
     assert receipt == Receipt("retry", "twilio", "", "unreachable", "try_later", "the provider cannot be reached")
 
 
-def test_a_wrong_address_of_the_provider_is_our_fault(provider: FakeProvider):
+def test_a_wrong_address_of_the_provider_is_our_fault():
     """Something else than the provider, or no address at all, sends nothing and says where to look."""
-    elsewhere = send(SmsAdapter(settings(provider.base_url + "/elsewhere")), message())
+    with FakeProvider() as provider:
+        elsewhere = send(SmsAdapter(settings(provider.base_url + "/elsewhere")), message())
     assert (elsewhere.status, elsewhere.meaning, elsewhere.code) == ("retry", "misconfigured", "404")
     nonsense = send(SmsAdapter(settings("no address")), message())
     assert nonsense == Receipt("retry", "twilio", "", "url", "misconfigured", "`sms.base_url` is no address")
@@ -243,13 +251,14 @@ def test_a_message_refused_in_the_answer_itself_is_not_sent():
 @pytest.mark.parametrize(
     ("senders", "what"),
     [({"from_number": None}, "text messages have no sender"),
-     ({"messaging_service_sid": "MG" + "0" * 32}, "text messages have two senders")],
+     ({"messaging_service_sid": "MG" + "0" * 32}, "text messages have several senders")],
 )  # fmt: skip
-def test_settings_name_one_sender(senders: dict[str, Any], what: str):
-    """Neither none nor two senders get as far as the provider."""
+def test_settings_name_one_way_to_send(senders: dict[str, Any], what: str):
+    """Neither no sender nor two ways of naming one get as far as the provider."""
     with pytest.raises(SettingsError) as refused:
         settings("http://127.0.0.1:9", **senders)
-    assert str(refused.value) == f"{what}\n  mend: set either `sms.from_number` or `sms.messaging_service_sid`"
+    mend = "set one of `sms.from_number`, `sms.from_numbers` and `sms.messaging_service_sid`"
+    assert str(refused.value) == f"{what}\n  mend: {mend}"
 
 
 def test_the_token_does_not_show_itself():
@@ -300,25 +309,203 @@ def test_the_official_client_can_list_and_fetch_from_the_stand_in(provider: Fake
     client.http_client.session.close()
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason="the provider's OpenAPI file is not beside this repository")
+@pytest.mark.skipif(not openapi.SPEC.exists(), reason=openapi.ABSENT)
+def test_a_request_the_providers_document_does_not_declare_is_caught():
+    """The check that follows every test here fails for an unknown parameter, and for a value of the wrong kind."""
+    path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json"
+    good = (("To", NUMBER), ("From", FROM_NUMBER), ("Body", "x"))
+    openapi.check_all([Asked("POST", path, good)])
+    for wrong in (("Idempotency", "1"), ("ValidityPeriod", "soon"), ("MessagingServiceSid", "MG1")):
+        with pytest.raises((ValidationError, ValueError)):
+            openapi.check_all([Asked("POST", path, (*good, wrong))])
+
+
+@pytest.mark.skipif(not openapi.SPEC.exists(), reason=openapi.ABSENT)
+def test_the_stand_in_answers_in_the_providers_form(provider: FakeProvider):
+    """Messages and calls are shown with the fields of the provider's own resources."""
+    run(SmsAdapter(settings(provider.base_url, **CALLING)), message(), call())
+    openapi.check_answer("api.v2010.account.message", provider._public(provider.accepted[0]))
+    openapi.check_answer("api.v2010.account.call", provider._public(provider.calls[0]))
+
+
+def test_a_text_does_not_wait_at_the_provider_past_its_hour(provider: FakeProvider):
+    """The validity that is asked for is never longer than the provider takes."""
+    adapter = SmsAdapter(settings(provider.base_url))
+    run(adapter, message(valid_seconds=90_000), message(contact_id="1-3-0", valid_seconds=0))
+    assert sorted(m.form["ValidityPeriod"] for m in provider.accepted) == ["1", "36000"]
+
+
+def test_a_messaging_service_and_a_callback_with_a_query_are_named_as_they_are(provider: FakeProvider):
+    """A service stands for the sender, and our contact id is added to whatever the callback address says."""
+    service = "MG" + "0" * 32
+    given = {"from_number": None, "messaging_service_sid": service, "callback_url": "https://x.example/cb?a=b"}
+    send(SmsAdapter(settings(provider.base_url, **given)), message())
+    (taken,) = provider.accepted
+    assert (taken.form["MessagingServiceSid"], "From" in taken.form) == (service, False)
+    assert taken.form["StatusCallback"] == "https://x.example/cb?a=b&contact=1-2-0"
+
+
+# -- a pool of senders ----------------------------------------------------------------------------------------------
+
+POOL = ("+15005550020", "+15005550021", "+15005550022")
+
+
+def test_everybody_always_hears_from_the_same_number_of_a_pool(provider: FakeProvider):
+    """Each addressee has one sender for ever, and every number of the pool has its share."""
+    people = [f"+1202555{n:04}" for n in range(60)]
+    for batch in (1, 2):
+        adapter = SmsAdapter(settings(provider.base_url, from_number=None, from_numbers=POOL))
+        run(adapter, *(message(to, f"{batch}-{n}-0") for n, to in enumerate(people)))
+    heard = {to: {m.sender for m in provider.accepted if m.to == to} for to in people}
+    assert {len(senders) for senders in heard.values()} == {1}
+    shares = [sum(number in senders for senders in heard.values()) for number in POOL]
+    assert all(share >= 10 for share in shares), shares
+
+
+def test_a_number_sends_no_faster_than_its_carrier_allows(provider: FakeProvider):
+    """Six texts to one addressee at twenty a second take a quarter of a second; another number does not wait."""
+    adapter = SmsAdapter(settings(provider.base_url, sends_per_second_per_number=20))
+    before = time.monotonic()
+    run(adapter, *(message(contact_id=f"1-{n}-0") for n in range(6)))
+    assert time.monotonic() - before >= 5 / 20
+    assert len(provider.accepted) == 6
+
+
+def test_who_would_wait_too_long_for_a_number_is_tried_later(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch):
+    """A turn that does not come soon enough is a sure "not sent", long before anybody calls the message in doubt."""
+    monkeypatch.setattr("channels.sms.TURN_SECONDS_MAX", 0.1)
+    adapter = SmsAdapter(settings(provider.base_url, sends_per_second_per_number=1))
+    receipts = run(adapter, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
+    words = "the sender number of this addressee is busy; nothing was sent"
+    assert receipts[1] == Receipt("retry", "twilio", "", "pace", "slow_down", words)
+    assert len(provider.accepted) == 1
+
+
+def test_connections_are_as_many_as_the_settings_say(provider: FakeProvider):
+    """Twelve texts at once over three connections reach the provider three at a time."""
+    with FakeProvider(latency_seconds=0.1) as slow:
+        before = time.monotonic()
+        receipts = run(
+            SmsAdapter(settings(slow.base_url, connections=3)), *(message(contact_id=f"1-{n}-0") for n in range(12))
+        )
+        assert time.monotonic() - before >= 0.4
+    assert {r.status for r in receipts} == {"sent"}
+
+
+# -- what may have gone out -----------------------------------------------------------------------------------------
+
+
+def find(adapter: SmsAdapter, given: Message, since: datetime, taken: tuple[str, ...] = ()) -> Receipt | None:
+    async def work() -> Receipt | None:
+        try:
+            return await adapter.find(given, since, taken)
+        finally:
+            await adapter.close()
+
+    return asyncio.run(work())
+
+
+def test_a_message_in_doubt_is_found_in_the_providers_list(provider: FakeProvider):
+    """Accepted with its answer lost it is found; cut off before it was taken, or somebody else's, it is not."""
+    adapter = SmsAdapter(settings(provider.base_url))
+    run(adapter, message(contact_id="1-9-0", text="Another text."))
+    provider.fault(NUMBER, "drop_after_accept")
+    assert send(adapter, message()).status == "unknown"
+    (taken,) = provider.of_contact("1-2-0")
+    assert find(adapter, message(), NOW) == Receipt("sent", "twilio", taken.sid)
+    provider.fault(NUMBER, "drop")
+    never = message(contact_id="1-3-0", text="Never taken.")
+    assert send(adapter, never).status == "unknown"
+    assert find(adapter, never, NOW) is None
+    assert find(adapter, message("+12025550199"), NOW) is None
+    assert find(adapter, message(), NOW + timedelta(hours=1)) is None
+    assert find(adapter, message(), NOW, (taken.sid,)) is None
+    assert [a.method for a in provider.asked].count("POST") == 3
+
+
+def test_a_message_that_was_found_and_did_not_go_has_failed(provider: FakeProvider):
+    """What the provider lists as undelivered failed, with what its code means, and is no `retry`."""
+    adapter = SmsAdapter(settings(provider.base_url, callback_url=""))
+    receipt = send(adapter, message())
+    provider.report(receipt.provider_ref, "undelivered", 30003)
+    found = find(adapter, message(), NOW)
+    assert found == Receipt("failed", "twilio", receipt.provider_ref, "30003", "try_later", "handset unreachable")
+
+
+def test_a_provider_that_cannot_be_asked_leaves_the_doubt(provider: FakeProvider):
+    """Neither an outage nor a wrong token is an answer: the message stays in doubt."""
+    wrong = find(SmsAdapter(settings(provider.base_url, token="wr" + "ong")), message(), NOW)
+    assert wrong is not None
+    assert wrong.status == "unknown"
+    gone = find(SmsAdapter(settings("http://127.0.0.1:9")), message(), NOW)
+    assert gone is not None
+    assert (gone.status, gone.code) == ("unknown", "unreachable")
+
+
+# -- recorded calls -------------------------------------------------------------------------------------------------
+
+CALLING = {"calls_from": "+15005550030"}
+
+
+def call(to: str = NUMBER, contact_id: str = "5-1-0", **more: Any) -> Message:
+    given = {"text": "This is Example Lender with a message for Li & Wang.", **more}
+    return Message(contact_id, "call", to, "", given.pop("text"), **given)
+
+
+def test_a_recorded_call_says_its_text_and_can_be_ended_by_a_key(provider: FakeProvider):
+    """Whoever picks up hears the text in their language, and how to reach a person or to end such calls."""
+    receipt = send(SmsAdapter(settings(provider.base_url, **CALLING)), call(language="zh", text="这里是示例金融。"))
+    (made,) = provider.calls
+    assert receipt == Receipt("sent", "twilio", made.sid)
+    assert (made.to, made.sender, made.contact) == (NUMBER, "+15005550030", "5-1-0")
+    assert made.form["MachineDetection"] == "Enable"
+    gather = ET.fromstring(made.body).find("Gather")  # noqa: S314  our own TwiML
+    assert gather is not None
+    assert gather.get("numDigits") == "1"
+    said = [(say.get("language"), say.text) for say in gather.findall("Say")]
+    assert said == [
+        ("cmn-CN", "这里是示例金融。"),
+        ("cmn-CN", "按1与我们的工作人员通话，按2重听，按9不再接收此类语音来电。"),
+    ]
+
+
 @pytest.mark.parametrize(
-    "more",
-    [{}, {"from_number": None, "messaging_service_sid": "MG" + "0" * 32}, {"callback_url": "https://x.example/cb?a=b"}],
+    ("more", "given", "expected"),
+    [
+        ({}, {}, ("retry", "misconfigured", "no number is set up for recorded calls")),
+        (CALLING, {"text": "x" * 4000}, ("failed", "misconfigured", "the call says more than the provider takes")),
+        (CALLING, {"text": " "}, ("failed", "misconfigured", "the message has no text")),
+        (CALLING, {"to": "911"}, ("failed", "bad_address", "the number is not in international form (E.164)")),
+    ],
 )
-def test_requests_and_answers_hold_to_the_providers_openapi_file(provider: FakeProvider, more: dict[str, Any]):
-    """Every parameter the adapter sends is declared and valid, and so is all the stand-in answers."""
-    with answering(201, b"{}") as recorder:
-        send(SmsAdapter(settings(recorder.url, **more)), message(valid_seconds=90_000))
-    spec = json.loads(SPEC.read_text())
-    operation = spec["paths"]["/2010-04-01/Accounts/{AccountSid}/Messages.json"]["post"]
-    schema = operation["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
-    form: dict[str, Any] = dict(parse_qsl(recorder.seen[0][2].decode(), strict_parsing=True))
-    form["ValidityPeriod"] = int(form["ValidityPeriod"])
-    jsonschema.validate(form, {**schema, "additionalProperties": False, "components": spec["components"]})
-    assert form["ValidityPeriod"] == 36_000
-    send(SmsAdapter(settings(provider.base_url, **more)), message())
-    answer = {**spec["components"]["schemas"]["api.v2010.account.message"], "components": spec["components"]}
-    public = provider._public(provider.accepted[0])
-    assert public.keys() <= answer["properties"].keys()
-    present = {name: value for name, value in public.items() if value is not None}
-    jsonschema.validate(present, answer)
+def test_a_call_that_cannot_be_made_rings_nobody(
+    provider: FakeProvider, more: dict[str, Any], given: dict[str, Any], expected: tuple[str, str, str]
+):
+    """What can only be refused never leaves."""
+    receipt = send(SmsAdapter(settings(provider.base_url, **more)), call(**given))
+    assert (receipt.status, receipt.meaning, receipt.detail) == expected
+    assert provider.asked == []
+
+
+def test_calls_that_nobody_could_end_by_a_key_are_no_setting():
+    """Without an address that hears of keys there are no recorded calls, and a sender must be a number."""
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", callback_url="", **CALLING)
+    assert str(refused.value) == (
+        "recorded calls could not be ended by a key: there is nobody to tell\n"
+        "  mend: set `sms.callback_url`, or take `sms.calls_from` out"
+    )
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", from_number=None, from_numbers=("+15005550020", "5550021"))
+    assert str(refused.value) == (
+        "`5550021` is no sender number in international form (E.164)\n  mend: write it like `+15550100123`, in quotes"
+    )
+
+
+def test_a_call_in_doubt_is_found_too_and_is_not_made_twice(provider: FakeProvider):
+    """A call whose answer was lost is in the provider's list under its sender."""
+    adapter = SmsAdapter(settings(provider.base_url, **CALLING))
+    provider.fault(NUMBER, "drop_after_accept")
+    assert send(adapter, call()).status == "unknown"
+    assert find(adapter, call(), NOW) == Receipt("sent", "twilio", provider.calls[0].sid)
+    assert len(provider.of_contact("5-1-0")) == 1
