@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
 Meaning = Literal[
     "ok", "opted_out", "bad_address", "try_later", "blocked", "slow_down", "misconfigured", "expired", "unclear"
@@ -28,6 +28,8 @@ sent: the provider took it. failed: surely not sent, and the same message will n
 retry: surely not sent, and it may pass later. unknown: it may or may not have gone out.
 """
 
+E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+"""A telephone number in international form."""
 CONTACT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 
 
@@ -115,6 +117,7 @@ class Adapter(Protocol):
         ...
 
 
+@runtime_checkable
 class Finder(Protocol):
     """An adapter that can look a message up whose fate is `unknown`."""
 

@@ -11,6 +11,7 @@ from channels.reports import Refused
 BODY_MAX: Final = 65_536
 """Bytes; a provider's report is a few hundred. Web servers in front should stop more than that as well."""
 FIELDS_MAX: Final = 200
+_NUL: Final = "a NUL in it, which no text has and no database keeps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def read_form(posted: Posted) -> Form | Refused:
         )
     except ValueError:
         return Refused("malformed", "the body is no form")
-    return as_form(pairs)
+    return Refused("malformed", _NUL) if "%00" in text else as_form(pairs)
 
 
 def read_query(query: str) -> Form | Refused:
@@ -72,9 +73,12 @@ def read_json(posted: Posted) -> Any | Refused:
 def json_of(body: bytes) -> Any | Refused:
     """A JSON document; numbers keep their spelling, because they are ids and codes to us."""
     try:
-        return json.loads(body.decode("utf-8"), parse_int=str, parse_float=str, parse_constant=_no_constant)
+        read = json.loads(body.decode("utf-8"), parse_int=str, parse_float=str, parse_constant=_no_constant)
+        # Half a character pair can be written in JSON, and nowhere else.
+        json.dumps(read, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return Refused("malformed", "the body is no JSON")
+    return Refused("malformed", _NUL) if b"\\u0000" in body else read
 
 
 def _no_constant(word: str) -> Any:

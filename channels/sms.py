@@ -5,17 +5,17 @@ The interface has no idempotency key, so a send happens once: a refusal (4xx) is
 was never made is sure, and everything else that is not a plain yes is `unknown`, until `find` has asked.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from channels.message import Message, Receipt, Secret
+from channels.faults import in_doubt
+from channels.message import E164, Message, Receipt, Secret
 from channels.refusals import twilio_refusal
 from channels.senders import Pace, keyed_digest, sender_for
-from channels.twilio_client import NAME, TwilioClient, receipt_of_error, unknown
+from channels.twilio_client import NAME, TwilioClient, receipt_of_error
 from channels.voice import TWIML_MAX, reminder
 from engine.errors import Problem, SettingsError
 
@@ -26,7 +26,6 @@ TURN_SECONDS_MAX: Final = 10
 """Who would have to wait longer for a turn at their sender number is tried again later."""
 RING_SECONDS: Final = 30
 """Well before most mailboxes pick up, and long enough to find a telephone."""
-E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _FOUND_MAX: Final = 200
 """Messages to one number that are looked through, newest first."""
 _CLOCKS_APART: Final = timedelta(minutes=2)
@@ -133,7 +132,7 @@ class SmsAdapter:
             found = [one for one in sent if self._is(one, message, since) and one.sid not in taken]
         except Exception as e:  # noqa: BLE001  nothing is learnt, whatever went wrong
             asked = receipt_of_error(e)
-            return unknown(asked.code, f"the provider could not be asked: {asked.detail}")
+            return in_doubt(NAME, asked.code, f"the provider could not be asked: {asked.detail}")
         # Each was offered once: the first after the offer is the one.
         return _found(min(found, key=lambda one: one.date_created)) if found else None
 
@@ -206,7 +205,7 @@ def _taken(answer: Any) -> Receipt:
     """What a plain yes is worth."""
     sid = answer.sid or ""
     if not sid.startswith(("SM", "MM", "CA")):
-        return unknown("no_sid", "the provider's answer has no message id")
+        return in_doubt(NAME, "no_sid", "the provider's answer has no message id")
     if code := getattr(answer, "error_code", None):
         status, meaning, words = twilio_refusal(int(code))
         return Receipt(status, NAME, sid, str(code), meaning, words)

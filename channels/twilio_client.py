@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
+from channels.faults import in_doubt, receipt_of_fault
 from channels.message import Receipt, Secret
 from channels.refusals import twilio_refusal
 
@@ -68,38 +69,17 @@ def receipt_of_error(error: Exception) -> Receipt:
 
     if isinstance(error, (TwilioRestException, TwilioServiceException)):
         return _answered(int(error.status), error.code)
-    return _broken(error)
-
-
-def unknown(code: str, detail: str) -> Receipt:
-    """A receipt for what may have gone out."""
-    return Receipt("unknown", NAME, "", code, "unclear", detail)
+    return receipt_of_fault(error, NAME, "sms.base_url")
 
 
 def _answered(http_status: int, code: int | None) -> Receipt:
     if http_status >= 500:
-        return unknown(str(http_status), "the provider broke while it had the message")
+        return in_doubt(NAME, str(http_status), "the provider broke while it had the message")
     if http_status < 400:
         words = "the provider's address answers with something else; see `sms.base_url`"
         return Receipt("retry", NAME, "", str(http_status), "misconfigured", words)
     status, meaning, words = twilio_refusal(code, http_status)
     return Receipt(status, NAME, "", str(code or http_status), meaning, words)
-
-
-def _broken(error: Exception) -> Receipt:
-    import aiohttp
-
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
-        return Receipt("retry", NAME, "", "tls", "misconfigured", "the provider's certificate is not trusted")
-    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
-        return Receipt("retry", NAME, "", "url", "misconfigured", "`sms.base_url` is no address")
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return Receipt("retry", NAME, "", "unreachable", "try_later", "the provider cannot be reached")
-    if isinstance(error, TimeoutError):
-        return unknown("timeout", "the provider did not answer in time")
-    if isinstance(error, aiohttp.ClientError):
-        return unknown("cut", "the connection broke while the provider had the message")
-    return unknown("unreadable", f"the provider's answer cannot be read ({type(error).__name__})")
 
 
 class _TimedSession:

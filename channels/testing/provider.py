@@ -12,20 +12,20 @@ import hmac
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree as ET
 
+from channels.testing.served import Served
 from channels.testing.twilio_wire import answer, cut, page, post_signed, refusal
 
 if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.typedefs import Handler, Middleware
 
-_T = TypeVar("_T")
 
 ACCOUNT_SID: Final = "AC" + "d0" * 16
 AUTH_TOKEN: Final = "not-a-secret"  # noqa: S105  the stand-in's own
@@ -87,7 +87,7 @@ class Accepted:
         return self.sid.startswith("CA")
 
 
-class FakeProvider:
+class FakeProvider(Served):
     """
     The stand-in. `with FakeProvider() as provider: ... provider.base_url`; it runs in a thread of its own.
 
@@ -108,9 +108,9 @@ class FakeProvider:
         latency_seconds: float = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.account_sid = account_sid
         self.auth_token = auth_token
-        self.base_url = ""
         self.opted_out: set[str] = set()
         self.requests = 0
         self.asked: list[Asked] = []
@@ -123,9 +123,6 @@ class FakeProvider:
         self._taken: dict[str, Accepted] = {}
         self._lock = threading.Lock()
         self._of_contact: dict[str, list[str]] = defaultdict(list)
-        self._loop: asyncio.AbstractEventLoop
-        self._stop: asyncio.Event
-        self._thread: threading.Thread
 
     @property
     def accepted(self) -> list[Accepted]:
@@ -207,46 +204,20 @@ class FakeProvider:
             form["OptOutType"] = "HELP"
         return self._post(url, form)[0]
 
-    def __enter__(self) -> Self:
-        ready = threading.Event()
-        self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
-        self._thread = threading.Thread(target=self._serve, args=(ready,), name="fake-provider", daemon=True)
-        self._thread.start()
-        if not ready.wait(10):
-            raise RuntimeError("the provider stand-in did not start within 10 seconds")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
     def _post(self, url: str, form: Mapping[str, str]) -> tuple[int, str]:
-        return self._run(post_signed(self.auth_token, url, form))
+        return self.run(post_signed(self.auth_token, url, form))
 
-    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(15)
-
-    def _serve(self, ready: threading.Event) -> None:
+    def application(self) -> "web.Application":
+        """The provider's endpoints."""
         from aiohttp import web
 
-        async def life() -> None:
-            app = web.Application(middlewares=[self._admit])
-            root = f"/2010-04-01/Accounts/{self.account_sid}"
-            for kind in ("Messages", "Calls"):
-                app.router.add_post(f"{root}/{kind}.json", self._create)
-                app.router.add_get(f"{root}/{kind}.json", self._list)
-                app.router.add_get(f"{root}/{kind}/{{sid}}.json", self._fetch)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            ready.set()
-            await self._stop.wait()
-            await runner.cleanup()
-
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(life())
-        self._loop.close()
+        app = web.Application(middlewares=[self._admit])
+        root = f"/2010-04-01/Accounts/{self.account_sid}"
+        for kind in ("Messages", "Calls"):
+            app.router.add_post(f"{root}/{kind}.json", self._create)
+            app.router.add_get(f"{root}/{kind}.json", self._list)
+            app.router.add_get(f"{root}/{kind}/{{sid}}.json", self._fetch)
+        return app
 
     @property
     def _admit(self) -> "Middleware":
@@ -268,7 +239,7 @@ class FakeProvider:
         is_call = request.path.endswith("/Calls.json")
         fault = self._verdict(form, is_call=is_call)
         if fault == "hang":
-            await self._stop.wait()
+            await self.stopping.wait()
         if fault == "drop":
             cut(request)
         elif fault == "html":

@@ -1,10 +1,7 @@
 """Callbacks over real HTTP: the provider's stand-in posts, a web server hands on, and values come out."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
@@ -16,6 +13,7 @@ from channels.sms import SmsAdapter, SmsSettings
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider
 from channels.twilio_callbacks import Received, TwilioCallbacks
 from channels.voice import after_key
+from tests.hooks import serving
 
 NUMBER = "+12025550123"
 CALL = Message("5-1-0", "call", NUMBER, "", "This is Example Lender.")
@@ -35,32 +33,6 @@ class Hook:
         if isinstance(read, Refused):
             return 403, ""
         return 200, after_key(read.wish, CALL, self.url, "+15550100199") if isinstance(read, KeyPressed) else ""
-
-
-@contextmanager
-def serving(take: Callable[[Posted], tuple[int, str]]) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, text = take(Posted(body, self.path.partition("?")[2], headers))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hooks/sms"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """The mail adapter against mail servers on loopback."""
 
 import asyncio
-import shutil
 import socket
-import ssl
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +14,7 @@ from channels.mail import MailAdapter, MailSettings
 from channels.message import Message, Receipt
 from channels.testing.mailserver import CUT, SILENT, FakeMailServer, Step
 from engine.errors import SettingsError
+from tests.tls import make_certificate, server_context
 
 TO = "borrower@example.com"
 SENT_AT = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
@@ -33,24 +31,7 @@ def server() -> Iterator[FakeMailServer]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for this machine."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed, so no certificate can be made")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", names, "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
-def context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(*certificate)
-    return made
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def adapter(server: FakeMailServer, **more: Any) -> MailAdapter:
@@ -270,7 +251,7 @@ def test_nobody_listening_is_sure(server: FakeMailServer):
 def test_mail_goes_encrypted_and_logged_in(certificate: tuple[Path, Path]):
     """With STARTTLS and a login the server sees an encrypted session, reused like any other."""
     secure = {"security": "starttls", "ca_file": str(certificate[0]), "username": "duecourse"}
-    with FakeMailServer(tls=context(certificate), login=("duecourse", "right")) as server:
+    with FakeMailServer(tls=server_context(certificate), login=("duecourse", "right")) as server:
         mail = adapter(server, **secure, password=SecretStr("right"), connections=1)
         receipts = run(mail, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
         assert {r.status for r in receipts} == {"sent"}
@@ -284,7 +265,7 @@ def test_a_certificate_nobody_vouches_for_sends_nothing(certificate: tuple[Path,
     expected = Receipt(
         "retry", "smtp", "", "tls", "misconfigured", "the mail server's certificate or encryption is not accepted"
     )
-    with FakeMailServer(tls=context(certificate)) as server:
+    with FakeMailServer(tls=server_context(certificate)) as server:
         assert send(adapter(server, security="starttls"), message()) == expected
         assert send(adapter(server, security="starttls", ca_file="/nowhere.pem"), message()).code == "ca_file"
         assert send(adapter(server, security="tls"), message()).code in ("tls", "unreachable")
