@@ -4,6 +4,7 @@ Reports of mails that did not arrive, arrived, or wait: read out of whatever a m
 Anybody can write such a report. One counts only if it names a Message-ID that we made; the rest is refused with a reason.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterator
@@ -128,9 +129,11 @@ def _text(part: Part) -> str:
 
 def _blocks(part: Part) -> list[dict[str, str]]:
     """The groups of fields of a delivery status, names in lower case; the first is about the whole mail."""
-    # Encoded, which the standard forbids and some servers do, it is not taken apart by the package.
-    groups = re.split(r"\r?\n[ \t]*\r?\n", _text(part))
-    blocks = _inside(part) or [message_from_bytes(group.strip().encode() + b"\n\n") for group in groups]
+    blocks = _inside(part)
+    if str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64":
+        # The standard forbids it, some servers do it, and the email package takes the code for fields.
+        text = base64.b64decode("".join(str(block.get_payload()) for block in blocks))
+        blocks = [message_from_bytes(group.strip() + b"\n\n") for group in re.split(rb"\r?\n[ \t]*\r?\n", text)]
     return [{name.lower(): " ".join(str(value).split()) for name, value in block.items()} for block in blocks]
 
 

@@ -17,7 +17,7 @@ from channels.faults import in_doubt, receipt_of_fault
 from channels.gateway_sign import PLACE, compact, fill, fill_tree, number_for, sign, sorted_values, time_for
 from channels.gateway_spec import Approved, Gateway, Tree
 from channels.message import E164, Message, Receipt, Secret
-from channels.posted import json_of
+from channels.posted import at_path, json_of
 from channels.reports import Refused
 
 ANSWER_MAX: Final = 65_536
@@ -215,21 +215,6 @@ async def _once(request: Any, handler: Any) -> Any:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as e:
         raise aiohttp.ClientError("cut") from e
-
-
-def at_path(document: Any, path: str) -> str | None:
-    """The value at a path of names, e.g. `data.id`; a number of a list counts from 0. None: it is not there."""
-    here = document
-    for name in path.split("."):
-        if isinstance(here, dict):
-            here = here.get(name)
-        elif isinstance(here, list) and name.isdecimal() and int(name) < len(here):
-            here = here[int(name)]
-        else:
-            return None
-    if isinstance(here, bool):
-        return "true" if here else "false"
-    return here if isinstance(here, str) else None
 
 
 def _said(approved: Approved | None, message: Message) -> Any:

@@ -4,11 +4,10 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from channels.gateway import at_path
 from channels.gateway_sign import compact, number_from, sign, sorted_values
 from channels.gateway_spec import Gateway, Incoming
 from channels.message import CONTACT_ID, Secret
-from channels.posted import Posted, read_form, read_json, read_query
+from channels.posted import Posted, at_path, read_form, read_json, read_query
 from channels.reports import InboundText, Refused, StatusReport
 
 EACH_MAX = 1000

@@ -165,5 +165,14 @@ class Imap:
         if self.security == "tls":
             return imaplib.IMAP4_SSL(self.host, self.port, ssl_context=tls, timeout=self.timeout_seconds)
         server = imaplib.IMAP4(self.host, self.port, timeout=self.timeout_seconds)
-        server.starttls(tls)
+        try:
+            server.starttls(tls)
+        except (imaplib.IMAP4.error, OSError) as error:
+            # Its socket may be half encrypted, and is closed either way.
+            with suppress(OSError):
+                server.shutdown()
+            if isinstance(error, ssl.SSLError):
+                raise
+            what = "the mailbox for reports offers no encryption"
+            raise SettingsError(Problem(what, "set `mail.bounces.security` to `tls`, usually on port 993")) from None
         return server

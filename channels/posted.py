@@ -81,6 +81,21 @@ def json_of(body: bytes) -> Any | Refused:
     return Refused("malformed", _NUL) if b"\\u0000" in body else read
 
 
+def at_path(document: Any, path: str) -> str | None:
+    """The value at a path of names, e.g. `data.id`; a number of a list counts from 0. None: it is not there."""
+    here = document
+    for name in path.split("."):
+        if isinstance(here, dict):
+            here = here.get(name)
+        elif isinstance(here, list) and name.isdecimal() and int(name) < len(here):
+            here = here[int(name)]
+        else:
+            return None
+    if isinstance(here, bool):
+        return "true" if here else "false"
+    return here if isinstance(here, str) else None
+
+
 def _no_constant(word: str) -> Any:
     raise ValueError(word)
 

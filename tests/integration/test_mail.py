@@ -78,19 +78,21 @@ def test_a_mail_arrives_whole_with_the_headers_a_machine_must_set(server: FakeMa
 
 
 def test_a_mail_can_be_ended_in_one_click(server: FakeMailServer):
-    """An https address gives both headers of RFC 8058, whole however long; mailto gives the first only."""
+    """An https address gives both headers of RFC 8058, whole however long, with a mailto beside it; mailto alone the first."""
     url = "https://lender.example/u/" + "a1B2" * 60
     run(
         adapter(server, connections=1),
         message(contact_id="1-1-0", unsubscribe_url=url),
         message(contact_id="1-2-0", unsubscribe_url="mailto:stop@lender.example?subject=1-2-0"),
         message(contact_id="1-3-0"),
+        message(contact_id="1-4-0", unsubscribe_url=url, unsubscribe_mailto="mailto:stop@lender.example"),
     )
     found = {t.mail["Message-ID"]: (t.mail["List-Unsubscribe"], t.mail["List-Unsubscribe-Post"]) for t in server.taken}
     assert found == {
         "<1-1-0@lender.example>": (f"<{url}>", "List-Unsubscribe=One-Click"),
         "<1-2-0@lender.example>": ("<mailto:stop@lender.example?subject=1-2-0>", None),
         "<1-3-0@lender.example>": (None, None),
+        "<1-4-0@lender.example>": (f"<{url}>, <mailto:stop@lender.example>", "List-Unsubscribe=One-Click"),
     }
 
 
@@ -229,6 +231,8 @@ def test_the_adapter_can_be_used_in_one_event_loop_after_another(server: FakeMai
         (message(headers={"X-A": "b\r\nBcc: c@d.example"}), "misconfigured",
          "a header would break into two"),
         (message(unsubscribe_url="https://x.example/>\r\nBcc: c@d.example"), "misconfigured",
+         "the unsubscribe address is neither https nor mailto"),
+        (message(unsubscribe_mailto="mailto:a@b.example>, <mailto:c@d.example"), "misconfigured",
          "the unsubscribe address is neither https nor mailto"),
     ],
 )  # fmt: skip

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from channels.gateway import at_path
 from channels.gateway_file import read_gateway
 from channels.gateway_reports import GatewayReports
 from channels.gateway_sign import fill, number_for, number_from, sign, sorted_values, time_for
 from channels.gateway_spec import Signature
-from channels.posted import Posted
+from channels.posted import Posted, at_path
 from channels.reports import Refused
 from engine.errors import RuleError
 
