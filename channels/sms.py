@@ -5,6 +5,7 @@ The interface has no idempotency key, so a send happens once: a refusal (4xx) is
 was never made is sure, and everything else that is not a plain yes is `unknown`, until `find` has asked.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ RING_SECONDS: Final = 30
 _FOUND_MAX: Final = 200
 """Messages to one number that are looked through, newest first."""
 _CLOCKS_APART: Final = timedelta(minutes=2)
+_SENDER: Final = re.compile(rf"{E164.pattern}|[0-9]{{3,8}}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{{1,11}}")
 _NOT_SENT: Final = ("failed", "undelivered", "canceled")
 
 
@@ -38,7 +40,7 @@ class SmsSettings:
     The provider account.
 
     Attributes:
-        from_number: sender in E.164, or a pool of `from_numbers`, or a messaging service; exactly one of the three.
+        from_number: a number in E.164, a short code or a name; or a pool of `from_numbers`, or a messaging service; exactly one of the three.
         sends_per_second_per_number: what the carriers allow each number of the pool, of this process; None: no limit.
         calls_from: sender of recorded calls in E.164; None: no calls are made.
         base_url: another address than the provider's own, for a stand-in.
@@ -69,9 +71,12 @@ class SmsSettings:
             what = "text messages have several senders" if senders else "text messages have no sender"
             mend = "set one of `sms.from_number`, `sms.from_numbers` and `sms.messaging_service_sid`"
             raise SettingsError(Problem(what, mend))
-        if wrong := [n for n in (*self.numbers, self.calls_from) if n is not None and not E164.fullmatch(n)]:
-            what = f"`{wrong[0]}` is no sender number in international form (E.164)"
-            raise SettingsError(Problem(what, "write it like `+15550100123`, in quotes"))
+        if wrong := [n for n in self.numbers if not _SENDER.fullmatch(n)]:
+            what = f"`{wrong[0]}` is no sender: neither a number, nor a short code, nor a name of at most 11 letters"
+            raise SettingsError(Problem(what, "write a number like `+15550100123`, in quotes"))
+        if self.calls_from and not E164.fullmatch(self.calls_from):
+            what = f"recorded calls cannot come from `{self.calls_from}`"
+            raise SettingsError(Problem(what, "write a number like `+15550100123`, in quotes"))
         if self.calls_from and not self.callback_url:
             what = "recorded calls could not be ended by a key: there is nobody to tell"
             raise SettingsError(Problem(what, "set `sms.callback_url`, or take `sms.calls_from` out"))

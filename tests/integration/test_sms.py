@@ -496,9 +496,26 @@ def test_calls_that_nobody_could_end_by_a_key_are_no_setting():
         "  mend: set `sms.callback_url`, or take `sms.calls_from` out"
     )
     with pytest.raises(SettingsError) as refused:
-        settings("http://127.0.0.1:9", from_number=None, from_numbers=("+15005550020", "5550021"))
+        settings("http://127.0.0.1:9", calls_from="12345")
     assert str(refused.value) == (
-        "`5550021` is no sender number in international form (E.164)\n  mend: write it like `+15550100123`, in quotes"
+        "recorded calls cannot come from `12345`\n  mend: write a number like `+15550100123`, in quotes"
+    )
+
+
+@pytest.mark.parametrize("sender", ["+15005550020", "12345", "Harbour", "A1 & B"])
+def test_a_sender_is_a_number_a_short_code_or_a_name(sender: str):
+    """What carriers take is taken."""
+    assert settings("http://127.0.0.1:9", from_number=sender).numbers == (sender,)
+
+
+@pytest.mark.parametrize("sender", ["+0123", "12", "Harbour Lending", "a\nb", "123456789"])
+def test_what_no_carrier_takes_as_a_sender_is_no_setting(sender: str):
+    """Said before anything is sent."""
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", from_number=None, from_numbers=("+15005550020", sender))
+    assert str(refused.value) == (
+        f"`{sender}` is no sender: neither a number, nor a short code, nor a name of at most 11 letters\n"
+        "  mend: write a number like `+15550100123`, in quotes"
     )
 
 
