@@ -47,7 +47,7 @@ class Failover:
             extra = {
                 "action": "alert",
                 "contact": message.contact_id,
-                "provider": receipt.provider,
+                "where": receipt.provider,
                 "code": receipt.code,
             }
             log.warning("an account refused, the next is asked", extra=extra)

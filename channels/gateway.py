@@ -83,7 +83,10 @@ class GatewayAdapter:
             return approved
         if not message.text.strip():
             return self._refused("", "the message has no text")
-        request = self._request(message, number, approved)
+        try:
+            request = self._request(message, number, approved)
+        except UnicodeError:
+            return self._refused("", "the text is not text")
         try:
             status, body = await self._ask(request)
         except FileNotFoundError:

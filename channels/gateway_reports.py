@@ -1,8 +1,7 @@
 """What a gateway posts to us, verified and read as its file says: receipts and replies."""
 
 import hmac
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from channels.gateway_sign import compact, number_from, sign, sorted_values
 from channels.gateway_spec import Gateway, Incoming
@@ -10,7 +9,7 @@ from channels.message import CONTACT_ID, Secret
 from channels.posted import Posted, at_path, read_form, read_json, read_query
 from channels.reports import InboundText, Refused, StatusReport
 
-EACH_MAX = 1000
+EACH_MAX: Final = 1000
 """Receipts in one request."""
 
 
@@ -67,21 +66,22 @@ class GatewayReports:
         if refused := self._unsigned(about, posted, document):
             return [refused]
         if not about.each:
-            return [document]
+            return self._bounded(document if isinstance(document, list) else [document])
         here = document
         for name in about.each.split("."):
             here = here.get(name) if isinstance(here, dict) else None
         if not isinstance(here, list):
             return [Refused("malformed", "the list of the gateway's file is not there")]
-        if len(here) > EACH_MAX:
-            return [Refused("oversized", f"more than {EACH_MAX} at once")]
-        return here
+        return self._bounded(here)
+
+    def _bounded(self, found: list[Any]) -> list[Any]:
+        return found if len(found) <= EACH_MAX else [Refused("oversized", f"more than {EACH_MAX} at once")]
 
     def _document(self, about: Incoming, posted: Posted) -> Any:
         if about.encoding == "json":
             document = read_json(posted)
-            wrong = not isinstance(document, dict | Refused)
-            return Refused("malformed", "the body is no JSON table") if wrong else document
+            wrong = not isinstance(document, dict | list | Refused)
+            return Refused("malformed", "the body is neither a table nor a list") if wrong else document
         form = read_form(posted)
         if isinstance(form, Refused):
             return form
@@ -91,7 +91,7 @@ class GatewayReports:
             Refused("malformed", "a field came twice") if twice else {name: values[0] for name, values in form.items()}
         )
 
-    def _unsigned(self, about: Incoming, posted: Posted, document: Mapping[str, Any]) -> Refused | None:
+    def _unsigned(self, about: Incoming, posted: Posted, document: Any) -> Refused | None:
         signature, secret = about.signature, self._secret.get_secret_value()
         if signature.header:
             given = posted.headers.get(signature.header)
@@ -101,7 +101,8 @@ class GatewayReports:
             given = at_path(document, signature.field) or in_address
         if not given:
             return Refused("unsigned", "it carries no signature")
-        fields = {name: value for name, value in document.items() if name != signature.field}
+        named = document if isinstance(document, dict) else {}
+        fields = {name: value for name, value in named.items() if name != signature.field}
         values = {
             "account": self._account,
             "body": posted.body.decode("utf-8", "replace"),

@@ -74,7 +74,7 @@ class Incoming:
     What the gateway posts to us: receipts or replies.
 
     Attributes:
-        each: path of the list in its JSON; empty: one at a time.
+        each: path of the list in its JSON; empty: one at a time, or nothing but a list.
         paths: our name of a value -> where it stands.
         statuses: for receipts, their word -> ours.
         codes: for receipts, what their codes mean.

@@ -31,6 +31,8 @@ _FOUND_MAX: Final = 200
 """Messages to one number that are looked through, newest first."""
 _CLOCKS_APART: Final = timedelta(minutes=2)
 _SENDER: Final = re.compile(rf"{E164.pattern}|[0-9]{{3,8}}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{{1,11}}")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
+"""Half a character: nothing that can be sent has one."""
 _NOT_SENT: Final = ("failed", "undelivered", "canceled")
 
 
@@ -151,6 +153,8 @@ class SmsAdapter:
             return Receipt("failed", NAME, "", "", "bad_address", words)
         if not message.text.strip():
             return Receipt("failed", NAME, "", "", "misconfigured", "the message has no text")
+        if _HALF.search(message.text):
+            return Receipt("failed", NAME, "", "", "misconfigured", "the text is not text")
         if message.channel != "call" and len(message.text) > TEXT_MAX:
             words = f"the text is longer than {TEXT_MAX} characters"
             return Receipt("failed", NAME, "", "", "misconfigured", words)

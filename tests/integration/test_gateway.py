@@ -97,6 +97,8 @@ def test_an_approved_text_goes_out_signed_with_its_values(gateway: FakeGateway):
         (message(values={"addressee.name": "王芳"}),
          Receipt("failed", "freedonia", "", "no_value", "misconfigured",
                  "the approved text says `loan.overdue`, which this message does not")),
+        (message(contact_id="1-3-0", values={**SAID, "addressee.name": "\ud800"}),
+         Receipt("failed", "freedonia", "", "", "misconfigured", "the text is not text")),
         (message(text=" "), Receipt("failed", "freedonia", "", "", "misconfigured", "the message has no text")),
     ],
 )  # fmt: skip

@@ -189,6 +189,7 @@ def test_a_wrong_address_of_the_provider_is_our_fault():
         (message("2025550123"), ("bad_address", "the number is not in international form (E.164)")),
         (message("whatsapp:+12025550123"), ("bad_address", "the number is not in international form (E.164)")),
         (message(text="  \n"), ("misconfigured", "the message has no text")),
+        (message(text="a \ud800"), ("misconfigured", "the text is not text")),
         (message(text="x" * 1601), ("misconfigured", "the text is longer than 1600 characters")),
     ],
 )

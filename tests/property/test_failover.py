@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,16 @@ def test_nothing_is_sent_twice_and_no_refusal_of_a_person_is_gone_round(said: li
         assert answer is said[last - 1]
     assert answer in said[:last]
     assert answer.status == "unknown" or not any(r.status == "unknown" for r in said[:last])
+
+
+def test_an_account_that_stands_still_is_heard_of(caplog: pytest.LogCaptureFixture):
+    """The other account's success does not hide it, and the line has nothing of the message."""
+    refused, sent = Receipt("retry", "a", "", "20003", "misconfigured"), Receipt("sent", "b", "SM1")
+    assert asyncio.run(Failover([Account(refused), Account(sent)]).send(MESSAGE)) == sent
+    (line,) = caplog.records
+    assert {name: getattr(line, name) for name in ("action", "contact", "where", "code")} == {
+        "action": "alert", "contact": "1-2-0", "where": "a", "code": "20003",
+    }  # fmt: skip
 
 
 def test_when_every_account_refuses_the_message_may_be_tried_again():

@@ -15,7 +15,7 @@ from channels.gateway_reports import GatewayReports
 from channels.gateway_sign import fill, number_for, number_from, sign, sorted_values, time_for
 from channels.gateway_spec import Signature
 from channels.posted import Posted, at_path
-from channels.reports import Refused
+from channels.reports import Refused, StatusReport
 from engine.errors import RuleError
 
 PLAIN = """\
@@ -210,6 +210,7 @@ JSON, FORM = {"content-type": "application/json"}, {"content-type": "application
         (b'{"list":[{"id":"1-2-0","s":"D"}]}', "", ["unsigned"]),
         (b'{"list":[{"id":"1-2-0","s":"D"}]}', "key=guess", ["forged"]),
         (b'{"list":{}}', "key=hush", ["malformed"]),
+        (b"1", "key=hush", ["malformed"]),
         (b"[]", "key=hush", ["malformed"]),
         (b"<html>", "key=hush", ["malformed"]),
         (b"", "key=hush", ["malformed"]),
@@ -227,6 +228,23 @@ def test_receipts_that_cannot_be_believed_are_refused_with_a_reason(body: bytes,
     """Unsigned, forged, oversized or unreadable ones, and each bad one of a batch by itself."""
     read = REPORTS.receipts(Posted(body, query, JSON))
     assert [one.reason for one in read if isinstance(one, Refused)] == reasons
+
+
+def test_receipts_may_come_as_nothing_but_a_list():
+    """Where the file names no list, a list is taken one by one, and signed in the address or a header like any other."""
+    text = PLAIN + (
+        "receipts: {encoding: json, ref: id, status: s, delivered: [D], failed: [F], "
+        'signature: {method: hmac-sha1, over: "{body}", header: X-Sign}}\n'
+    )
+    reports = GatewayReports(read_gateway(text, "gateway.yaml"), "account", SecretStr("hush"))
+    body = b'[{"id":"1","s":"D"},{"id":"2","s":"F"}]'
+    seal = hmac.new(b"hush", body, "sha1").hexdigest()
+    read = reports.receipts(Posted(body, "", {**JSON, "x-sign": seal}))
+    assert [(one.provider_ref, one.status) for one in read if isinstance(one, StatusReport)] == [
+        ("1", "delivered"), ("2", "failed"),
+    ]  # fmt: skip
+    (forged,) = reports.receipts(Posted(body[:-1] + b" ]", "", {**JSON, "x-sign": seal}))
+    assert isinstance(forged, Refused)
 
 
 def test_a_reply_without_what_is_signed_or_with_a_field_twice_is_refused():
