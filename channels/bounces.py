@@ -22,6 +22,7 @@ READ_MAX: Final = 262_144
 """Bytes of a report that are read; what a server says stands in front, the mail it is about behind."""
 _PARTS_MAX: Final = 50
 _DEPTH_MAX: Final = 5
+_ADDRESS_MAX: Final = 320
 _ACTION: Final[dict[str, Delivery]] = {
     # A delay is no failure: the server keeps trying. Relayed and expanded: it arrived somewhere that tells no more.
     "failed": "failed", "delayed": "sent", "delivered": "delivered", "relayed": "sent", "expanded": "sent",
@@ -64,7 +65,7 @@ class MailReports:
             return [Refused("forged", "it is about a mail that we did not send")]
         if contact is None:
             return [Refused("unmatched", "it does not say which of our mails it is about")]
-        report_id = str(mail.get("Message-ID", "")).strip() or hashlib.sha256(content).hexdigest()
+        report_id = str(mail.get("Message-ID", "")).strip()[:_ADDRESS_MAX] or hashlib.sha256(content).hexdigest()
         words = " ".join(_text(part) for part in parts if _kind(part) == "text/plain")
         return [_report(contact, block, words, report_id) for block in about]
 
@@ -79,7 +80,11 @@ def _report(contact: str, block: dict[str, str], words: str, report_id: str) -> 
     action = block["action"].split()[0].lower() if block["action"].split() else ""
     if action not in _ACTION:
         return Refused("unexpected", "it says something that is not known here")
-    recipient = (block.get("final-recipient") or block.get("original-recipient") or "").rpartition(";")[2].strip()
+    recipient = (
+        (block.get("final-recipient") or block.get("original-recipient") or "")
+        .rpartition(";")[2]
+        .strip()[:_ADDRESS_MAX]
+    )
     if _ACTION[action] != "failed":
         return MailReport(contact, recipient, _ACTION[action], "", "ok", report_id)
     code, meaning = _why(block, words)

@@ -17,7 +17,7 @@ from channels.faults import in_doubt, receipt_of_fault
 from channels.gateway_sign import PLACE, compact, fill, fill_tree, number_for, sign, sorted_values, time_for
 from channels.gateway_spec import Approved, Gateway, Tree
 from channels.message import E164, Message, Receipt, Secret
-from channels.posted import at_path, json_of
+from channels.posted import CODE_MAX, REF_MAX, at_path, json_of
 from channels.reports import Refused
 
 ANSWER_MAX: Final = 65_536
@@ -88,9 +88,13 @@ class GatewayAdapter:
         except UnicodeError:
             return self._refused("", "the text is not text")
         try:
-            status, body = await self._ask(request)
-        except FileNotFoundError:
-            return Receipt("retry", self.name, "", "ca_file", "misconfigured", "the gateway's `ca_file` is not there")
+            session = self._open()
+        except OSError:
+            return Receipt(
+                "retry", self.name, "", "ca_file", "misconfigured", "the gateway's `ca_file` holds no certificate"
+            )
+        try:
+            status, body = await self._ask(session, request)
         except Exception as e:  # noqa: BLE001  the request may be out, so whatever went wrong, it is in doubt
             return receipt_of_fault(e, self.name, "send.url")
         return self._answered(status, body)
@@ -147,12 +151,12 @@ class GatewayAdapter:
             return compact(fields)
         return urlencode({name: compact(value) for name, value in fields.items()})
 
-    async def _ask(self, request: Request) -> tuple[int, bytes]:
+    async def _ask(self, session: Any, request: Request) -> tuple[int, bytes]:
         from yarl import URL
 
         # What was signed must go as it was signed: nothing is quoted anew.
         url = URL(request.url, encoded=True)
-        async with self._open().request(
+        async with session.request(
             self._gateway.method, url, headers=request.headers, data=request.body or None, allow_redirects=False
         ) as answer:
             body = b""
@@ -194,9 +198,9 @@ class GatewayAdapter:
         if refusal := answer.codes.get(code):
             return Receipt(refusal[0], self.name, "", code, refusal[1], refusal[2])
         if code not in answer.sent or status >= 300:
-            return in_doubt(self.name, code, "the gateway answers with a code that its file does not list")
+            return in_doubt(self.name, code[:CODE_MAX], "the gateway answers with a code that its file does not list")
         ref = at_path(read, answer.ref) if answer.ref else ""
-        if ref is None or (answer.ref and not ref):
+        if ref is None or (answer.ref and not ref) or len(ref) > REF_MAX:
             return in_doubt(self.name, "no_ref", "the gateway's answer has no message id")
         return Receipt("sent", self.name, ref)
 
@@ -229,4 +233,8 @@ def _said(approved: Approved | None, message: Message) -> Any:
 
 
 def _signs(tree: Tree) -> bool:
-    return isinstance(tree, str) and "signature" in PLACE.findall(tree)
+    if isinstance(tree, str):
+        return "signature" in PLACE.findall(tree)
+    if isinstance(tree, list | dict):
+        return any(_signs(part) for part in (tree.values() if isinstance(tree, dict) else tree))
+    return False

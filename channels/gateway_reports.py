@@ -6,7 +6,7 @@ from typing import Any, Final
 from channels.gateway_sign import compact, number_from, sign, sorted_values
 from channels.gateway_spec import Gateway, Incoming
 from channels.message import CONTACT_ID, Secret
-from channels.posted import Posted, at_path, read_form, read_json, read_query
+from channels.posted import CODE_MAX, REF_MAX, Posted, at_path, read_form, read_json, read_query
 from channels.reports import InboundText, Refused, StatusReport
 
 EACH_MAX: Final = 1000
@@ -40,12 +40,12 @@ class GatewayReports:
             return Refused("unexpected", "a status that the gateway's file does not list")
         if contact and not CONTACT_ID.fullmatch(contact):
             return Refused("unmatched", "it is not about a contact of ours")
-        if not contact and not ref:
+        if (not contact and not ref) or len(ref) > REF_MAX:
             return Refused("malformed", "it does not say which message it is about")
         if status != "failed":
             return StatusReport(self._gateway.name, contact, ref, status)
         meaning = about.codes[code][1] if code in about.codes else "unclear"
-        return StatusReport(self._gateway.name, contact, ref, "failed", code or found["status"], meaning)
+        return StatusReport(self._gateway.name, contact, ref, "failed", (code or found["status"])[:CODE_MAX], meaning)
 
     def _reply(self, one: Any) -> InboundText | Refused:
         about = self._gateway.replies
@@ -54,6 +54,8 @@ class GatewayReports:
         found = _found(about, one)
         if not found.get("sender") or "text" not in found:
             return Refused("malformed", "a reply without its sender or its text")
+        if max(len(found.get(name, "")) for name in ("sender", "to", "ref")) > REF_MAX:
+            return Refused("malformed", "a number or an id that is none")
         sender = number_from(self._gateway, found["sender"])
         return InboundText(self._gateway.name, sender, found.get("to", ""), found["text"], found.get("ref", ""))
 

@@ -4,13 +4,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from channels.reports import Refused
 
 BODY_MAX: Final = 65_536
 """Bytes; a provider's report is a few hundred. Web servers in front should stop more than that as well."""
 FIELDS_MAX: Final = 200
+CODE_MAX: Final = 40
+REF_MAX: Final = 200
+"""Characters of a provider's codes and ids: what is longer is none, and goes into no column of ours."""
 _NUL: Final = "a NUL in it, which no text has and no database keeps"
 
 
@@ -40,6 +43,16 @@ class Form(dict[str, list[str]]):
         """The value of a field that comes once; None: it is missing, or comes several times."""
         values = self.getlist(name)
         return values[0] if len(values) == 1 else None
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a provider could call it."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  read only now, and no number from 0 to 65535 is an error
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def read_form(posted: Posted) -> Form | Refused:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from channels.faults import in_doubt
 from channels.message import E164, Message, Receipt, Secret
+from channels.posted import is_web_address
 from channels.refusals import twilio_refusal
 from channels.senders import Pace, keyed_digest, sender_for
 from channels.twilio_client import NAME, TwilioClient, receipt_of_error
@@ -52,7 +53,8 @@ class SmsSettings:
             contact id is added as `?contact=`, so that the report settles a send whose answer was lost.
             Empty: no reports, and no calls.
     Raises:
-        SettingsError: no sender, or several ways of naming one; calls without a callback.
+        SettingsError: no sender, several ways of naming one, or none that is one; a callback that is no address; calls
+            without a callback.
     """
 
     account_sid: str
@@ -76,6 +78,9 @@ class SmsSettings:
         if wrong := [n for n in self.numbers if not _SENDER.fullmatch(n)]:
             what = f"`{wrong[0]}` is no sender: neither a number, nor a short code, nor a name of at most 11 letters"
             raise SettingsError(Problem(what, "write a number like `+15550100123`, in quotes"))
+        if self.callback_url and not is_web_address(self.callback_url):
+            what = f"`{self.callback_url}` is no address that a provider could call"
+            raise SettingsError(Problem(what, "set `sms.callback_url` to `https://...`"))
         if self.calls_from and not E164.fullmatch(self.calls_from):
             what = f"recorded calls cannot come from `{self.calls_from}`"
             raise SettingsError(Problem(what, "write a number like `+15550100123`, in quotes"))
@@ -132,8 +137,8 @@ class SmsAdapter:
         It is found by addressee and text, never by the day it was sent, which is empty while it waits. A contact whose
         text somebody else's contact had word for word is told apart by `taken` only.
         """
-        client = self._client.open()
         try:
+            client = self._client.open()
             listing = client.calls if message.channel == "call" else client.messages
             sent = await listing.list_async(to=message.to, limit=_FOUND_MAX, page_size=_FOUND_MAX)
             found = [one for one in sent if self._is(one, message, since) and one.sid not in taken]

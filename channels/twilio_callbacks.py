@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from channels.message import CONTACT_ID, Secret
-from channels.posted import Form, Posted, read_form, read_query
+from channels.posted import Form, Posted, is_web_address, read_form, read_query
 from channels.refusals import twilio_refusal
 from channels.reports import Delivery, InboundText, KeyPressed, Refused, StatusReport
 from channels.twilio_client import NAME
@@ -37,10 +37,10 @@ class TwilioCallbacks:
     """
 
     def __init__(self, account_sid: str, auth_token: Secret, callback_url: str) -> None:
-        parts = urlsplit(callback_url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        if not is_web_address(callback_url):
             what = f"`{callback_url}` is no address that a provider could call"
             raise SettingsError(Problem(what, "set `sms.callback_url` to `https://...`"))
+        parts = urlsplit(callback_url)
         self._account_sid = account_sid
         self._auth_token = auth_token
         self._url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))

@@ -1,6 +1,8 @@
 """The gateway adapter, by its example file, against that gateway on loopback."""
 
 import asyncio
+import hashlib
+import json
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from channels.sms import SmsAdapter, SmsSettings
 from channels.testing.gateway import ACCOUNT, SECRET, FakeGateway, Fault
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider
 from tests.hooks import serving
+from tests.sending import send_all
 from tests.tls import make_certificate, server_context
 
 EXAMPLE = Path(gateway_file.__file__).with_name("gateway_example.yaml")
@@ -55,16 +58,6 @@ def message(to: str = NUMBER, contact_id: str = "1-2-0", **more: Any) -> Message
     return Message(contact_id, "sms", to, "", given.pop("text"), **given)
 
 
-def run(way: Any, *messages: Message) -> list[Receipt]:
-    async def work() -> list[Receipt]:
-        try:
-            return list(await asyncio.gather(*(way.send(m) for m in messages)))
-        finally:
-            await way.close()
-
-    return asyncio.run(work())
-
-
 @pytest.fixture
 def gateway() -> Iterator[FakeGateway]:
     with FakeGateway() as running:
@@ -73,7 +66,7 @@ def gateway() -> Iterator[FakeGateway]:
 
 def test_an_approved_text_goes_out_signed_with_its_values(gateway: FakeGateway):
     """The gateway, which checks the signature by itself, takes number, template and values as its manual asks."""
-    assert run(adapter(gateway.base_url), message()) == [Receipt("sent", "freedonia", "F0")]
+    assert send_all(adapter(gateway.base_url), message()) == [Receipt("sent", "freedonia", "F0")]
     (taken,) = gateway.of_contact("1-2-0")
     assert {name: taken.fields[name] for name in ("phone", "template", "params", "timestamp")} == {
         "phone": PHONE, "template": "SMS_1001", "timestamp": str(int(NOW.timestamp() * 1000)),
@@ -106,7 +99,7 @@ def test_what_is_not_approved_is_refused_before_anything_is_sent(
     gateway: FakeGateway, given: Message, expected: Receipt
 ):
     """Another country, a text without an id in its language, a value that is missing: the gateway never hears of it."""
-    assert run(adapter(gateway.base_url), given) == [expected]
+    assert send_all(adapter(gateway.base_url), given) == [expected]
     assert gateway.requests == 0
 
 
@@ -121,6 +114,8 @@ CUT = "the connection broke while the provider had the message"
         ("4001", Receipt("retry", "freedonia", "", "4001", "slow_down", "too many requests"), 0),
         ("9999", Receipt("unknown", "freedonia", "", "9999", "unclear",
                          "the gateway answers with a code that its file does not list"), 0),
+        ("9" * 100, Receipt("unknown", "freedonia", "", "9" * 40, "unclear",
+                            "the gateway answers with a code that its file does not list"), 0),
         (401, Receipt("retry", "freedonia", "", "401", "misconfigured", "account refused"), 0),
         (400, Receipt("unknown", "freedonia", "", "unreadable", "unclear", "the gateway's answer cannot be read"), 0),
         (503, Receipt("unknown", "freedonia", "", "503", "unclear", IN_DOUBT), 0),
@@ -141,13 +136,13 @@ CUT = "the connection broke while the provider had the message"
 def test_every_kind_of_answer_says_how_sure_it_is(gateway: FakeGateway, fault: Fault, expected: Receipt, taken: int):
     """Only a listed refusal is one; whatever else comes back, or nothing, is in doubt; nothing is asked twice."""
     gateway.fault(PHONE, fault)
-    assert run(adapter(gateway.base_url, timeout_seconds=0.5), message()) == [expected]
+    assert send_all(adapter(gateway.base_url, timeout_seconds=0.5), message()) == [expected]
     assert (gateway.requests, len(gateway.taken)) == (1, taken)
 
 
 def test_a_wrong_secret_is_our_fault(gateway: FakeGateway):
     """A signature that the gateway does not accept stops the channel and costs no contact its number."""
-    (receipt,) = run(adapter(gateway.base_url, secret="wr" + "ong"), message())
+    (receipt,) = send_all(adapter(gateway.base_url, secret="wr" + "ong"), message())
     assert receipt == Receipt("retry", "freedonia", "", "1001", "misconfigured", "signature wrong")
 
 
@@ -156,22 +151,25 @@ def test_nobody_listening_and_a_certificate_nobody_vouches_for_send_nothing(tmp_
     certificate = make_certificate(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        (gone,) = run(adapter(f"http://127.0.0.1:{taken.getsockname()[1]}"), message())
+        (gone,) = send_all(adapter(f"http://127.0.0.1:{taken.getsockname()[1]}"), message())
     assert (gone.status, gone.code) == ("retry", "unreachable")
     with FakeGateway(server_context(certificate)) as gateway:
-        (refused,) = run(adapter(gateway.base_url), message())
+        (refused,) = send_all(adapter(gateway.base_url), message())
         words = "the provider's certificate is not trusted"
         assert refused == Receipt("retry", "freedonia", "", "tls", "misconfigured", words)
-        assert run(adapter(gateway.base_url, ca_file="/nowhere.pem"), message())[0].code == "ca_file"
+        (tmp_path / "empty.pem").write_text("no certificate")
+        for no_file in ("/nowhere.pem", str(tmp_path / "empty.pem")):
+            (receipt,) = send_all(adapter(gateway.base_url, ca_file=no_file), message())
+            assert (receipt.status, receipt.code) == ("retry", "ca_file")
         assert gateway.requests == 0
-        assert run(adapter(gateway.base_url, ca_file=str(certificate[0])), message())[0].status == "sent"
+        assert send_all(adapter(gateway.base_url, ca_file=str(certificate[0])), message())[0].status == "sent"
 
 
 def test_many_at_once_share_the_adapter_and_it_can_be_opened_again(gateway: FakeGateway):
     """Concurrent sends each go once; after close the next event loop works too."""
     way = adapter(gateway.base_url)
     for batch in (1, 2):
-        receipts = run(way, *(message(contact_id=f"{batch}-{n}-0") for n in range(40)))
+        receipts = send_all(way, *(message(contact_id=f"{batch}-{n}-0") for n in range(40)))
         assert {r.status for r in receipts} == {"sent"}
     assert len({t.contact for t in gateway.taken}) == len(gateway.taken) == 80
 
@@ -211,6 +209,24 @@ answer: {code: code, sent: ["0"]}
     assert (first.status, second) == ("sent", Receipt("unknown", "plain", "", "cut", "unclear", CUT))
     assert len(lines) == 2
     assert "text=a+b%26c%3Dd+%7Bsecret%7D&" in lines[0]
+
+
+def test_a_signature_may_stand_inside_a_table():
+    """Where a gateway wants its signature among other things, those are left out of what is signed."""
+    text = """
+gateway: nested
+send:
+  url: https://sms.example/send
+  encoding: json
+  fields: {to: ["{number}"], text: "{text}", auth: {user: "{account}", sign: "{signature}"}}
+signature: {method: sha256, over: "{sorted}{secret}"}
+answer: {code: code, sent: ["0"]}
+"""
+    way = adapter("", gateway_file.read_gateway(text, "nested.yaml"))
+    body = json.loads(way._request(message(text="a"), PHONE, None).body)
+    signed = f'text=a&to=["{PHONE}"]{SECRET}'
+    sign = hashlib.sha256(signed.encode()).hexdigest()
+    assert body == {"to": [PHONE], "text": "a", "auth": {"user": ACCOUNT, "sign": sign}}
 
 
 # -- what the gateway posts ----------------------------------------------------------------------------------------
@@ -259,14 +275,14 @@ def test_another_account_takes_over_only_where_nothing_can_go_twice(gateway: Fak
     with FakeProvider() as provider:
         other = SmsAdapter(SmsSettings(ACCOUNT_SID, SecretStr(AUTH_TOKEN), FROM_NUMBER, base_url=provider.base_url))
         both = Failover([adapter(gateway.base_url, timeout_seconds=0.5), other])
-        away, home = run(both, message("+12025550123", "1-1-0"), message(contact_id="1-2-0"))
+        away, home = send_all(both, message("+12025550123", "1-1-0"), message(contact_id="1-2-0"))
         assert (away.provider, home.provider) == ("twilio", "freedonia")
         for number, fault in enumerate(("hang", "drop_after_accept", "nothing", "3001", "9999")):
             gateway.fault(PHONE, fault)
-            (receipt,) = run(both, message(contact_id=f"2-{number}-0"))
+            (receipt,) = send_all(both, message(contact_id=f"2-{number}-0"))
             assert receipt.provider == "freedonia"
         gateway.fault(PHONE, 401)
-        (receipt,) = run(both, message(contact_id="3-0-0"))
+        (receipt,) = send_all(both, message(contact_id="3-0-0"))
         assert receipt.provider == "twilio"
         sent = [m.contact for m in gateway.taken]
         assert sorted(m.body for m in provider.accepted) == [message().text] * 2

@@ -14,6 +14,7 @@ from channels.mail import MailAdapter, MailSettings
 from channels.message import Message, Receipt
 from channels.testing.mailserver import CUT, SILENT, FakeMailServer, Step
 from engine.errors import SettingsError
+from tests.sending import send_all, send_one
 from tests.tls import make_certificate, server_context
 
 TO = "borrower@example.com"
@@ -45,23 +46,11 @@ def message(to: str = TO, contact_id: str = "1-2-0", **more: Any) -> Message:
     return Message(contact_id, "email", to, **given)
 
 
-def run(mail: MailAdapter, *messages: Message) -> list[Receipt]:
-    async def work() -> list[Receipt]:
-        try:
-            return list(await asyncio.gather(*(mail.send(m) for m in messages)))
-        finally:
-            await mail.close()
-
-    return asyncio.run(work())
-
-
-def send(mail: MailAdapter, given: Message) -> Receipt:
-    return run(mail, given)[0]
-
-
 def test_a_mail_arrives_whole_with_the_headers_a_machine_must_set(server: FakeMailServer):
     """Sender, id, date, language, text first and HTML second; nothing else is changed on the way."""
-    receipt = send(adapter(server), message(html="<p>Hello</p>", language="zh", headers={"Reply-To": "a@b.example"}))
+    receipt = send_one(
+        adapter(server), message(html="<p>Hello</p>", language="zh", headers={"Reply-To": "a@b.example"})
+    )
     (taken,) = server.of_contact("1-2-0")
     mail = taken.mail
     assert receipt == Receipt("sent", "smtp", "<1-2-0@lender.example>")
@@ -80,7 +69,7 @@ def test_a_mail_arrives_whole_with_the_headers_a_machine_must_set(server: FakeMa
 def test_a_mail_can_be_ended_in_one_click(server: FakeMailServer):
     """An https address gives both headers of RFC 8058, whole however long, with a mailto beside it; mailto alone the first."""
     url = "https://lender.example/u/" + "a1B2" * 60
-    run(
+    send_all(
         adapter(server, connections=1),
         message(contact_id="1-1-0", unsubscribe_url=url),
         message(contact_id="1-2-0", unsubscribe_url="mailto:stop@lender.example?subject=1-2-0"),
@@ -133,7 +122,7 @@ def test_only_the_silence_after_the_final_dot_is_in_doubt(
 ):
     """Every earlier end of the conversation is sure, and no message is ever offered twice."""
     server.fault("*", step, does)
-    assert send(adapter(server, timeout_seconds=0.5), message()) == expected
+    assert send_one(adapter(server, timeout_seconds=0.5), message()) == expected
     assert len(server.taken) == kept
     assert server.connections <= 2  # the controller's own look at the port, and ours
 
@@ -143,7 +132,7 @@ def test_a_refused_message_does_not_spoil_the_connection(server: FakeMailServer)
     server.fault("gone@example.com", "recipient", "550 5.1.1 no such user")
     server.fault("spam@example.com", "body", "554 5.7.1 spam")
     people = ["gone@example.com", TO, "spam@example.com", "other@example.com"]
-    receipts = run(adapter(server, connections=1), *(message(to, f"1-{n}-0") for n, to in enumerate(people)))
+    receipts = send_all(adapter(server, connections=1), *(message(to, f"1-{n}-0") for n, to in enumerate(people)))
     assert [r.status for r in receipts] == ["failed", "sent", "failed", "sent"]
     assert [t.to for t in server.taken] == [TO, "other@example.com"]
     assert len({t.connection for t in server.taken}) == 1
@@ -152,7 +141,7 @@ def test_a_refused_message_does_not_spoil_the_connection(server: FakeMailServer)
 def test_connections_are_few_kept_and_renewed():
     """A hundred and twenty messages at once use at most four connections at a time, each for fifty messages."""
     with FakeMailServer() as server:
-        receipts = run(adapter(server), *(message(contact_id=f"1-{n}-0") for n in range(120)))
+        receipts = send_all(adapter(server), *(message(contact_id=f"1-{n}-0") for n in range(120)))
         per_connection = [t.connection for t in server.taken]
         assert {r.status for r in receipts} == {"sent"}
         assert len({t.mail["Message-ID"] for t in server.taken}) == len(server.taken) == 120
@@ -163,7 +152,7 @@ def test_connections_are_few_kept_and_renewed():
 def test_a_server_that_limits_a_connection_gets_a_new_one():
     """452 at the fourth message of a connection costs a reconnect, not a message."""
     with FakeMailServer(sends_per_connection=3) as server:
-        receipts = run(adapter(server, connections=1), *(message(contact_id=f"1-{n}-0") for n in range(10)))
+        receipts = send_all(adapter(server, connections=1), *(message(contact_id=f"1-{n}-0") for n in range(10)))
         assert {r.status for r in receipts} == {"sent"}
         assert len({t.connection for t in server.taken}) == 4
 
@@ -212,7 +201,7 @@ def test_a_conversation_broken_off_carries_no_other_message(server: FakeMailServ
 def test_the_adapter_can_be_used_in_one_event_loop_after_another(server: FakeMailServer):
     """Connections of a closed loop are not used in the next."""
     mail = adapter(server)
-    assert [send(mail, message(contact_id=f"1-{n}-0")).status for n in range(2)] == ["sent", "sent"]
+    assert [send_one(mail, message(contact_id=f"1-{n}-0")).status for n in range(2)] == ["sent", "sent"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +227,7 @@ def test_the_adapter_can_be_used_in_one_event_loop_after_another(server: FakeMai
 )  # fmt: skip
 def test_nothing_can_be_slipped_into_a_mail(server: FakeMailServer, given: Message, meaning: str, detail: str):
     """A second addressee or header fails the contact for good; the server never hears of it."""
-    receipt = send(adapter(server), given)
+    receipt = send_one(adapter(server), given)
     assert (receipt.status, receipt.meaning, receipt.detail) == ("failed", meaning, detail)
     assert server.taken == []
 
@@ -248,7 +237,7 @@ def test_nobody_listening_is_sure(server: FakeMailServer):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         settings = MailSettings("127.0.0.1", taken.getsockname()[1], "a@lender.example", "plain")
-        receipt = send(MailAdapter(settings, lambda: SENT_AT), message())
+        receipt = send_one(MailAdapter(settings, lambda: SENT_AT), message())
     assert receipt == Receipt("retry", "smtp", "", "unreachable", "try_later", "the mail server cannot be reached")
 
 
@@ -257,10 +246,10 @@ def test_mail_goes_encrypted_and_logged_in(certificate: tuple[Path, Path]):
     secure = {"security": "starttls", "ca_file": str(certificate[0]), "username": "duecourse"}
     with FakeMailServer(tls=server_context(certificate), login=("duecourse", "right")) as server:
         mail = adapter(server, **secure, password=SecretStr("right"), connections=1)
-        receipts = run(mail, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
+        receipts = send_all(mail, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
         assert {r.status for r in receipts} == {"sent"}
         assert [t.encrypted for t in server.taken] == [True, True]
-        wrong = send(adapter(server, **secure, password=SecretStr("wrong")), message(contact_id="1-3-0"))
+        wrong = send_one(adapter(server, **secure, password=SecretStr("wrong")), message(contact_id="1-3-0"))
     assert wrong == Receipt("retry", "smtp", "", "535 5.7.8", "misconfigured", "the mail server refuses our login")
 
 
@@ -270,15 +259,15 @@ def test_a_certificate_nobody_vouches_for_sends_nothing(certificate: tuple[Path,
         "retry", "smtp", "", "tls", "misconfigured", "the mail server's certificate or encryption is not accepted"
     )
     with FakeMailServer(tls=server_context(certificate)) as server:
-        assert send(adapter(server, security="starttls"), message()) == expected
-        assert send(adapter(server, security="starttls", ca_file="/nowhere.pem"), message()).code == "ca_file"
-        assert send(adapter(server, security="tls"), message()).code in ("tls", "unreachable")
+        assert send_one(adapter(server, security="starttls"), message()) == expected
+        assert send_one(adapter(server, security="starttls", ca_file="/nowhere.pem"), message()).code == "ca_file"
+        assert send_one(adapter(server, security="tls"), message()).code in ("tls", "unreachable")
         assert server.taken == []
 
 
 def test_a_server_without_encryption_gets_no_mail(server: FakeMailServer):
     """Where STARTTLS is asked for and not offered, nothing goes on in clear."""
-    receipt = send(adapter(server, security="starttls"), message())
+    receipt = send_one(adapter(server, security="starttls"), message())
     words = "the mail server offers no STARTTLS or no login of a kind we know"
     assert receipt == Receipt("retry", "smtp", "", "not_offered", "misconfigured", words)
     assert server.taken == []

@@ -1,6 +1,5 @@
 """Mail against a real server: delivered, refused at every step, signed, and what comes back when it does not arrive."""
 
-import asyncio
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,9 +13,10 @@ from channels.bounces import MailReports
 from channels.mail import MailAdapter, MailSettings
 from channels.mail_signing import DkimKey
 from channels.mailbox import Maildir
-from channels.message import Message, Receipt
+from channels.message import Message
 from channels.reports import MailReport, Refused
 from tests import exim
+from tests.sending import send_all
 from tests.tls import make_certificate
 
 SENT_AT = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
@@ -61,16 +61,6 @@ def message(to: str, contact_id: str, **more: Any) -> Message:
     return Message(contact_id, "email", to, **given)
 
 
-def send(mail: MailAdapter, *messages: Message) -> list[Receipt]:
-    async def work() -> list[Receipt]:
-        try:
-            return list(await asyncio.gather(*(mail.send(m) for m in messages)))
-        finally:
-            await mail.close()
-
-    return asyncio.run(work())
-
-
 def of_contact(server: exim.Exim, contact_id: str) -> bytes:
     for count in range(1, 100):
         for content in server.arrived(count):
@@ -91,7 +81,7 @@ def test_a_signed_mail_is_delivered_as_it_was_sent(server: exim.Exim, signing: t
         "borrower@inbox.example", "1-1-0", html="<p>您好</p>", language="zh",
         unsubscribe_url="https://lender.example/u/" + "a1B2" * 40, unsubscribe_mailto="mailto:stop@lender.example?subject=1-1-0",
     )  # fmt: skip
-    (receipt,) = send(adapter(server, dkim=key), given)
+    (receipt,) = send_all(adapter(server, dkim=key), given)
     assert (receipt.status, receipt.provider_ref.startswith("<1-1-0.")) == ("sent", True)
     content = of_contact(server, "1-1-0")
     mail = exim.contact_mail(content)
@@ -127,9 +117,9 @@ def test_a_login_is_asked_for_and_given(server: exim.Exim):
     """With the right login mail goes where only known senders may send; without one, or with a wrong one, it is our fault."""
     to = "borrower@login.example"
     user, password = exim.LOGIN
-    (good,) = send(adapter(server, username=user, password=SecretStr(password)), message(to, "2-1-0"))
-    (none,) = send(adapter(server), message(to, "2-2-0"))
-    (wrong,) = send(adapter(server, username=user, password=SecretStr("wr" + "ong")), message(to, "2-3-0"))
+    (good,) = send_all(adapter(server, username=user, password=SecretStr(password)), message(to, "2-1-0"))
+    (none,) = send_all(adapter(server), message(to, "2-2-0"))
+    (wrong,) = send_all(adapter(server, username=user, password=SecretStr("wr" + "ong")), message(to, "2-3-0"))
     assert (good.status, none.meaning, wrong.meaning) == ("sent", "misconfigured", "misconfigured")
     assert (none.code, wrong.code) == ("530 5.7.0", "535")
     assert b"esmtpsa" in of_contact(server, "2-1-0")
@@ -149,7 +139,7 @@ def test_a_refusal_at_every_step_says_what_it_means(
     server: exim.Exim, to: str, more: dict[str, str], expected: tuple[str, str, str]
 ):
     """At RCPT, at DATA and after the text, for good or for now: what a real server says is what the receipt says."""
-    (receipt,) = send(adapter(server), message(to, "3-1-0", **more))
+    (receipt,) = send_all(adapter(server), message(to, "3-1-0", **more))
     assert (receipt.status, receipt.code, receipt.meaning) == expected
 
 
@@ -159,14 +149,14 @@ def test_a_refusal_at_every_step_says_what_it_means(
 )  # fmt: skip
 def test_a_sender_that_is_refused_is_our_matter(server: exim.Exim, sender: str, expected: tuple[str, str, str]):
     """A refusal at MAIL costs no borrower their address."""
-    (receipt,) = send(adapter(server, bounce_address=sender), message("a@inbox.example", "3-2-0"))
+    (receipt,) = send_all(adapter(server, bounce_address=sender), message("a@inbox.example", "3-2-0"))
     assert (receipt.status, receipt.code, receipt.meaning) == expected
 
 
 def test_a_refusal_leaves_the_connection_to_the_next(server: exim.Exim):
     """Eight mails over two connections, every second one refused: the others arrive."""
     people = [f"{'nobody' if n % 2 else 'somebody'}@inbox.example" for n in range(8)]
-    receipts = send(adapter(server, connections=2), *(message(to, f"4-{n}-0") for n, to in enumerate(people)))
+    receipts = send_all(adapter(server, connections=2), *(message(to, f"4-{n}-0") for n, to in enumerate(people)))
     assert [r.status for r in receipts] == ["sent", "failed"] * 4
     for number in range(0, 8, 2):
         of_contact(server, f"4-{number}-0")
@@ -177,7 +167,7 @@ def test_what_comes_back_late_is_known_to_be_ours(server: exim.Exim):
     A mail that was taken and could not be delivered comes back into the mailbox for reports, is matched to its contact,
     and is read once; a forged report beside it is refused.
     """
-    (receipt,) = send(adapter(server), message("gone@bounce.example", "5-1-0", html="<p>a</p>"))
+    (receipt,) = send_all(adapter(server), message("gone@bounce.example", "5-1-0", html="<p>a</p>"))
     assert receipt.status == "sent"
     (report,) = server.arrived(box="bounces")
     box = Maildir(server.bounces)

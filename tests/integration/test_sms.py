@@ -23,6 +23,7 @@ from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, Aske
 from channels.testing.twilio_wire import signature
 from engine.errors import SettingsError
 from tests import openapi
+from tests.sending import send_all, send_one
 
 NUMBER = "+12025550123"
 NOW = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
@@ -83,23 +84,9 @@ def message(to: str = NUMBER, contact_id: str = "1-2-0", text: str = "Your payme
     return Message(contact_id, "sms", to, "", text, **more)
 
 
-def run(adapter: SmsAdapter, *messages: Message) -> list[Receipt]:
-    async def work() -> list[Receipt]:
-        try:
-            return list(await asyncio.gather(*(adapter.send(m) for m in messages)))
-        finally:
-            await adapter.close()
-
-    return asyncio.run(work())
-
-
-def send(adapter: SmsAdapter, given: Message) -> Receipt:
-    return run(adapter, given)[0]
-
-
 def test_a_message_reaches_the_provider_once_and_carries_our_contact_id(provider: FakeProvider):
     """What the provider holds is what was sent, found again by our contact id."""
-    receipt = send(SmsAdapter(settings(provider.base_url)), message(text="还款提醒"))
+    receipt = send_one(SmsAdapter(settings(provider.base_url)), message(text="还款提醒"))
     (taken,) = provider.of_contact("1-2-0")
     assert receipt == Receipt("sent", "twilio", taken.sid)
     assert (taken.to, taken.sender, taken.body) == (NUMBER, FROM_NUMBER, "还款提醒")
@@ -110,7 +97,7 @@ def test_the_same_run_gives_the_same_ids():
     seen = []
     for seed in (7, 7, 8):
         with FakeProvider(seed=seed) as provider:
-            run(SmsAdapter(settings(provider.base_url)), message())
+            send_all(SmsAdapter(settings(provider.base_url)), message())
             seen.append(provider.accepted[0].sid)
     assert seen[0] == seen[1] != seen[2]
 
@@ -139,7 +126,7 @@ def test_the_same_run_gives_the_same_ids():
 def test_every_kind_of_answer_says_how_sure_it_is(provider: FakeProvider, fault: Fault, expected: Receipt):
     """A refusal is sure; a fault after the request went out is unknown; and no request is ever made twice."""
     provider.fault(NUMBER, fault, always=True)
-    assert send(SmsAdapter(settings(provider.base_url, timeout_seconds=0.5)), message()) == expected
+    assert send_one(SmsAdapter(settings(provider.base_url, timeout_seconds=0.5)), message()) == expected
     assert provider.requests == 1
     assert len(provider.accepted) == (fault in ("drop_after_accept", "no_json"))
 
@@ -151,18 +138,18 @@ def test_every_kind_of_answer_says_how_sure_it_is(provider: FakeProvider, fault:
 )  # fmt: skip
 def test_the_providers_magic_numbers_mean_what_its_manual_says(provider: FakeProvider, to: str, meaning: str):
     """Refusals made on the provider's own test numbers are told apart."""
-    assert send(SmsAdapter(settings(provider.base_url)), message(to)).meaning == meaning
+    assert send_one(SmsAdapter(settings(provider.base_url)), message(to)).meaning == meaning
 
 
 def test_whoever_opted_out_at_the_provider_is_known_to_us(provider: FakeProvider):
     """An opt-out that only the provider saw comes back as one (P20)."""
     provider.opted_out.add(NUMBER)
-    assert send(SmsAdapter(settings(provider.base_url)), message()).meaning == "opted_out"
+    assert send_one(SmsAdapter(settings(provider.base_url)), message()).meaning == "opted_out"
 
 
 def test_a_wrong_token_is_our_fault_and_not_the_addressees(provider: FakeProvider):
     """A refused login leaves the contact to be tried again once the settings are mended."""
-    receipt = send(SmsAdapter(settings(provider.base_url, token="wr" + "ong")), message())
+    receipt = send_one(SmsAdapter(settings(provider.base_url, token="wr" + "ong")), message())
     assert receipt == Receipt("retry", "twilio", "", "20003", "misconfigured", "authentication failed")
 
 
@@ -170,16 +157,16 @@ def test_nobody_listening_is_sure(provider: FakeProvider):
     """A connection that was never made sent nothing, so the contact may be tried again."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        receipt = send(SmsAdapter(settings(f"http://127.0.0.1:{taken.getsockname()[1]}")), message())
+        receipt = send_one(SmsAdapter(settings(f"http://127.0.0.1:{taken.getsockname()[1]}")), message())
     assert receipt == Receipt("retry", "twilio", "", "unreachable", "try_later", "the provider cannot be reached")
 
 
 def test_a_wrong_address_of_the_provider_is_our_fault():
     """Something else than the provider, or no address at all, sends nothing and says where to look."""
     with FakeProvider() as provider:
-        elsewhere = send(SmsAdapter(settings(provider.base_url + "/elsewhere")), message())
+        elsewhere = send_one(SmsAdapter(settings(provider.base_url + "/elsewhere")), message())
     assert (elsewhere.status, elsewhere.meaning, elsewhere.code) == ("retry", "misconfigured", "404")
-    nonsense = send(SmsAdapter(settings("no address")), message())
+    nonsense = send_one(SmsAdapter(settings("no address")), message())
     assert nonsense == Receipt("retry", "twilio", "", "url", "misconfigured", "`sms.base_url` is no address")
 
 
@@ -195,7 +182,7 @@ def test_a_wrong_address_of_the_provider_is_our_fault():
 )
 def test_what_can_only_be_refused_is_not_asked(provider: FakeProvider, given: Message, expected: tuple[str, str]):
     """A message the provider must refuse never leaves, and fails for good."""
-    receipt = send(SmsAdapter(settings(provider.base_url)), given)
+    receipt = send_one(SmsAdapter(settings(provider.base_url)), given)
     assert (receipt.status, receipt.meaning, receipt.detail) == ("failed", *expected)
     assert provider.requests == 0
 
@@ -207,14 +194,14 @@ def test_the_environment_cannot_redirect_messages(provider: FakeProvider, monkey
         "HTTP_PROXY": "http://127.0.0.1:9",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    assert send(SmsAdapter(settings(provider.base_url)), message()).status == "sent"
+    assert send_one(SmsAdapter(settings(provider.base_url)), message()).status == "sent"
 
 
 def test_many_at_once_share_the_adapter_and_it_can_be_opened_again(provider: FakeProvider):
     """Concurrent sends each go once; after close the next event loop works too."""
     adapter = SmsAdapter(settings(provider.base_url))
     for batch in (1, 2):
-        receipts = run(adapter, *(message(contact_id=f"{batch}-{n}-0") for n in range(40)))
+        receipts = send_all(adapter, *(message(contact_id=f"{batch}-{n}-0") for n in range(40)))
         assert {r.status for r in receipts} == {"sent"}
     assert len({m.contact for m in provider.accepted}) == len(provider.accepted) == 80
 
@@ -222,7 +209,7 @@ def test_many_at_once_share_the_adapter_and_it_can_be_opened_again(provider: Fak
 def test_a_provider_without_ids_leaves_the_message_in_doubt():
     """A yes without a message id cannot be found again, so it is no yes."""
     with answering(201, b"{}") as other:
-        receipt = send(SmsAdapter(settings(other.url)), message())
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
     assert receipt == Receipt("unknown", "twilio", "", "no_sid", "unclear", "the provider's answer has no message id")
 
 
@@ -230,13 +217,13 @@ def test_the_newer_error_form_is_read_too():
     """An error in the RFC 9457 form is a refusal like any other."""
     body = {"type": "about:blank", "title": "opted out", "status": 400, "code": 21610}
     with answering(400, json.dumps(body).encode()) as other:
-        assert send(SmsAdapter(settings(other.url)), message()).meaning == "opted_out"
+        assert send_one(SmsAdapter(settings(other.url)), message()).meaning == "opted_out"
 
 
 def test_a_redirect_is_not_followed():
     """Nothing of a message is handed to another address than the one in the settings."""
     with answering(307, b"", {"Location": "http://127.0.0.1:9/"}) as other:
-        receipt = send(SmsAdapter(settings(other.url)), message())
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
     words = "the provider's address answers with something else; see `sms.base_url`"
     assert receipt == Receipt("retry", "twilio", "", "307", "misconfigured", words)
 
@@ -245,7 +232,7 @@ def test_a_message_refused_in_the_answer_itself_is_not_sent():
     """A 201 that already carries an error code is a refusal."""
     body = {"sid": "SM" + "0" * 32, "status": "failed", "error_code": 30005}
     with answering(201, json.dumps(body).encode()) as other:
-        receipt = send(SmsAdapter(settings(other.url)), message())
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
     assert receipt == Receipt("failed", "twilio", "SM" + "0" * 32, "30005", "bad_address", "unknown handset")
 
 
@@ -282,7 +269,7 @@ def test_a_status_callback_brings_back_our_contact_id(provider: FakeProvider):
 
     with answering(204) as ours:
         adapter = SmsAdapter(settings(provider.base_url, callback_url=ours.url))
-        receipt = send(adapter, message(contact_id="9-8-7"))
+        receipt = send_one(adapter, message(contact_id="9-8-7"))
         assert provider.report(receipt.provider_ref, "undelivered", 30003) == 204
     ((path, headers, body),) = ours.seen
     form = dict(parse_qsl(body.decode()))
@@ -300,8 +287,8 @@ def test_the_official_client_can_list_and_fetch_from_the_stand_in(provider: Fake
     """The stand-in keeps messages and pages through them like the provider."""
     from twilio.rest import Client
 
-    receipts = run(SmsAdapter(settings(provider.base_url)), *(message(contact_id=f"1-{n}-0") for n in range(5)))
-    run(SmsAdapter(settings(provider.base_url)), message("+12025550199", "2-0-0"))
+    receipts = send_all(SmsAdapter(settings(provider.base_url)), *(message(contact_id=f"1-{n}-0") for n in range(5)))
+    send_all(SmsAdapter(settings(provider.base_url)), message("+12025550199", "2-0-0"))
     client = Client(ACCOUNT_SID, AUTH_TOKEN, environment={"x": "y"})
     client.api.base_url = provider.base_url
     listed = client.messages.list(to=NUMBER, page_size=2)
@@ -324,7 +311,7 @@ def test_a_request_the_providers_document_does_not_declare_is_caught():
 @pytest.mark.skipif(not openapi.SPEC.exists(), reason=openapi.ABSENT)
 def test_the_stand_in_answers_in_the_providers_form(provider: FakeProvider):
     """Messages and calls are shown with the fields of the provider's own resources."""
-    run(SmsAdapter(settings(provider.base_url, **CALLING)), message(), call())
+    send_all(SmsAdapter(settings(provider.base_url, **CALLING)), message(), call())
     openapi.check_answer("api.v2010.account.message", provider._public(provider.accepted[0]))
     openapi.check_answer("api.v2010.account.call", provider._public(provider.calls[0]))
 
@@ -332,7 +319,7 @@ def test_the_stand_in_answers_in_the_providers_form(provider: FakeProvider):
 def test_a_text_does_not_wait_at_the_provider_past_its_hour(provider: FakeProvider):
     """The validity that is asked for is never longer than the provider takes."""
     adapter = SmsAdapter(settings(provider.base_url))
-    run(adapter, message(valid_seconds=90_000), message(contact_id="1-3-0", valid_seconds=0))
+    send_all(adapter, message(valid_seconds=90_000), message(contact_id="1-3-0", valid_seconds=0))
     assert sorted(m.form["ValidityPeriod"] for m in provider.accepted) == ["1", "36000"]
 
 
@@ -340,7 +327,7 @@ def test_a_messaging_service_and_a_callback_with_a_query_are_named_as_they_are(p
     """A service stands for the sender, and our contact id is added to whatever the callback address says."""
     service = "MG" + "0" * 32
     given = {"from_number": None, "messaging_service_sid": service, "callback_url": "https://x.example/cb?a=b"}
-    send(SmsAdapter(settings(provider.base_url, **given)), message())
+    send_one(SmsAdapter(settings(provider.base_url, **given)), message())
     (taken,) = provider.accepted
     assert (taken.form["MessagingServiceSid"], "From" in taken.form) == (service, False)
     assert taken.form["StatusCallback"] == "https://x.example/cb?a=b&contact=1-2-0"
@@ -356,7 +343,7 @@ def test_everybody_always_hears_from_the_same_number_of_a_pool(provider: FakePro
     people = [f"+1202555{n:04}" for n in range(60)]
     for batch in (1, 2):
         adapter = SmsAdapter(settings(provider.base_url, from_number=None, from_numbers=POOL))
-        run(adapter, *(message(to, f"{batch}-{n}-0") for n, to in enumerate(people)))
+        send_all(adapter, *(message(to, f"{batch}-{n}-0") for n, to in enumerate(people)))
     heard = {to: {m.sender for m in provider.accepted if m.to == to} for to in people}
     assert {len(senders) for senders in heard.values()} == {1}
     shares = [sum(number in senders for senders in heard.values()) for number in POOL]
@@ -367,7 +354,7 @@ def test_a_number_sends_no_faster_than_its_carrier_allows(provider: FakeProvider
     """Six texts to one addressee at twenty a second take a quarter of a second; another number does not wait."""
     adapter = SmsAdapter(settings(provider.base_url, sends_per_second_per_number=20))
     before = time.monotonic()
-    run(adapter, *(message(contact_id=f"1-{n}-0") for n in range(6)))
+    send_all(adapter, *(message(contact_id=f"1-{n}-0") for n in range(6)))
     assert time.monotonic() - before >= 5 / 20
     assert len(provider.accepted) == 6
 
@@ -376,7 +363,7 @@ def test_who_would_wait_too_long_for_a_number_is_tried_later(provider: FakeProvi
     """A turn that does not come soon enough is a sure "not sent", long before anybody calls the message in doubt."""
     monkeypatch.setattr("channels.sms.TURN_SECONDS_MAX", 0.1)
     adapter = SmsAdapter(settings(provider.base_url, sends_per_second_per_number=1))
-    receipts = run(adapter, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
+    receipts = send_all(adapter, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
     words = "the sender number of this addressee is busy; nothing was sent"
     assert receipts[1] == Receipt("retry", "twilio", "", "pace", "slow_down", words)
     assert len(provider.accepted) == 1
@@ -386,7 +373,7 @@ def test_connections_are_as_many_as_the_settings_say(provider: FakeProvider):
     """Twelve texts at once over three connections reach the provider three at a time."""
     with FakeProvider(latency_seconds=0.1) as slow:
         before = time.monotonic()
-        receipts = run(
+        receipts = send_all(
             SmsAdapter(settings(slow.base_url, connections=3)), *(message(contact_id=f"1-{n}-0") for n in range(12))
         )
         assert time.monotonic() - before >= 0.4
@@ -409,14 +396,14 @@ def find(adapter: SmsAdapter, given: Message, since: datetime, taken: tuple[str,
 def test_a_message_in_doubt_is_found_in_the_providers_list(provider: FakeProvider):
     """Accepted with its answer lost it is found; cut off before it was taken, or somebody else's, it is not."""
     adapter = SmsAdapter(settings(provider.base_url))
-    run(adapter, message(contact_id="1-9-0", text="Another text."))
+    send_all(adapter, message(contact_id="1-9-0", text="Another text."))
     provider.fault(NUMBER, "drop_after_accept")
-    assert send(adapter, message()).status == "unknown"
+    assert send_one(adapter, message()).status == "unknown"
     (taken,) = provider.of_contact("1-2-0")
     assert find(adapter, message(), NOW) == Receipt("sent", "twilio", taken.sid)
     provider.fault(NUMBER, "drop")
     never = message(contact_id="1-3-0", text="Never taken.")
-    assert send(adapter, never).status == "unknown"
+    assert send_one(adapter, never).status == "unknown"
     assert find(adapter, never, NOW) is None
     assert find(adapter, message("+12025550199"), NOW) is None
     assert find(adapter, message(), NOW + timedelta(hours=1)) is None
@@ -427,7 +414,7 @@ def test_a_message_in_doubt_is_found_in_the_providers_list(provider: FakeProvide
 def test_a_message_that_was_found_and_did_not_go_has_failed(provider: FakeProvider):
     """What the provider lists as undelivered failed, with what its code means, and is no `retry`."""
     adapter = SmsAdapter(settings(provider.base_url, callback_url=""))
-    receipt = send(adapter, message())
+    receipt = send_one(adapter, message())
     provider.report(receipt.provider_ref, "undelivered", 30003)
     found = find(adapter, message(), NOW)
     assert found == Receipt("failed", "twilio", receipt.provider_ref, "30003", "try_later", "handset unreachable")
@@ -455,7 +442,7 @@ def call(to: str = NUMBER, contact_id: str = "5-1-0", **more: Any) -> Message:
 
 def test_a_recorded_call_says_its_text_and_can_be_ended_by_a_key(provider: FakeProvider):
     """Whoever picks up hears the text in their language, and how to reach a person or to end such calls."""
-    receipt = send(SmsAdapter(settings(provider.base_url, **CALLING)), call(language="zh", text="这里是示例金融。"))
+    receipt = send_one(SmsAdapter(settings(provider.base_url, **CALLING)), call(language="zh", text="这里是示例金融。"))
     (made,) = provider.calls
     assert receipt == Receipt("sent", "twilio", made.sid)
     assert (made.to, made.sender, made.contact) == (NUMBER, "+15005550030", "5-1-0")
@@ -483,9 +470,20 @@ def test_a_call_that_cannot_be_made_rings_nobody(
     provider: FakeProvider, more: dict[str, Any], given: dict[str, Any], expected: tuple[str, str, str]
 ):
     """What can only be refused never leaves."""
-    receipt = send(SmsAdapter(settings(provider.base_url, **more)), call(**given))
+    receipt = send_one(SmsAdapter(settings(provider.base_url, **more)), call(**given))
     assert (receipt.status, receipt.meaning, receipt.detail) == expected
     assert provider.asked == []
+
+
+@pytest.mark.parametrize(
+    "url", ["lender.example/hook", "http://[::1/hook", "https://lender.example:99999/", "ftp://lender.example/"]
+)
+def test_a_callback_that_nobody_could_call_is_no_setting(url: str):
+    """Said before anything is sent."""
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", callback_url=url)
+    what = f"`{url}` is no address that a provider could call"
+    assert str(refused.value) == f"{what}\n  mend: set `sms.callback_url` to `https://...`"
 
 
 def test_calls_that_nobody_could_end_by_a_key_are_no_setting():
@@ -524,6 +522,6 @@ def test_a_call_in_doubt_is_found_too_and_is_not_made_twice(provider: FakeProvid
     """A call whose answer was lost is in the provider's list under its sender."""
     adapter = SmsAdapter(settings(provider.base_url, **CALLING))
     provider.fault(NUMBER, "drop_after_accept")
-    assert send(adapter, call()).status == "unknown"
+    assert send_one(adapter, call()).status == "unknown"
     assert find(adapter, call(), NOW) == Receipt("sent", "twilio", provider.calls[0].sid)
     assert len(provider.of_contact("5-1-0")) == 1

@@ -220,6 +220,7 @@ JSON, FORM = {"content-type": "application/json"}, {"content-type": "application
         (b'{"a":NaN}', "key=hush", ["malformed"]),
         (b'{"list":[1,null,"x",[],{}]}', "key=hush", ["unexpected"] * 5),
         (b'{"list":[{"s":"D"}]}', "key=hush", ["malformed"]),
+        (b'{"list":[{"id":"' + b"9" * 300 + b'","s":"D"}]}', "key=hush", ["unmatched"]),
         (b'{"list":[' + b"1," * 1000 + b"1]}", "key=hush", ["oversized"]),
         (b"x" * 70_000, "key=hush", ["oversized"]),
     ],
