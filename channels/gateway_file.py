@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from channels.gateway_incoming import read_receipts, read_replies
 from channels.gateway_sign import PLACE
-from channels.gateway_spec import SEND_VALUES, SIGN_VALUES, Answer, Approved, Encoding, Gateway, Signature, Tree
+from channels.gateway_spec import SEND_VALUES, SIGN_VALUES, Answer, Approved, Encoding, Gateway, Tree
 from channels.gateway_values import check_values, read_signature
 from channels.refusals import codes_of
 from engine.content import GROUPS, LANGUAGES
@@ -52,7 +52,8 @@ def read_gateway(text: str, file: str) -> Gateway:
     templates = _templates(top)
     signature = read_signature(top, SIGN_VALUES)
     if send is not None:
-        _check_send(send, signature, with_templates=templates is not None)
+        signed = top.node("signature") is not None
+        _check_send(send, signed=signed, with_templates=templates is not None)
     answer = _answer(top)
     receipts, replies = read_receipts(top), read_replies(top)
     zone = _zone(top)
@@ -113,7 +114,7 @@ def _encoding(send: Fields) -> Encoding:
     return "json" if send.one_of("encoding", "encoding", ("form", "json")) == "json" else "form"
 
 
-def _check_send(send: Fields, signature: Signature | None, *, with_templates: bool) -> None:
+def _check_send(send: Fields, *, signed: bool, with_templates: bool) -> None:
     url = send.text("url", required="https://sms.example/send")
     if url is not None and not _is_safe(url):
         send.refuse(
@@ -133,8 +134,8 @@ def _check_send(send: Fields, signature: Signature | None, *, with_templates: bo
         send.refuse(f"nothing in `send` says {what}", f"write `{value}` where the gateway wants it")
     if not with_templates and {"template_id", "template_values"} & set(used):
         send.refuse("`send` names a template, and none is approved", "list them under `templates:`")
-    if ("signature" in used) != (signature is not None):
-        missing = "`{signature}` stands nowhere in `send`" if signature else "`send` is signed, and nothing says how"
+    if ("signature" in used) != signed:
+        missing = "`{signature}` stands nowhere in `send`" if signed else "`send` is signed, and nothing says how"
         send.refuse(missing, "write both `{signature}` and `signature:`, or neither")
 
 

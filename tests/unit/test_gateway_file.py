@@ -113,6 +113,14 @@ replies:
     )
 
 
+def test_a_slip_in_a_signature_is_one_problem():
+    """What follows from it is not told beside it."""
+    text = PLAIN.replace('text: "{text}"', 'text: "{text}", key: "{signature}"')
+    assert problems(text + 'signature: {method: hmac-sha257, over: "{sorted}"}\n') == (
+        "gateway.yaml:6:21: unknown method of signing `hmac-sha257`\n  mend: write `hmac-sha256`"
+    )
+
+
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
