@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories scenarios sim docs bench style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories scenarios sim docs bench bench-sending style types layers check lock clean
 
 help:        ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Make .venv with the `duecourse` command and everything the tests need
 
@@ -48,6 +48,9 @@ docs: install  ## Run every session the pages show, and write the real output in
 bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows, and count verdicts a second
 	$(RUN)/python -m benchmarks.sweep $(ARGS)
 	$(RUN)/python -m benchmarks.decisions
+
+bench-sending: install  ## Texts and mails a second to servers on this machine, next to bare loops
+	$(RUN)/python -m benchmarks.sending $(ARGS)
 
 style: install  ## ruff, formatting, spelling, YAML
 	$(RUN)/ruff check .

@@ -1,13 +1,15 @@
 """A mail as bytes: who it is from, what it says, how to end it, and an id that ties every answer to its contact."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import Final
 
-from channels.message import Meaning, Message
+from channels.mail_signing import message_id
+from channels.message import Meaning, Message, Secret
 
 # Base64 and quoted-printable only: a server without 8BITMIME must not have to rewrite a signed message.
 _POLICY: Final = SMTP.clone(cte_type="7bit")
@@ -33,21 +35,13 @@ def is_address(text: str) -> bool:
     return len(text) <= 254 and _ADDRESS.fullmatch(text) is not None
 
 
-def message_id(contact_id: str, from_address: str) -> str:
-    """
-    The Message-ID of a contact's mail: the same for every attempt.
-
-    It does not stop a second copy, it makes one visible, and ties replies and bounces to the contact.
-    """
-    return f"<{contact_id}@{parseaddr(from_address)[1].rpartition('@')[2]}>"
-
-
-def compose(message: Message, *, from_address: str, sent_at: datetime) -> bytes:
+def compose(message: Message, *, from_address: str, sent_at: datetime, id_secret: Secret | None = None) -> bytes:
     """
     The mail as it goes over the wire, plain text first, then the HTML where there is one.
 
     Args:
         sent_at: aware; stands in `Date`.
+        id_secret: seals the Message-ID.
     Raises:
         NotMailable: an address, subject or header that would not stay one header.
     """
@@ -55,7 +49,8 @@ def compose(message: Message, *, from_address: str, sent_at: datetime) -> bytes:
         raise NotMailable("bad_address", "the address is not one plain mail address")
     if not message.text.strip() or not message.subject.strip():
         raise NotMailable("misconfigured", "the mail has no subject or no text")
-    if message.unsubscribe_url and not _URL.fullmatch(message.unsubscribe_url):
+    ways = [way for way in (message.unsubscribe_url, message.unsubscribe_mailto) if way]
+    if not all(_URL.fullmatch(way) for way in ways) or message.unsubscribe_mailto.startswith("https:"):
         raise NotMailable("misconfigured", "the unsubscribe address is neither https nor mailto")
     mail = EmailMessage(policy=_POLICY)
     headers = {
@@ -63,7 +58,7 @@ def compose(message: Message, *, from_address: str, sent_at: datetime) -> bytes:
         "To": message.to,
         "Subject": message.subject,
         "Date": format_datetime(sent_at),
-        "Message-ID": message_id(message.contact_id, from_address),
+        "Message-ID": message_id(message.contact_id, from_address, id_secret),
         "Auto-Submitted": "auto-generated",
     }
     for name, value in message.headers.items():
@@ -81,17 +76,17 @@ def compose(message: Message, *, from_address: str, sent_at: datetime) -> bytes:
             mail.add_alternative(message.html, subtype="html")
         # Only now: setting the content takes every Content- header away.
         mail["Content-Language"] = message.language
-        return _unsubscribe(message.unsubscribe_url) + mail.as_bytes()
+        return _unsubscribe(ways) + mail.as_bytes()
     except ValueError:
         raise NotMailable("misconfigured", "a header would break into two, or the text is not text") from None
 
 
-def _unsubscribe(url: str) -> bytes:
+def _unsubscribe(ways: Sequence[str]) -> bytes:
     # Written by hand: the email package breaks a long address into encoded words, which no mail program reads.
-    if not url:
+    if not ways:
         return b""
-    lines = f"List-Unsubscribe: <{url}>\r\n"
-    if url.startswith("https:"):
+    lines = "List-Unsubscribe: " + ",\r\n ".join(f"<{way}>" for way in ways) + "\r\n"
+    if ways[0].startswith("https:"):
         # RFC 8058: the mail program posts this one line; opening the address must not unsubscribe.
         lines += "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
     return lines.encode("ascii")

@@ -6,9 +6,10 @@ another channel or another try is safe; whatever could be otherwise is `unknown`
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, get_args
+from datetime import datetime
+from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
 Meaning = Literal[
     "ok", "opted_out", "bad_address", "try_later", "blocked", "slow_down", "misconfigured", "expired", "unclear"
@@ -27,7 +28,9 @@ sent: the provider took it. failed: surely not sent, and the same message will n
 retry: surely not sent, and it may pass later. unknown: it may or may not have gone out.
 """
 
-_CONTACT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
+E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+"""A telephone number in international form."""
+CONTACT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,59}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +41,20 @@ class Message:
     Attributes:
         contact_id: our contact id; becomes the Message-ID of a mail and stands in a provider's callbacks.
         to: a phone number in E.164, or a bare mail address.
+        text: what is written, or for a call what is said to whoever picks up, a machine included.
         html: the same text as HTML, for mail; empty: plain text only.
         headers: further mail headers, e.g. `Reply-To`; those the adapter writes itself cannot be replaced.
         unsubscribe_url: where the addressee ends these messages: https (one click) or mailto; empty: none.
+        unsubscribe_mailto: the same by mail, beside an https address; empty: none.
         valid_seconds: how long a provider may hold it back before it must drop it; None: its own default.
+        template, values: the template's name, and what it said for each of its variables (`loan.overdue`), for a
+            gateway that sends approved templates instead of texts.
     Raises:
         ValueError: a contact id that could not stand in a Message-ID or a URL as it is.
     """
 
     contact_id: str
-    channel: Literal["sms", "email"]
+    channel: Literal["sms", "email", "call"]
     to: str
     subject: str
     text: str
@@ -55,10 +62,13 @@ class Message:
     language: str = "en"
     headers: Mapping[str, str] = field(default_factory=dict)
     unsubscribe_url: str = ""
+    unsubscribe_mailto: str = ""
     valid_seconds: int | None = None
+    template: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _CONTACT_ID.fullmatch(self.contact_id):
+        if not CONTACT_ID.fullmatch(self.contact_id):
             raise ValueError(f"contact id {self.contact_id!r} must be letters, digits and hyphens, at most 60")
 
 
@@ -68,7 +78,7 @@ class Receipt:
     What became of a message, as far as it is certain.
 
     Attributes:
-        provider: who was asked: `twilio`, `smtp`.
+        provider: who was asked: `twilio`, `smtp`, or a gateway's name.
         provider_ref: their id of it, or the Message-ID; empty when they gave none.
         code: their code as text (`21610`, `550 5.1.1`, `timeout`); empty for `sent`.
         detail: a sentence for the person who reads the contact's history; no number, address or message text of ours.
@@ -104,4 +114,22 @@ class Adapter(Protocol):
 
     async def close(self) -> None:
         """Let go of every connection; the next `send` opens new ones."""
+        ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """An adapter that can look a message up whose fate is `unknown`."""
+
+    async def find(self, message: Message, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+        """
+        What the provider knows of a message that may have gone out.
+
+        Args:
+            since: when it was offered to the provider; aware.
+            taken: the provider's ids that belong to other contacts.
+        Returns:
+            `sent` or `failed` with the provider's id; `unknown` where the provider cannot be asked now; None: it lists
+            no such message. A message offered seconds ago may not be listed yet.
+        """
         ...

@@ -1,13 +1,14 @@
 """What a provider's refusal means to us: Twilio's codes (data beside this file) and a mail server's replies."""
 
 import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from channels.message import MEANINGS, Meaning, Status
 from engine.errors import Problem, RuleError
-from engine.source import Table, Text, read_yaml
+from engine.source import Node, Table, Text, read_yaml
 
 Refusal = tuple[Status, Meaning, str]
 """Status and meaning of a refusal that is certain, and in words what it says."""
@@ -43,18 +44,29 @@ def _twilio_codes() -> dict[int, Refusal]:
 
 def read_codes(text: str, file: str) -> dict[int, Refusal]:
     """
-    Read a table of error codes: status, then meaning, then `code: words`.
+    Read a table of error codes that are numbers.
 
     Raises:
         RuleError: an unknown status or meaning, a code that is no number, a code given twice.
     """
     root = read_yaml(text, file)
-    if not isinstance(root, Table):
-        raise RuleError(Problem("the codes are not a table", "write `failed: {meaning: {code: words}}`", root.at))
     problems: list[Problem] = []
-    codes: dict[int, Refusal] = {}
+    codes = codes_of(root, problems, leave_out=("checked_on",), numbers=True)
+    if problems:
+        raise RuleError(problems)
+    return {int(code): refusal for code, refusal in codes.items()}
+
+
+def codes_of(
+    root: Node, problems: list[Problem], *, leave_out: Collection[str] = (), numbers: bool = False
+) -> dict[str, Refusal]:
+    """The codes of a table: status, then meaning, then `code: words`; what is wrong with it goes to `problems`."""
+    if not isinstance(root, Table):
+        problems.append(Problem("the codes are not a table", "write `failed: {meaning: {code: words}}`", root.at))
+        return {}
+    codes: dict[str, Refusal] = {}
     for status, meanings in root.items.items():
-        if status == "checked_on":
+        if status in leave_out:
             continue
         if status not in ("failed", "retry") or not isinstance(meanings, Table):
             problems.append(Problem(f"unknown status `{status}`", "write `failed` or `retry`", root.key_at[status]))
@@ -66,14 +78,13 @@ def read_codes(text: str, file: str) -> dict[int, Refusal]:
                 continue
             for code, words in words_of.items.items():
                 at = words_of.key_at[code]
-                if not code.isdecimal() or not isinstance(words, Text) or not isinstance(words.value, str):
+                wrong = not isinstance(words, Text) or not isinstance(words.value, str)
+                if wrong or (numbers and not code.isdecimal()):
                     problems.append(Problem(f"`{code}` is no line of this table", "write `21610: words`", at))
-                elif int(code) in codes:
+                elif code in codes:
                     problems.append(Problem(f"code `{code}` has two meanings", "keep one of them", at))
                 else:
-                    codes[int(code)] = (cast(Status, status), meaning, words.value)
-    if problems:
-        raise RuleError(problems)
+                    codes[code] = (cast(Status, status), meaning, cast(Text, words).raw)
     return codes
 
 

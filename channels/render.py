@@ -5,7 +5,7 @@ Every number a message says comes from the same values, formatted once, in one l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
@@ -51,12 +51,18 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The parts of one message, in one language. `subject` and `html` are empty where the channel has none."""
+    """
+    The parts of one message, in one language. `subject` and `html` are empty where the channel has none.
+
+    Attributes:
+        values: what it says for each of its variables, e.g. `loan.overdue`.
+    """
 
     text: str
     language: Language
     subject: str = ""
     html: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 _WITH_SUBJECT: Final = ("email", "letter")
@@ -77,7 +83,8 @@ def render(template: Template, channel: Channel, language: str, values: Values, 
     if late and not (values.dpd and values.dpd > 0):
         what = f"template `{template.name}` says `{min(late)}`, and nothing is past due"
         raise DataError(Problem(what, "use it in rules that ask for `dpd >= 1`", template.at))
-    wording, said = template.wordings[spoken], _said(values, channel, spoken)
+    known = _known(values, spoken)
+    wording, said = template.wordings[spoken], _said(known, values, channel, spoken)
     try:
         text = compiled(wording.text, html=False).render(said).strip()
         subject = compiled(wording.subject, html=False).render(said) if channel in _WITH_SUBJECT else ""
@@ -86,17 +93,18 @@ def render(template: Template, channel: Channel, language: str, values: Values, 
         what = f"template `{template.name}` says `{unsaid.name}`, which is not known"
         mend = f"import it, or say it inside `{{% if {unsaid.name} %}}...{{% endif %}}`"
         raise DataError(Problem(what, mend, template.at)) from None
-    return Rendered(text, spoken, plain(subject), html)
+    used = {name: str(known[name]) for name in sorted(template.uses) if known.get(name) is not None}
+    return Rendered(text, spoken, plain(subject), html, used)
 
 
-def _said(values: Values, channel: Channel, language: Language) -> dict[str, Any]:
+def _known(values: Values, language: Language) -> Mapping[str, str | int | None]:
     def money(minor: int | None) -> str | None:
         return None if minor is None else amount(minor, values.currency, language)
 
     def on(when: date | None) -> str | None:
         return None if when is None else day(when, language)
 
-    known: Mapping[str, str | int | None] = {
+    return {
         "addressee.name": plain(values.addressee_name) or None,
         "borrower.name": plain(values.borrower_name) or None,
         "loan.ref": masked(values.loan_ref),
@@ -113,6 +121,11 @@ def _said(values: Values, channel: Channel, language: Language) -> dict[str, Any
         "lender.phone": plain(values.lender_phone),
         "lender.url": plain(values.lender_url),
     }
+
+
+def _said(
+    known: Mapping[str, str | int | None], values: Values, channel: Channel, language: Language
+) -> dict[str, Any]:
     said: dict[str, Any] = {OPT_OUT: opt_out(channel, language, values.unsubscribe_url)}
     for group, names in GROUPS.items():
         named = {name: known[f"{group}.{name}"] for name in names}

@@ -1,29 +1,40 @@
 """
-Text messages through Twilio's REST API, by their own asynchronous client.
+Text messages and recorded calls through Twilio's REST API.
 
 The interface has no idempotency key, so a send happens once: a refusal (4xx) is sure, a connection that
-was never made is sure, and everything else that is not a plain yes is `unknown`.
+was never made is sure, and everything else that is not a plain yes is `unknown`, until `find` has asked.
 """
 
-import asyncio
-import logging
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from channels.message import Meaning, Message, Receipt, Secret, Status
+from channels.faults import in_doubt
+from channels.message import E164, Message, Receipt, Secret
+from channels.posted import is_web_address
 from channels.refusals import twilio_refusal
+from channels.senders import Pace, keyed_digest, sender_for
+from channels.twilio_client import NAME, TwilioClient, receipt_of_error
+from channels.voice import TWIML_MAX, reminder
 from engine.errors import Problem, SettingsError
 
 TEXT_MAX: Final = 1600
 """Characters the provider takes; beyond that it refuses the message (code 21617)."""
 VALID_SECONDS_MAX: Final = 36_000
-_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-
-# The client logs request lines; a list request has the addressee's number in it.
-_SILENT: Final = logging.getLogger("channels.sms.client")
-_SILENT.disabled = True
+TURN_SECONDS_MAX: Final = 10
+"""Who would have to wait longer for a turn at their sender number is tried again later."""
+RING_SECONDS: Final = 30
+"""Well before most mailboxes pick up, and long enough to find a telephone."""
+_FOUND_MAX: Final = 200
+"""Messages to one number that are looked through, newest first."""
+_CLOCKS_APART: Final = timedelta(minutes=2)
+_SENDER: Final = re.compile(rf"{E164.pattern}|[0-9]{{3,8}}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{{1,11}}")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
+"""Half a character: nothing that can be sent has one."""
+_NOT_SENT: Final = ("failed", "undelivered", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,163 +43,194 @@ class SmsSettings:
     The provider account.
 
     Attributes:
-        from_number: sender in E.164, or use a messaging service; exactly one of the two.
+        from_number: a number in E.164, a short code or a name; or a pool of `from_numbers`, or a messaging service; exactly one of the three.
+        sends_per_second_per_number: what the carriers allow each number of the pool, of this process; None: no limit.
+        calls_from: sender of recorded calls in E.164; None: no calls are made.
         base_url: another address than the provider's own, for a stand-in.
         timeout_seconds: for the whole exchange; at most half of it to get a connection.
-        callback_url: where the provider reports what became of a message; our contact id is added
-            as `?contact=`, so that the report settles a send whose answer was lost. Empty: no reports.
+        connections: how many are open at once.
+        callback_url: where the provider reports what became of a message or call, and which key was pressed; our
+            contact id is added as `?contact=`, so that the report settles a send whose answer was lost.
+            Empty: no reports, and no calls.
     Raises:
-        SettingsError: no sender, or two.
+        SettingsError: no sender, several ways of naming one, or none that is one; a callback that is no address; calls
+            without a callback.
     """
 
     account_sid: str
     auth_token: Secret = field(repr=False)
     from_number: str | None = None
     messaging_service_sid: str | None = None
+    from_numbers: tuple[str, ...] = ()
+    sends_per_second_per_number: float | None = None
+    calls_from: str | None = None
     base_url: str | None = None
     timeout_seconds: float = 10
+    connections: int = 64
     callback_url: str = ""
 
     def __post_init__(self) -> None:
-        if bool(self.from_number) == bool(self.messaging_service_sid):
-            what = "text messages have no sender" if not self.from_number else "text messages have two senders"
-            mend = "set either `sms.from_number` or `sms.messaging_service_sid`"
+        senders = sum(map(bool, (self.from_number, self.from_numbers, self.messaging_service_sid)))
+        if senders != 1:
+            what = "text messages have several senders" if senders else "text messages have no sender"
+            mend = "set one of `sms.from_number`, `sms.from_numbers` and `sms.messaging_service_sid`"
             raise SettingsError(Problem(what, mend))
+        if wrong := [n for n in self.numbers if not _SENDER.fullmatch(n)]:
+            what = f"`{wrong[0]}` is no sender: neither a number, nor a short code, nor a name of at most 11 letters"
+            raise SettingsError(Problem(what, "write a number like `+15550100123`, in quotes"))
+        if self.callback_url and not is_web_address(self.callback_url):
+            what = f"`{self.callback_url}` is no address that a provider could call"
+            raise SettingsError(Problem(what, "set `sms.callback_url` to `https://...`"))
+        if self.calls_from and not E164.fullmatch(self.calls_from):
+            what = f"recorded calls cannot come from `{self.calls_from}`"
+            raise SettingsError(Problem(what, "write a number like `+15550100123`, in quotes"))
+        if self.calls_from and not self.callback_url:
+            what = "recorded calls could not be ended by a key: there is nobody to tell"
+            raise SettingsError(Problem(what, "set `sms.callback_url`, or take `sms.calls_from` out"))
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The sender numbers there are; empty for a messaging service, which has its own."""
+        return (self.from_number,) if self.from_number else self.from_numbers
 
 
 class SmsAdapter:
-    """Sends text messages. One object serves many sends at once; it opens its connections at the first."""
+    """Sends text messages and makes recorded calls. One object serves many at once."""
 
-    name = "twilio"
+    name = NAME
 
     def __init__(self, settings: SmsSettings) -> None:
-        self._settings = settings
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._http: Any = None
-        self._client: Any = None
+        s = self._settings = settings
+        self._client = TwilioClient(
+            s.account_sid,
+            s.auth_token,
+            base_url=s.base_url,
+            timeout_seconds=s.timeout_seconds,
+            connections=s.connections,
+        )
+        # Not for secrecy: whoever has the account sees who was written to from where.
+        self._digest = keyed_digest(s.account_sid)
+        self._pace = Pace(s.sends_per_second_per_number, TURN_SECONDS_MAX)
 
     async def send(self, message: Message) -> Receipt:
-        """Hand one text message to the provider, once."""
-        if not _E164.fullmatch(message.to):
-            return self._refused("failed", "bad_address", "", "the number is not in international form (E.164)")
-        if not message.text.strip():
-            return self._refused("failed", "misconfigured", "", "the message has no text")
-        if len(message.text) > TEXT_MAX:
-            return self._refused("failed", "misconfigured", "", f"the text is longer than {TEXT_MAX} characters")
-        from twilio.base.exceptions import TwilioRestException, TwilioServiceException
-
+        """Hand one text message or call to the provider, once."""
+        sender = self._sender(message)
+        if refused := self._unsendable(message):
+            return refused
+        if sender and not await self._pace.turn(sender):
+            words = "the sender number of this addressee is busy; nothing was sent"
+            return Receipt("retry", NAME, "", "pace", "slow_down", words)
         try:
-            answer = await self._open().messages.create_async(**self._parameters(message))
-            if not (answer.sid and answer.sid.startswith(("SM", "MM"))):
-                return self._unknown("no_sid", "the provider's answer has no message id")
-            if answer.error_code:
-                status, meaning, words = twilio_refusal(int(answer.error_code))
-                return Receipt(status, self.name, answer.sid, str(answer.error_code), meaning, words)
-        except (TwilioRestException, TwilioServiceException) as e:
-            return self._answered(int(e.status), e.code)
+            client = self._client.open()
+            if message.channel == "call":
+                answer = await client.calls.create_async(**self._call(message))
+            else:
+                answer = await client.messages.create_async(**self._text(message, sender))
+            return _taken(answer)
         except Exception as e:  # noqa: BLE001  the request may be out, so whatever went wrong, it is in doubt
-            return self._broken(e)
-        return Receipt("sent", self.name, answer.sid)
+            return receipt_of_error(e)
+
+    async def find(self, message: Message, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+        """
+        Look a message or call up in the provider's list, as `channels.message.Finder` says.
+
+        It is found by addressee and text, never by the day it was sent, which is empty while it waits. A contact whose
+        text somebody else's contact had word for word is told apart by `taken` only.
+        """
+        try:
+            client = self._client.open()
+            listing = client.calls if message.channel == "call" else client.messages
+            sent = await listing.list_async(to=message.to, limit=_FOUND_MAX, page_size=_FOUND_MAX)
+            found = [one for one in sent if self._is(one, message, since) and one.sid not in taken]
+        except Exception as e:  # noqa: BLE001  nothing is learnt, whatever went wrong
+            asked = receipt_of_error(e)
+            return in_doubt(NAME, asked.code, f"the provider could not be asked: {asked.detail}")
+        # Each was offered once: the first after the offer is the one.
+        return _found(min(found, key=lambda one: one.date_created)) if found else None
 
     async def close(self) -> None:
         """Close every connection; the next send opens new ones, in its own event loop."""
-        http, self._http, self._client = self._http, None, None
-        if http is not None:
-            await http.close()
+        await self._client.close()
 
-    def _open(self) -> Any:
-        # The client's session belongs to the loop it is made in; in another one it is dead.
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            from twilio.rest import Client
+    def _unsendable(self, message: Message) -> Receipt | None:
+        if not E164.fullmatch(message.to):
+            words = "the number is not in international form (E.164)"
+            return Receipt("failed", NAME, "", "", "bad_address", words)
+        if not message.text.strip():
+            return Receipt("failed", NAME, "", "", "misconfigured", "the message has no text")
+        if _HALF.search(message.text):
+            return Receipt("failed", NAME, "", "", "misconfigured", "the text is not text")
+        if message.channel != "call" and len(message.text) > TEXT_MAX:
+            words = f"the text is longer than {TEXT_MAX} characters"
+            return Receipt("failed", NAME, "", "", "misconfigured", words)
+        if message.channel != "call":
+            return None
+        if not self._settings.calls_from:
+            return Receipt("retry", NAME, "", "calls_from", "misconfigured", "no number is set up for recorded calls")
+        if len(reminder(message, self._callback(message))) > TWIML_MAX:
+            return Receipt("failed", NAME, "", "", "misconfigured", "the call says more than the provider takes")
+        return None
 
-            self._loop, self._http = loop, _http_client(self._settings.timeout_seconds)
-            self._client = Client(
-                self._settings.account_sid,
-                self._settings.auth_token.get_secret_value(),
-                http_client=self._http,
-                # An empty mapping would let TWILIO_REGION and TWILIO_EDGE of the process rewrite the host.
-                environment={"DUECOURSE": "1"},
-            )
-            if self._settings.base_url:
-                self._client.api.base_url = self._settings.base_url.rstrip("/")
-        return self._client
+    def _sender(self, message: Message) -> str | None:
+        if message.channel == "call":
+            return self._settings.calls_from
+        numbers = self._settings.numbers
+        return sender_for(message.to, numbers, self._digest) if numbers else None
 
-    def _parameters(self, message: Message) -> dict[str, Any]:
-        settings = self._settings
+    def _text(self, message: Message, sender: str | None) -> dict[str, Any]:
         parameters: dict[str, Any] = {"to": message.to, "body": message.text}
-        if settings.messaging_service_sid:
-            parameters["messaging_service_sid"] = settings.messaging_service_sid
+        if sender:
+            parameters["from_"] = sender
         else:
-            parameters["from_"] = settings.from_number
-        if settings.callback_url:
-            sign = "&" if urlsplit(settings.callback_url).query else "?"
-            parameters["status_callback"] = f"{settings.callback_url}{sign}contact={message.contact_id}"
+            parameters["messaging_service_sid"] = self._settings.messaging_service_sid
+        if self._settings.callback_url:
+            parameters["status_callback"] = self._callback(message)
         if message.valid_seconds is not None:
             # A text that waits in a queue past its hour would arrive when nobody may be disturbed.
             parameters["validity_period"] = max(1, min(message.valid_seconds, VALID_SECONDS_MAX))
         return parameters
 
-    def _answered(self, http_status: int, code: int | None) -> Receipt:
-        if http_status >= 500:
-            return self._unknown(str(http_status), "the provider broke while it had the message")
-        if http_status < 400:
-            words = "the provider's address answers with something else; see `sms.base_url`"
-            return self._refused("retry", "misconfigured", str(http_status), words)
-        status, meaning, words = twilio_refusal(code, http_status)
-        return self._refused(status, meaning, str(code or http_status), words)
+    def _call(self, message: Message) -> dict[str, Any]:
+        callback = self._callback(message)
+        return {
+            "to": message.to,
+            "from_": self._settings.calls_from,
+            "twiml": reminder(message, callback),
+            "timeout": RING_SECONDS,
+            "machine_detection": "Enable",
+            "status_callback": callback,
+            "status_callback_method": "POST",
+            "status_callback_event": ["initiated", "ringing", "answered", "completed"],
+        }
 
-    def _broken(self, error: Exception) -> Receipt:
-        import aiohttp
+    def _callback(self, message: Message) -> str:
+        url = self._settings.callback_url
+        return f"{url}{'&' if urlsplit(url).query else '?'}contact={message.contact_id}"
 
-        if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
-            words = "the provider's certificate is not trusted"
-            return self._refused("retry", "misconfigured", "tls", words)
-        if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
-            return self._refused("retry", "misconfigured", "url", "`sms.base_url` is no address")
-        if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-            return self._refused("retry", "try_later", "unreachable", "the provider cannot be reached")
-        if isinstance(error, TimeoutError):
-            return self._unknown("timeout", "the provider did not answer in time")
-        if isinstance(error, aiohttp.ClientError):
-            return self._unknown("cut", "the connection broke while the provider had the message")
-        return self._unknown("unreadable", f"the provider's answer cannot be read ({type(error).__name__})")
-
-    def _refused(self, status: Status, meaning: Meaning, code: str, detail: str) -> Receipt:
-        return Receipt(status, self.name, "", code, meaning, detail)
-
-    def _unknown(self, code: str, detail: str) -> Receipt:
-        return Receipt("unknown", self.name, "", code, "unclear", detail)
+    def _is(self, one: Any, message: Message, since: datetime) -> bool:
+        if one.date_created is None or one.date_created < since - _CLOCKS_APART or one.to != message.to:
+            return False
+        if message.channel == "call":
+            return bool(getattr(one, "_from", None) == self._settings.calls_from)
+        return one.body == message.text and str(one.direction).startswith("outbound")
 
 
-class _TimedSession:
-    """
-    An aiohttp session whose every request is bounded.
-
-    Twilio's client accepts a timeout and then ignores it, and handing None on switches aiohttp's own off
-    as well: a silent server would hang the task for ever. Connecting (and waiting for a free connection)
-    has a bound of its own, because running out of time there is sure: nothing was sent.
-    """
-
-    def __init__(self, session: Any, limit: Any) -> None:
-        self._session = session
-        self._limit = limit
-
-    async def request(self, *, auth: Any, headers: dict[str, str], **given: Any) -> Any:
-        # aiohttp wants credentials as a header and warns about `auth`; Twilio's client still hands it `auth`.
-        login = {"Authorization": auth.encode()} if auth else {}
-        return await self._session.request(**{**given, "headers": headers | login, "timeout": self._limit})
-
-    async def close(self) -> None:
-        await self._session.close()
+def _taken(answer: Any) -> Receipt:
+    """What a plain yes is worth."""
+    sid = answer.sid or ""
+    if not sid.startswith(("SM", "MM", "CA")):
+        return in_doubt(NAME, "no_sid", "the provider's answer has no message id")
+    if code := getattr(answer, "error_code", None):
+        status, meaning, words = twilio_refusal(int(code))
+        return Receipt(status, NAME, sid, str(code), meaning, words)
+    return Receipt("sent", NAME, sid)
 
 
-def _http_client(timeout_seconds: float) -> Any:
-    from aiohttp import ClientSession, ClientTimeout
-    from twilio.http.async_http_client import AsyncTwilioHttpClient
-
-    # max_retries stays None: it would send an accepted message again after a 503.
-    http = AsyncTwilioHttpClient(pool_connections=False, logger=_SILENT, max_retries=None)
-    limit = ClientTimeout(total=timeout_seconds, connect=timeout_seconds / 2)
-    http.session = _TimedSession(ClientSession(), limit)
-    return http
+def _found(one: Any) -> Receipt:
+    if str(one.status) not in _NOT_SENT:
+        return Receipt("sent", NAME, one.sid)
+    # It stands in the provider's list and is over: `retry` would be another message.
+    if code := getattr(one, "error_code", None):
+        _, meaning, words = twilio_refusal(int(code))
+        return Receipt("failed", NAME, one.sid, str(code), meaning, words)
+    return Receipt("failed", NAME, one.sid, str(one.status), "unclear", "the provider did not send it")

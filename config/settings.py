@@ -57,12 +57,51 @@ class Sms(_Part):
 
     account_sid: str = Field(description="the provider's account id")
     auth_token: SecretStr = Field(description="best handed in as DUECOURSE_SMS__AUTH_TOKEN")
-    from_number: str | None = Field(None, description="sender in E.164, or use messaging_service_sid")
+    from_number: str | None = Field(None, description="sender in E.164; or from_numbers, or messaging_service_sid")
+    from_numbers: tuple[str, ...] = Field((), description="a pool of senders; everybody always hears from the same one")
+    sends_per_second_per_number: float | None = Field(
+        None, gt=0, le=500, description="what carriers allow each of them"
+    )
     messaging_service_sid: str | None = None
+    calls_from: str | None = Field(None, description="sender of recorded calls in E.164; none: no calls are made")
     base_url: str | None = Field(None, description="another address than the provider's own, for a stand-in")
     callback_url: str = Field("", description="where the provider reports deliveries; empty: no reports")
     timeout_seconds: float = Field(10, gt=0, le=120)
+    connections: int = Field(64, ge=1, le=500)
     sends_per_second_max: int = Field(10, ge=1, le=500, description="agreed with the carrier")
+
+
+class SmsGateway(_Part):
+    """A text-message gateway that a file describes; with `sms` beside it, it is asked first."""
+
+    file: str = Field("config/gateway.yaml", description="how it is spoken to")
+    account: str = ""
+    secret: SecretStr = Field(description="best handed in as DUECOURSE_SMS_GATEWAY__SECRET")
+    ca_file: str | None = Field(None, description="certificates to trust besides the machine's own")
+    timeout_seconds: float = Field(10, gt=0, le=120)
+    connections: int = Field(16, ge=1, le=500)
+    sends_per_second_max: int = Field(10, ge=1, le=500, description="agreed with the gateway")
+
+
+class Dkim(_Part):
+    """The key that mails are signed with."""
+
+    selector: str = Field(description="the public key stands in the DNS at SELECTOR._domainkey.DOMAIN")
+    key_file: str = Field(description="RSA private key in PEM")
+    domain: str = Field("", description="empty: the domain of from_address")
+
+
+class Bounces(_Part):
+    """The mailbox for reports of mails that did not arrive: a Maildir, or IMAP."""
+
+    maildir: str | None = None
+    host: str | None = None
+    port: int = Field(993, ge=1, le=65535)
+    security: Literal["tls", "starttls", "plain"] = "tls"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    mailbox: str = "INBOX"
+    ca_file: str | None = None
 
 
 class Mail(_Part):
@@ -77,6 +116,12 @@ class Mail(_Part):
     ca_file: str | None = Field(None, description="certificates to trust besides the machine's own")
     timeout_seconds: float = Field(20, gt=0, le=300)
     connections: int = Field(4, ge=1, le=32)
+    bounce_address: str = Field("", description="where reports go; empty: from_address")
+    id_secret: SecretStr | None = Field(
+        None, description="seals Message-IDs; best handed in as DUECOURSE_MAIL__ID_SECRET"
+    )
+    dkim: Dkim | None = None
+    bounces: Bounces | None = None
 
 
 class Settings(BaseSettings):
@@ -95,6 +140,7 @@ class Settings(BaseSettings):
     )
     lender: Lender = Field(default_factory=Lender)
     sms: Sms | None = None
+    sms_gateway: SmsGateway | None = None
     mail: Mail | None = None
     allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
     loans_per_chunk: int = Field(20_000, ge=1, le=1_000_000)

@@ -54,6 +54,8 @@ class Composer:
             language=said.language,
             unsubscribe_url=values.unsubscribe_url,
             valid_seconds=max(1, int((contact.expires_at - now).total_seconds())),
+            template=contact.name,
+            values=said.values,
         )
 
     def brief(self, session: Session, contact: Contact, facts: Facts, on: date) -> str:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 from sqlmodel import Session, col, select
 
-from channels.message import Adapter
 from compliance import BulkGate
-from duecourse.clock import now as this_moment
 from duecourse.compose import Composer
+from duecourse.providers import outward
 from duecourse.workspace import Workspace
 from engine.errors import DataError
 from engine.matching import InterpreterMatcher, Matcher
@@ -30,7 +29,7 @@ from workflows.brake import apply_brake
 from workflows.chunk import ChunkReader
 from workflows.decide import Decided, decide_borrowers, fresh_situations
 from workflows.dispatch import dispatch
-from workflows.door import Dispatched, Door, Lane, Outward
+from workflows.door import Dispatched, Door, Outward
 from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
 from workflows.moving import move_loan
@@ -41,9 +40,6 @@ from workflows.tasks import Handed, Promised, call_off, no_task, record_outcome,
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
-
-_SMS_AT_ONCE: Final = 64
-"""Text messages under way at once: enough for 500 a second at a tenth of a second each; the rate is the settings'."""
 
 
 def _never() -> bool:
@@ -279,44 +275,3 @@ class Works:
         if "reader" in self.__dict__:
             self.reader.close()
         self.database.close()
-
-
-def outward(workspace: Workspace) -> Outward:
-    """The providers that the settings name."""
-    adapters: dict[str, Adapter] = {}
-    lanes: dict[str, Lane] = {}
-    sms, mail = workspace.settings.sms, workspace.settings.mail
-    if sms is not None:
-        from channels.sms import SmsAdapter, SmsSettings
-
-        lanes["sms"] = Lane(_SMS_AT_ONCE, sms.sends_per_second_max)
-        adapters["sms"] = SmsAdapter(
-            SmsSettings(
-                account_sid=sms.account_sid,
-                auth_token=sms.auth_token,
-                from_number=sms.from_number,
-                messaging_service_sid=sms.messaging_service_sid,
-                base_url=sms.base_url,
-                timeout_seconds=sms.timeout_seconds,
-                callback_url=sms.callback_url,
-            )
-        )
-    if mail is not None:
-        from channels.mail import MailAdapter, MailSettings
-
-        lanes["email"] = Lane(mail.connections)
-        adapters["email"] = MailAdapter(
-            MailSettings(
-                host=mail.host,
-                port=mail.port,
-                from_address=mail.from_address,
-                security=mail.security,
-                username=mail.username,
-                password=mail.password,
-                timeout_seconds=mail.timeout_seconds,
-                ca_file=mail.ca_file,
-                connections=mail.connections,
-            ),
-            this_moment,
-        )
-    return Outward(adapters, allow_list=frozenset(workspace.settings.allow_list), lanes=lanes)

@@ -30,7 +30,7 @@ class Fault:
     does: str
 
 
-_CONTACT: Final = re.compile(rb"^Message-ID: <([^@>]*)@", re.MULTILINE | re.IGNORECASE)
+_CONTACT: Final = re.compile(rb"^Message-ID: <([^@>.]*)[^@>]*@", re.MULTILINE | re.IGNORECASE)
 CUT: Final = "cut"
 SILENT: Final = "silent"
 

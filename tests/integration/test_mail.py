@@ -1,10 +1,7 @@
 """The mail adapter against mail servers on loopback."""
 
 import asyncio
-import shutil
 import socket
-import ssl
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +14,8 @@ from channels.mail import MailAdapter, MailSettings
 from channels.message import Message, Receipt
 from channels.testing.mailserver import CUT, SILENT, FakeMailServer, Step
 from engine.errors import SettingsError
+from tests.sending import send_all, send_one
+from tests.tls import make_certificate, server_context
 
 TO = "borrower@example.com"
 SENT_AT = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
@@ -33,24 +32,7 @@ def server() -> Iterator[FakeMailServer]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for this machine."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed, so no certificate can be made")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", names, "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
-def context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(*certificate)
-    return made
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def adapter(server: FakeMailServer, **more: Any) -> MailAdapter:
@@ -64,23 +46,11 @@ def message(to: str = TO, contact_id: str = "1-2-0", **more: Any) -> Message:
     return Message(contact_id, "email", to, **given)
 
 
-def run(mail: MailAdapter, *messages: Message) -> list[Receipt]:
-    async def work() -> list[Receipt]:
-        try:
-            return list(await asyncio.gather(*(mail.send(m) for m in messages)))
-        finally:
-            await mail.close()
-
-    return asyncio.run(work())
-
-
-def send(mail: MailAdapter, given: Message) -> Receipt:
-    return run(mail, given)[0]
-
-
 def test_a_mail_arrives_whole_with_the_headers_a_machine_must_set(server: FakeMailServer):
     """Sender, id, date, language, text first and HTML second; nothing else is changed on the way."""
-    receipt = send(adapter(server), message(html="<p>Hello</p>", language="zh", headers={"Reply-To": "a@b.example"}))
+    receipt = send_one(
+        adapter(server), message(html="<p>Hello</p>", language="zh", headers={"Reply-To": "a@b.example"})
+    )
     (taken,) = server.of_contact("1-2-0")
     mail = taken.mail
     assert receipt == Receipt("sent", "smtp", "<1-2-0@lender.example>")
@@ -97,19 +67,21 @@ def test_a_mail_arrives_whole_with_the_headers_a_machine_must_set(server: FakeMa
 
 
 def test_a_mail_can_be_ended_in_one_click(server: FakeMailServer):
-    """An https address gives both headers of RFC 8058, whole however long; mailto gives the first only."""
+    """An https address gives both headers of RFC 8058, whole however long, with a mailto beside it; mailto alone the first."""
     url = "https://lender.example/u/" + "a1B2" * 60
-    run(
+    send_all(
         adapter(server, connections=1),
         message(contact_id="1-1-0", unsubscribe_url=url),
         message(contact_id="1-2-0", unsubscribe_url="mailto:stop@lender.example?subject=1-2-0"),
         message(contact_id="1-3-0"),
+        message(contact_id="1-4-0", unsubscribe_url=url, unsubscribe_mailto="mailto:stop@lender.example"),
     )
     found = {t.mail["Message-ID"]: (t.mail["List-Unsubscribe"], t.mail["List-Unsubscribe-Post"]) for t in server.taken}
     assert found == {
         "<1-1-0@lender.example>": (f"<{url}>", "List-Unsubscribe=One-Click"),
         "<1-2-0@lender.example>": ("<mailto:stop@lender.example?subject=1-2-0>", None),
         "<1-3-0@lender.example>": (None, None),
+        "<1-4-0@lender.example>": (f"<{url}>, <mailto:stop@lender.example>", "List-Unsubscribe=One-Click"),
     }
 
 
@@ -150,7 +122,7 @@ def test_only_the_silence_after_the_final_dot_is_in_doubt(
 ):
     """Every earlier end of the conversation is sure, and no message is ever offered twice."""
     server.fault("*", step, does)
-    assert send(adapter(server, timeout_seconds=0.5), message()) == expected
+    assert send_one(adapter(server, timeout_seconds=0.5), message()) == expected
     assert len(server.taken) == kept
     assert server.connections <= 2  # the controller's own look at the port, and ours
 
@@ -160,7 +132,7 @@ def test_a_refused_message_does_not_spoil_the_connection(server: FakeMailServer)
     server.fault("gone@example.com", "recipient", "550 5.1.1 no such user")
     server.fault("spam@example.com", "body", "554 5.7.1 spam")
     people = ["gone@example.com", TO, "spam@example.com", "other@example.com"]
-    receipts = run(adapter(server, connections=1), *(message(to, f"1-{n}-0") for n, to in enumerate(people)))
+    receipts = send_all(adapter(server, connections=1), *(message(to, f"1-{n}-0") for n, to in enumerate(people)))
     assert [r.status for r in receipts] == ["failed", "sent", "failed", "sent"]
     assert [t.to for t in server.taken] == [TO, "other@example.com"]
     assert len({t.connection for t in server.taken}) == 1
@@ -169,7 +141,7 @@ def test_a_refused_message_does_not_spoil_the_connection(server: FakeMailServer)
 def test_connections_are_few_kept_and_renewed():
     """A hundred and twenty messages at once use at most four connections at a time, each for fifty messages."""
     with FakeMailServer() as server:
-        receipts = run(adapter(server), *(message(contact_id=f"1-{n}-0") for n in range(120)))
+        receipts = send_all(adapter(server), *(message(contact_id=f"1-{n}-0") for n in range(120)))
         per_connection = [t.connection for t in server.taken]
         assert {r.status for r in receipts} == {"sent"}
         assert len({t.mail["Message-ID"] for t in server.taken}) == len(server.taken) == 120
@@ -180,7 +152,7 @@ def test_connections_are_few_kept_and_renewed():
 def test_a_server_that_limits_a_connection_gets_a_new_one():
     """452 at the fourth message of a connection costs a reconnect, not a message."""
     with FakeMailServer(sends_per_connection=3) as server:
-        receipts = run(adapter(server, connections=1), *(message(contact_id=f"1-{n}-0") for n in range(10)))
+        receipts = send_all(adapter(server, connections=1), *(message(contact_id=f"1-{n}-0") for n in range(10)))
         assert {r.status for r in receipts} == {"sent"}
         assert len({t.connection for t in server.taken}) == 4
 
@@ -229,7 +201,7 @@ def test_a_conversation_broken_off_carries_no_other_message(server: FakeMailServ
 def test_the_adapter_can_be_used_in_one_event_loop_after_another(server: FakeMailServer):
     """Connections of a closed loop are not used in the next."""
     mail = adapter(server)
-    assert [send(mail, message(contact_id=f"1-{n}-0")).status for n in range(2)] == ["sent", "sent"]
+    assert [send_one(mail, message(contact_id=f"1-{n}-0")).status for n in range(2)] == ["sent", "sent"]
 
 
 @pytest.mark.parametrize(
@@ -249,11 +221,13 @@ def test_the_adapter_can_be_used_in_one_event_loop_after_another(server: FakeMai
          "a header would break into two"),
         (message(unsubscribe_url="https://x.example/>\r\nBcc: c@d.example"), "misconfigured",
          "the unsubscribe address is neither https nor mailto"),
+        (message(unsubscribe_mailto="mailto:a@b.example>, <mailto:c@d.example"), "misconfigured",
+         "the unsubscribe address is neither https nor mailto"),
     ],
 )  # fmt: skip
 def test_nothing_can_be_slipped_into_a_mail(server: FakeMailServer, given: Message, meaning: str, detail: str):
     """A second addressee or header fails the contact for good; the server never hears of it."""
-    receipt = send(adapter(server), given)
+    receipt = send_one(adapter(server), given)
     assert (receipt.status, receipt.meaning, receipt.detail) == ("failed", meaning, detail)
     assert server.taken == []
 
@@ -263,19 +237,19 @@ def test_nobody_listening_is_sure(server: FakeMailServer):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         settings = MailSettings("127.0.0.1", taken.getsockname()[1], "a@lender.example", "plain")
-        receipt = send(MailAdapter(settings, lambda: SENT_AT), message())
+        receipt = send_one(MailAdapter(settings, lambda: SENT_AT), message())
     assert receipt == Receipt("retry", "smtp", "", "unreachable", "try_later", "the mail server cannot be reached")
 
 
 def test_mail_goes_encrypted_and_logged_in(certificate: tuple[Path, Path]):
     """With STARTTLS and a login the server sees an encrypted session, reused like any other."""
     secure = {"security": "starttls", "ca_file": str(certificate[0]), "username": "duecourse"}
-    with FakeMailServer(tls=context(certificate), login=("duecourse", "right")) as server:
+    with FakeMailServer(tls=server_context(certificate), login=("duecourse", "right")) as server:
         mail = adapter(server, **secure, password=SecretStr("right"), connections=1)
-        receipts = run(mail, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
+        receipts = send_all(mail, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
         assert {r.status for r in receipts} == {"sent"}
         assert [t.encrypted for t in server.taken] == [True, True]
-        wrong = send(adapter(server, **secure, password=SecretStr("wrong")), message(contact_id="1-3-0"))
+        wrong = send_one(adapter(server, **secure, password=SecretStr("wrong")), message(contact_id="1-3-0"))
     assert wrong == Receipt("retry", "smtp", "", "535 5.7.8", "misconfigured", "the mail server refuses our login")
 
 
@@ -284,16 +258,16 @@ def test_a_certificate_nobody_vouches_for_sends_nothing(certificate: tuple[Path,
     expected = Receipt(
         "retry", "smtp", "", "tls", "misconfigured", "the mail server's certificate or encryption is not accepted"
     )
-    with FakeMailServer(tls=context(certificate)) as server:
-        assert send(adapter(server, security="starttls"), message()) == expected
-        assert send(adapter(server, security="starttls", ca_file="/nowhere.pem"), message()).code == "ca_file"
-        assert send(adapter(server, security="tls"), message()).code in ("tls", "unreachable")
+    with FakeMailServer(tls=server_context(certificate)) as server:
+        assert send_one(adapter(server, security="starttls"), message()) == expected
+        assert send_one(adapter(server, security="starttls", ca_file="/nowhere.pem"), message()).code == "ca_file"
+        assert send_one(adapter(server, security="tls"), message()).code in ("tls", "unreachable")
         assert server.taken == []
 
 
 def test_a_server_without_encryption_gets_no_mail(server: FakeMailServer):
     """Where STARTTLS is asked for and not offered, nothing goes on in clear."""
-    receipt = send(adapter(server, security="starttls"), message())
+    receipt = send_one(adapter(server, security="starttls"), message())
     words = "the mail server offers no STARTTLS or no login of a kind we know"
     assert receipt == Receipt("retry", "smtp", "", "not_offered", "misconfigured", words)
     assert server.taken == []

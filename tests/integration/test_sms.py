@@ -4,30 +4,38 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
+from xml.etree import ElementTree as ET
 
-import jsonschema
 import pytest
+from jsonschema import ValidationError
 from pydantic import SecretStr
 
 from channels.message import Message, Receipt
 from channels.sms import SmsAdapter, SmsSettings
-from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider, Fault, signature
+from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, Asked, FakeProvider, Fault
+from channels.testing.twilio_wire import signature
 from engine.errors import SettingsError
+from tests import openapi
+from tests.sending import send_all, send_one
 
 NUMBER = "+12025550123"
-SPEC = Path(__file__).parents[3] / "shared/data/twilio/twilio_api_v2010.min.json"
+NOW = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
-    with FakeProvider() as running:
+    with FakeProvider(clock=NOW.timestamp) as running:
         yield running
+    if openapi.SPEC.exists():
+        # Whatever a test is about: no request may be one that the provider's own document does not declare.
+        openapi.check_all(running.asked)
 
 
 class Answering:
@@ -76,23 +84,9 @@ def message(to: str = NUMBER, contact_id: str = "1-2-0", text: str = "Your payme
     return Message(contact_id, "sms", to, "", text, **more)
 
 
-def run(adapter: SmsAdapter, *messages: Message) -> list[Receipt]:
-    async def work() -> list[Receipt]:
-        try:
-            return list(await asyncio.gather(*(adapter.send(m) for m in messages)))
-        finally:
-            await adapter.close()
-
-    return asyncio.run(work())
-
-
-def send(adapter: SmsAdapter, given: Message) -> Receipt:
-    return run(adapter, given)[0]
-
-
 def test_a_message_reaches_the_provider_once_and_carries_our_contact_id(provider: FakeProvider):
     """What the provider holds is what was sent, found again by our contact id."""
-    receipt = send(SmsAdapter(settings(provider.base_url)), message(text="还款提醒"))
+    receipt = send_one(SmsAdapter(settings(provider.base_url)), message(text="还款提醒"))
     (taken,) = provider.of_contact("1-2-0")
     assert receipt == Receipt("sent", "twilio", taken.sid)
     assert (taken.to, taken.sender, taken.body) == (NUMBER, FROM_NUMBER, "还款提醒")
@@ -103,7 +97,7 @@ def test_the_same_run_gives_the_same_ids():
     seen = []
     for seed in (7, 7, 8):
         with FakeProvider(seed=seed) as provider:
-            run(SmsAdapter(settings(provider.base_url)), message())
+            send_all(SmsAdapter(settings(provider.base_url)), message())
             seen.append(provider.accepted[0].sid)
     assert seen[0] == seen[1] != seen[2]
 
@@ -132,7 +126,7 @@ def test_the_same_run_gives_the_same_ids():
 def test_every_kind_of_answer_says_how_sure_it_is(provider: FakeProvider, fault: Fault, expected: Receipt):
     """A refusal is sure; a fault after the request went out is unknown; and no request is ever made twice."""
     provider.fault(NUMBER, fault, always=True)
-    assert send(SmsAdapter(settings(provider.base_url, timeout_seconds=0.5)), message()) == expected
+    assert send_one(SmsAdapter(settings(provider.base_url, timeout_seconds=0.5)), message()) == expected
     assert provider.requests == 1
     assert len(provider.accepted) == (fault in ("drop_after_accept", "no_json"))
 
@@ -144,18 +138,18 @@ def test_every_kind_of_answer_says_how_sure_it_is(provider: FakeProvider, fault:
 )  # fmt: skip
 def test_the_providers_magic_numbers_mean_what_its_manual_says(provider: FakeProvider, to: str, meaning: str):
     """Refusals made on the provider's own test numbers are told apart."""
-    assert send(SmsAdapter(settings(provider.base_url)), message(to)).meaning == meaning
+    assert send_one(SmsAdapter(settings(provider.base_url)), message(to)).meaning == meaning
 
 
 def test_whoever_opted_out_at_the_provider_is_known_to_us(provider: FakeProvider):
     """An opt-out that only the provider saw comes back as one (P20)."""
     provider.opted_out.add(NUMBER)
-    assert send(SmsAdapter(settings(provider.base_url)), message()).meaning == "opted_out"
+    assert send_one(SmsAdapter(settings(provider.base_url)), message()).meaning == "opted_out"
 
 
 def test_a_wrong_token_is_our_fault_and_not_the_addressees(provider: FakeProvider):
     """A refused login leaves the contact to be tried again once the settings are mended."""
-    receipt = send(SmsAdapter(settings(provider.base_url, token="wr" + "ong")), message())
+    receipt = send_one(SmsAdapter(settings(provider.base_url, token="wr" + "ong")), message())
     assert receipt == Receipt("retry", "twilio", "", "20003", "misconfigured", "authentication failed")
 
 
@@ -163,15 +157,16 @@ def test_nobody_listening_is_sure(provider: FakeProvider):
     """A connection that was never made sent nothing, so the contact may be tried again."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        receipt = send(SmsAdapter(settings(f"http://127.0.0.1:{taken.getsockname()[1]}")), message())
+        receipt = send_one(SmsAdapter(settings(f"http://127.0.0.1:{taken.getsockname()[1]}")), message())
     assert receipt == Receipt("retry", "twilio", "", "unreachable", "try_later", "the provider cannot be reached")
 
 
-def test_a_wrong_address_of_the_provider_is_our_fault(provider: FakeProvider):
+def test_a_wrong_address_of_the_provider_is_our_fault():
     """Something else than the provider, or no address at all, sends nothing and says where to look."""
-    elsewhere = send(SmsAdapter(settings(provider.base_url + "/elsewhere")), message())
+    with FakeProvider() as provider:
+        elsewhere = send_one(SmsAdapter(settings(provider.base_url + "/elsewhere")), message())
     assert (elsewhere.status, elsewhere.meaning, elsewhere.code) == ("retry", "misconfigured", "404")
-    nonsense = send(SmsAdapter(settings("no address")), message())
+    nonsense = send_one(SmsAdapter(settings("no address")), message())
     assert nonsense == Receipt("retry", "twilio", "", "url", "misconfigured", "`sms.base_url` is no address")
 
 
@@ -181,12 +176,13 @@ def test_a_wrong_address_of_the_provider_is_our_fault(provider: FakeProvider):
         (message("2025550123"), ("bad_address", "the number is not in international form (E.164)")),
         (message("whatsapp:+12025550123"), ("bad_address", "the number is not in international form (E.164)")),
         (message(text="  \n"), ("misconfigured", "the message has no text")),
+        (message(text="a \ud800"), ("misconfigured", "the text is not text")),
         (message(text="x" * 1601), ("misconfigured", "the text is longer than 1600 characters")),
     ],
 )
 def test_what_can_only_be_refused_is_not_asked(provider: FakeProvider, given: Message, expected: tuple[str, str]):
     """A message the provider must refuse never leaves, and fails for good."""
-    receipt = send(SmsAdapter(settings(provider.base_url)), given)
+    receipt = send_one(SmsAdapter(settings(provider.base_url)), given)
     assert (receipt.status, receipt.meaning, receipt.detail) == ("failed", *expected)
     assert provider.requests == 0
 
@@ -198,14 +194,14 @@ def test_the_environment_cannot_redirect_messages(provider: FakeProvider, monkey
         "HTTP_PROXY": "http://127.0.0.1:9",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    assert send(SmsAdapter(settings(provider.base_url)), message()).status == "sent"
+    assert send_one(SmsAdapter(settings(provider.base_url)), message()).status == "sent"
 
 
 def test_many_at_once_share_the_adapter_and_it_can_be_opened_again(provider: FakeProvider):
     """Concurrent sends each go once; after close the next event loop works too."""
     adapter = SmsAdapter(settings(provider.base_url))
     for batch in (1, 2):
-        receipts = run(adapter, *(message(contact_id=f"{batch}-{n}-0") for n in range(40)))
+        receipts = send_all(adapter, *(message(contact_id=f"{batch}-{n}-0") for n in range(40)))
         assert {r.status for r in receipts} == {"sent"}
     assert len({m.contact for m in provider.accepted}) == len(provider.accepted) == 80
 
@@ -213,7 +209,7 @@ def test_many_at_once_share_the_adapter_and_it_can_be_opened_again(provider: Fak
 def test_a_provider_without_ids_leaves_the_message_in_doubt():
     """A yes without a message id cannot be found again, so it is no yes."""
     with answering(201, b"{}") as other:
-        receipt = send(SmsAdapter(settings(other.url)), message())
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
     assert receipt == Receipt("unknown", "twilio", "", "no_sid", "unclear", "the provider's answer has no message id")
 
 
@@ -221,13 +217,13 @@ def test_the_newer_error_form_is_read_too():
     """An error in the RFC 9457 form is a refusal like any other."""
     body = {"type": "about:blank", "title": "opted out", "status": 400, "code": 21610}
     with answering(400, json.dumps(body).encode()) as other:
-        assert send(SmsAdapter(settings(other.url)), message()).meaning == "opted_out"
+        assert send_one(SmsAdapter(settings(other.url)), message()).meaning == "opted_out"
 
 
 def test_a_redirect_is_not_followed():
     """Nothing of a message is handed to another address than the one in the settings."""
     with answering(307, b"", {"Location": "http://127.0.0.1:9/"}) as other:
-        receipt = send(SmsAdapter(settings(other.url)), message())
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
     words = "the provider's address answers with something else; see `sms.base_url`"
     assert receipt == Receipt("retry", "twilio", "", "307", "misconfigured", words)
 
@@ -236,20 +232,21 @@ def test_a_message_refused_in_the_answer_itself_is_not_sent():
     """A 201 that already carries an error code is a refusal."""
     body = {"sid": "SM" + "0" * 32, "status": "failed", "error_code": 30005}
     with answering(201, json.dumps(body).encode()) as other:
-        receipt = send(SmsAdapter(settings(other.url)), message())
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
     assert receipt == Receipt("failed", "twilio", "SM" + "0" * 32, "30005", "bad_address", "unknown handset")
 
 
 @pytest.mark.parametrize(
     ("senders", "what"),
     [({"from_number": None}, "text messages have no sender"),
-     ({"messaging_service_sid": "MG" + "0" * 32}, "text messages have two senders")],
+     ({"messaging_service_sid": "MG" + "0" * 32}, "text messages have several senders")],
 )  # fmt: skip
-def test_settings_name_one_sender(senders: dict[str, Any], what: str):
-    """Neither none nor two senders get as far as the provider."""
+def test_settings_name_one_way_to_send(senders: dict[str, Any], what: str):
+    """Neither no sender nor two ways of naming one get as far as the provider."""
     with pytest.raises(SettingsError) as refused:
         settings("http://127.0.0.1:9", **senders)
-    assert str(refused.value) == f"{what}\n  mend: set either `sms.from_number` or `sms.messaging_service_sid`"
+    mend = "set one of `sms.from_number`, `sms.from_numbers` and `sms.messaging_service_sid`"
+    assert str(refused.value) == f"{what}\n  mend: {mend}"
 
 
 def test_the_token_does_not_show_itself():
@@ -272,7 +269,7 @@ def test_a_status_callback_brings_back_our_contact_id(provider: FakeProvider):
 
     with answering(204) as ours:
         adapter = SmsAdapter(settings(provider.base_url, callback_url=ours.url))
-        receipt = send(adapter, message(contact_id="9-8-7"))
+        receipt = send_one(adapter, message(contact_id="9-8-7"))
         assert provider.report(receipt.provider_ref, "undelivered", 30003) == 204
     ((path, headers, body),) = ours.seen
     form = dict(parse_qsl(body.decode()))
@@ -290,8 +287,8 @@ def test_the_official_client_can_list_and_fetch_from_the_stand_in(provider: Fake
     """The stand-in keeps messages and pages through them like the provider."""
     from twilio.rest import Client
 
-    receipts = run(SmsAdapter(settings(provider.base_url)), *(message(contact_id=f"1-{n}-0") for n in range(5)))
-    run(SmsAdapter(settings(provider.base_url)), message("+12025550199", "2-0-0"))
+    receipts = send_all(SmsAdapter(settings(provider.base_url)), *(message(contact_id=f"1-{n}-0") for n in range(5)))
+    send_all(SmsAdapter(settings(provider.base_url)), message("+12025550199", "2-0-0"))
     client = Client(ACCOUNT_SID, AUTH_TOKEN, environment={"x": "y"})
     client.api.base_url = provider.base_url
     listed = client.messages.list(to=NUMBER, page_size=2)
@@ -300,25 +297,231 @@ def test_the_official_client_can_list_and_fetch_from_the_stand_in(provider: Fake
     client.http_client.session.close()
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason="the provider's OpenAPI file is not beside this repository")
+@pytest.mark.skipif(not openapi.SPEC.exists(), reason=openapi.ABSENT)
+def test_a_request_the_providers_document_does_not_declare_is_caught():
+    """The check that follows every test here fails for an unknown parameter, and for a value of the wrong kind."""
+    path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json"
+    good = (("To", NUMBER), ("From", FROM_NUMBER), ("Body", "x"))
+    openapi.check_all([Asked("POST", path, good)])
+    for wrong in (("Idempotency", "1"), ("ValidityPeriod", "soon"), ("MessagingServiceSid", "MG1")):
+        with pytest.raises((ValidationError, ValueError)):
+            openapi.check_all([Asked("POST", path, (*good, wrong))])
+
+
+@pytest.mark.skipif(not openapi.SPEC.exists(), reason=openapi.ABSENT)
+def test_the_stand_in_answers_in_the_providers_form(provider: FakeProvider):
+    """Messages and calls are shown with the fields of the provider's own resources."""
+    send_all(SmsAdapter(settings(provider.base_url, **CALLING)), message(), call())
+    openapi.check_answer("api.v2010.account.message", provider._public(provider.accepted[0]))
+    openapi.check_answer("api.v2010.account.call", provider._public(provider.calls[0]))
+
+
+def test_a_text_does_not_wait_at_the_provider_past_its_hour(provider: FakeProvider):
+    """The validity that is asked for is never longer than the provider takes."""
+    adapter = SmsAdapter(settings(provider.base_url))
+    send_all(adapter, message(valid_seconds=90_000), message(contact_id="1-3-0", valid_seconds=0))
+    assert sorted(m.form["ValidityPeriod"] for m in provider.accepted) == ["1", "36000"]
+
+
+def test_a_messaging_service_and_a_callback_with_a_query_are_named_as_they_are(provider: FakeProvider):
+    """A service stands for the sender, and our contact id is added to whatever the callback address says."""
+    service = "MG" + "0" * 32
+    given = {"from_number": None, "messaging_service_sid": service, "callback_url": "https://x.example/cb?a=b"}
+    send_one(SmsAdapter(settings(provider.base_url, **given)), message())
+    (taken,) = provider.accepted
+    assert (taken.form["MessagingServiceSid"], "From" in taken.form) == (service, False)
+    assert taken.form["StatusCallback"] == "https://x.example/cb?a=b&contact=1-2-0"
+
+
+# -- a pool of senders ----------------------------------------------------------------------------------------------
+
+POOL = ("+15005550020", "+15005550021", "+15005550022")
+
+
+def test_everybody_always_hears_from_the_same_number_of_a_pool(provider: FakeProvider):
+    """Each addressee has one sender for ever, and every number of the pool has its share."""
+    people = [f"+1202555{n:04}" for n in range(60)]
+    for batch in (1, 2):
+        adapter = SmsAdapter(settings(provider.base_url, from_number=None, from_numbers=POOL))
+        send_all(adapter, *(message(to, f"{batch}-{n}-0") for n, to in enumerate(people)))
+    heard = {to: {m.sender for m in provider.accepted if m.to == to} for to in people}
+    assert {len(senders) for senders in heard.values()} == {1}
+    shares = [sum(number in senders for senders in heard.values()) for number in POOL]
+    assert all(share >= 10 for share in shares), shares
+
+
+def test_a_number_sends_no_faster_than_its_carrier_allows(provider: FakeProvider):
+    """Six texts to one addressee at twenty a second take a quarter of a second; another number does not wait."""
+    adapter = SmsAdapter(settings(provider.base_url, sends_per_second_per_number=20))
+    before = time.monotonic()
+    send_all(adapter, *(message(contact_id=f"1-{n}-0") for n in range(6)))
+    assert time.monotonic() - before >= 5 / 20
+    assert len(provider.accepted) == 6
+
+
+def test_who_would_wait_too_long_for_a_number_is_tried_later(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch):
+    """A turn that does not come soon enough is a sure "not sent", long before anybody calls the message in doubt."""
+    monkeypatch.setattr("channels.sms.TURN_SECONDS_MAX", 0.1)
+    adapter = SmsAdapter(settings(provider.base_url, sends_per_second_per_number=1))
+    receipts = send_all(adapter, message(contact_id="1-1-0"), message(contact_id="1-2-0"))
+    words = "the sender number of this addressee is busy; nothing was sent"
+    assert receipts[1] == Receipt("retry", "twilio", "", "pace", "slow_down", words)
+    assert len(provider.accepted) == 1
+
+
+def test_connections_are_as_many_as_the_settings_say(provider: FakeProvider):
+    """Twelve texts at once over three connections reach the provider three at a time."""
+    with FakeProvider(latency_seconds=0.1) as slow:
+        before = time.monotonic()
+        receipts = send_all(
+            SmsAdapter(settings(slow.base_url, connections=3)), *(message(contact_id=f"1-{n}-0") for n in range(12))
+        )
+        assert time.monotonic() - before >= 0.4
+    assert {r.status for r in receipts} == {"sent"}
+
+
+# -- what may have gone out -----------------------------------------------------------------------------------------
+
+
+def find(adapter: SmsAdapter, given: Message, since: datetime, taken: tuple[str, ...] = ()) -> Receipt | None:
+    async def work() -> Receipt | None:
+        try:
+            return await adapter.find(given, since, taken)
+        finally:
+            await adapter.close()
+
+    return asyncio.run(work())
+
+
+def test_a_message_in_doubt_is_found_in_the_providers_list(provider: FakeProvider):
+    """Accepted with its answer lost it is found; cut off before it was taken, or somebody else's, it is not."""
+    adapter = SmsAdapter(settings(provider.base_url))
+    send_all(adapter, message(contact_id="1-9-0", text="Another text."))
+    provider.fault(NUMBER, "drop_after_accept")
+    assert send_one(adapter, message()).status == "unknown"
+    (taken,) = provider.of_contact("1-2-0")
+    assert find(adapter, message(), NOW) == Receipt("sent", "twilio", taken.sid)
+    provider.fault(NUMBER, "drop")
+    never = message(contact_id="1-3-0", text="Never taken.")
+    assert send_one(adapter, never).status == "unknown"
+    assert find(adapter, never, NOW) is None
+    assert find(adapter, message("+12025550199"), NOW) is None
+    assert find(adapter, message(), NOW + timedelta(hours=1)) is None
+    assert find(adapter, message(), NOW, (taken.sid,)) is None
+    assert [a.method for a in provider.asked].count("POST") == 3
+
+
+def test_a_message_that_was_found_and_did_not_go_has_failed(provider: FakeProvider):
+    """What the provider lists as undelivered failed, with what its code means, and is no `retry`."""
+    adapter = SmsAdapter(settings(provider.base_url, callback_url=""))
+    receipt = send_one(adapter, message())
+    provider.report(receipt.provider_ref, "undelivered", 30003)
+    found = find(adapter, message(), NOW)
+    assert found == Receipt("failed", "twilio", receipt.provider_ref, "30003", "try_later", "handset unreachable")
+
+
+def test_a_provider_that_cannot_be_asked_leaves_the_doubt(provider: FakeProvider):
+    """Neither an outage nor a wrong token is an answer: the message stays in doubt."""
+    wrong = find(SmsAdapter(settings(provider.base_url, token="wr" + "ong")), message(), NOW)
+    assert wrong is not None
+    assert wrong.status == "unknown"
+    gone = find(SmsAdapter(settings("http://127.0.0.1:9")), message(), NOW)
+    assert gone is not None
+    assert (gone.status, gone.code) == ("unknown", "unreachable")
+
+
+# -- recorded calls -------------------------------------------------------------------------------------------------
+
+CALLING = {"calls_from": "+15005550030"}
+
+
+def call(to: str = NUMBER, contact_id: str = "5-1-0", **more: Any) -> Message:
+    given = {"text": "This is Example Lender with a message for Li & Wang.", **more}
+    return Message(contact_id, "call", to, "", given.pop("text"), **given)
+
+
+def test_a_recorded_call_says_its_text_and_can_be_ended_by_a_key(provider: FakeProvider):
+    """Whoever picks up hears the text in their language, and how to reach a person or to end such calls."""
+    receipt = send_one(SmsAdapter(settings(provider.base_url, **CALLING)), call(language="zh", text="这里是示例金融。"))
+    (made,) = provider.calls
+    assert receipt == Receipt("sent", "twilio", made.sid)
+    assert (made.to, made.sender, made.contact) == (NUMBER, "+15005550030", "5-1-0")
+    assert made.form["MachineDetection"] == "Enable"
+    gather = ET.fromstring(made.body).find("Gather")  # noqa: S314  our own TwiML
+    assert gather is not None
+    assert gather.get("numDigits") == "1"
+    said = [(say.get("language"), say.text) for say in gather.findall("Say")]
+    assert said == [
+        ("cmn-CN", "这里是示例金融。"),
+        ("cmn-CN", "按1与我们的工作人员通话，按2重听，按9不再接收此类语音来电。"),
+    ]
+
+
 @pytest.mark.parametrize(
-    "more",
-    [{}, {"from_number": None, "messaging_service_sid": "MG" + "0" * 32}, {"callback_url": "https://x.example/cb?a=b"}],
+    ("more", "given", "expected"),
+    [
+        ({}, {}, ("retry", "misconfigured", "no number is set up for recorded calls")),
+        (CALLING, {"text": "x" * 4000}, ("failed", "misconfigured", "the call says more than the provider takes")),
+        (CALLING, {"text": " "}, ("failed", "misconfigured", "the message has no text")),
+        (CALLING, {"to": "911"}, ("failed", "bad_address", "the number is not in international form (E.164)")),
+    ],
 )
-def test_requests_and_answers_hold_to_the_providers_openapi_file(provider: FakeProvider, more: dict[str, Any]):
-    """Every parameter the adapter sends is declared and valid, and so is all the stand-in answers."""
-    with answering(201, b"{}") as recorder:
-        send(SmsAdapter(settings(recorder.url, **more)), message(valid_seconds=90_000))
-    spec = json.loads(SPEC.read_text())
-    operation = spec["paths"]["/2010-04-01/Accounts/{AccountSid}/Messages.json"]["post"]
-    schema = operation["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
-    form: dict[str, Any] = dict(parse_qsl(recorder.seen[0][2].decode(), strict_parsing=True))
-    form["ValidityPeriod"] = int(form["ValidityPeriod"])
-    jsonschema.validate(form, {**schema, "additionalProperties": False, "components": spec["components"]})
-    assert form["ValidityPeriod"] == 36_000
-    send(SmsAdapter(settings(provider.base_url, **more)), message())
-    answer = {**spec["components"]["schemas"]["api.v2010.account.message"], "components": spec["components"]}
-    public = provider._public(provider.accepted[0])
-    assert public.keys() <= answer["properties"].keys()
-    present = {name: value for name, value in public.items() if value is not None}
-    jsonschema.validate(present, answer)
+def test_a_call_that_cannot_be_made_rings_nobody(
+    provider: FakeProvider, more: dict[str, Any], given: dict[str, Any], expected: tuple[str, str, str]
+):
+    """What can only be refused never leaves."""
+    receipt = send_one(SmsAdapter(settings(provider.base_url, **more)), call(**given))
+    assert (receipt.status, receipt.meaning, receipt.detail) == expected
+    assert provider.asked == []
+
+
+@pytest.mark.parametrize(
+    "url", ["lender.example/hook", "http://[::1/hook", "https://lender.example:99999/", "ftp://lender.example/"]
+)
+def test_a_callback_that_nobody_could_call_is_no_setting(url: str):
+    """Said before anything is sent."""
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", callback_url=url)
+    what = f"`{url}` is no address that a provider could call"
+    assert str(refused.value) == f"{what}\n  mend: set `sms.callback_url` to `https://...`"
+
+
+def test_calls_that_nobody_could_end_by_a_key_are_no_setting():
+    """Without an address that hears of keys there are no recorded calls, and a sender must be a number."""
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", callback_url="", **CALLING)
+    assert str(refused.value) == (
+        "recorded calls could not be ended by a key: there is nobody to tell\n"
+        "  mend: set `sms.callback_url`, or take `sms.calls_from` out"
+    )
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", calls_from="12345")
+    assert str(refused.value) == (
+        "recorded calls cannot come from `12345`\n  mend: write a number like `+15550100123`, in quotes"
+    )
+
+
+@pytest.mark.parametrize("sender", ["+15005550020", "12345", "Harbour", "A1 & B"])
+def test_a_sender_is_a_number_a_short_code_or_a_name(sender: str):
+    """What carriers take is taken."""
+    assert settings("http://127.0.0.1:9", from_number=sender).numbers == (sender,)
+
+
+@pytest.mark.parametrize("sender", ["+0123", "12", "Harbour Lending", "a\nb", "123456789"])
+def test_what_no_carrier_takes_as_a_sender_is_no_setting(sender: str):
+    """Said before anything is sent."""
+    with pytest.raises(SettingsError) as refused:
+        settings("http://127.0.0.1:9", from_number=None, from_numbers=("+15005550020", sender))
+    assert str(refused.value) == (
+        f"`{sender}` is no sender: neither a number, nor a short code, nor a name of at most 11 letters\n"
+        "  mend: write a number like `+15550100123`, in quotes"
+    )
+
+
+def test_a_call_in_doubt_is_found_too_and_is_not_made_twice(provider: FakeProvider):
+    """A call whose answer was lost is in the provider's list under its sender."""
+    adapter = SmsAdapter(settings(provider.base_url, **CALLING))
+    provider.fault(NUMBER, "drop_after_accept")
+    assert send_one(adapter, call()).status == "unknown"
+    assert find(adapter, call(), NOW) == Receipt("sent", "twilio", provider.calls[0].sid)
+    assert len(provider.of_contact("5-1-0")) == 1

@@ -10,6 +10,7 @@ from typer import main as typer_main
 from typer._click.exceptions import MissingParameter, NoArgsIsHelpError, UsageError
 from typer.core import TyperGroup
 
+from channels.gateway_file import read_gateway
 from compliance import run_cases
 from duecourse.cli import app
 from duecourse.workspace import Workspace, open_workspace
@@ -93,6 +94,8 @@ def test_yaml_examples_are_read_by_the_readers_they_are_for(page, tmp_path):
         if block.text.startswith(_RULE):
             _check_rules(block, workspace)
     _check_scenarios(workspace)
+    if "config/gateway.yaml" in files:
+        assert read_gateway(files["config/gateway.yaml"].text, "config/gateway.yaml").templates
     for name, block in files.items():
         if name.startswith("packs/") and name.endswith(".test.yaml"):
             results = run_cases(block.text, name, workspace.gate.packs)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.mail_message import NotMailable, compose, is_address, message_id
+from channels.mail_message import NotMailable, compose, is_address
+from channels.mail_signing import message_id
 from channels.message import MEANINGS, Message
 from channels.refusals import mail_refusal, read_codes, twilio_refusal
 from engine.errors import RuleError

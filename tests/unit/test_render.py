@@ -183,3 +183,11 @@ def test_the_reader_and_the_borrower_are_two_people():
     with pytest.raises(DataError) as refused:
         render(template("{{ borrower.name }}"), "letter", "en", replace(VALUES, borrower_name=""))
     assert str(refused.value).startswith("t.yaml:1:1: template `t` says `borrower.name`, which is not known")
+
+
+def test_what_a_text_says_is_known_value_by_value():
+    """A gateway that sends approved templates gets each value as the text says it, and none that it does not say."""
+    said = template("{{ addressee.name }}: {{ loan.overdue }}{% if promise.amount %} {{ promise.amount }}{% endif %}")
+    rendered = render(said, "sms", "en", replace(VALUES, promise_minor=None))
+    assert rendered.text == f"{rendered.values['addressee.name']}: {rendered.values['loan.overdue']}"
+    assert not {"promise.amount", "borrower.name", "lender.phone"} & set(rendered.values)

@@ -1,0 +1,66 @@
+"""
+Several accounts for one channel: the next is asked only when it is sure that the one before sent nothing.
+
+Sure is a refusal that is about our account or the way to it. After `unknown` nobody is asked: that would be the same
+reminder twice. A refusal that is about the person, their number or the text would be the same elsewhere, and is not
+gone round.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from channels.message import Adapter, Finder, Message, Receipt
+
+log = logging.getLogger(__name__)
+
+_OURS: Final = ("misconfigured", "slow_down")
+
+
+def may_go_elsewhere(receipt: Receipt) -> bool:
+    """Whether a receipt promises that nothing was sent, for a reason that another account need not have."""
+    sure = receipt.status in ("failed", "retry")
+    return sure and (receipt.meaning in _OURS or receipt.code == "unreachable")
+
+
+class Failover:
+    """
+    Accounts in the order in which they are asked.
+
+    Receipts carry the name of the account that gave them; its own name is only for what no account answered.
+    """
+
+    name = "failover"
+
+    def __init__(self, accounts: Sequence[Adapter]) -> None:
+        self._accounts = tuple(accounts)
+
+    async def send(self, message: Message) -> Receipt:
+        """Send once, by the first account that does not surely refuse for reasons of its own."""
+        refused: list[Receipt] = []
+        for account in self._accounts:
+            receipt = await account.send(message)
+            if not may_go_elsewhere(receipt):
+                return receipt
+            refused.append(receipt)
+            # The next account's success must not hide that this one stands still.
+            extra = {
+                "action": "alert",
+                "contact": message.contact_id,
+                "where": receipt.provider,
+                "code": receipt.code,
+            }
+            log.warning("an account refused, the next is asked", extra=extra)
+        return next((receipt for receipt in refused if receipt.status == "retry"), refused[-1])
+
+    def finder(self, provider: str) -> Finder | None:
+        """Who can look up a message whose receipt names this provider; None: nobody can."""
+        for account in self._accounts:
+            if account.name == provider and isinstance(account, Finder):
+                return account
+        return None
+
+    async def close(self) -> None:
+        """Close every account's connections."""
+        for account in self._accounts:
+            await account.close()
