@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Final
 
 from compliance.calendars import Dates, calendar
-from compliance.clock import ZoneClock
+from compliance.clock import DAY, HOUR, ZoneClock
 from compliance.pack import KNOWN_OUTCOMES, MISDIRECTED, NEVER_WAS, PENDING, Selector
 from engine.gate import Ask, PastContact, Statement
 from engine.tree import FactValue
@@ -21,7 +21,8 @@ Found = list[list[Instants]]
 
 _ONCE: Final = (0,)
 _EVER: Final = 1 << 62
-_Hit = tuple[int, bool, bool, bool]
+_Hit = tuple[int, bool, bool, bool, bool, str | None]
+_Kind = tuple[str, str, str, str, str | None]
 _EVERY_DEBT: Final[tuple[frozenset[int], ...]] = (frozenset(),)
 
 
@@ -140,7 +141,7 @@ class Selectors:
         self._selectors = tuple(selector for selector, _ in given)
         self._reaches = tuple(_EVER if reach is None else reach for _, reach in given)
         self._by_debt = tuple("debt" in selector.same for selector in self._selectors)
-        self._hits: dict[tuple[str, str, str, str], tuple[_Hit, ...]] = {}
+        self._hits: dict[_Kind, tuple[_Hit, ...]] = {}
 
     def sort(self, ask: Ask, now: int) -> tuple[Found, Found | None]:
         """
@@ -160,7 +161,7 @@ class Selectors:
         debts_before: tuple[int, ...] | None = None
         about: Sequence[int] = ()
         for contact in chain(ask.history, ask.shared) if ask.shared else ask.history:
-            kind = (contact.direction, contact.channel, contact.outcome, contact.purpose)
+            kind = (contact.direction, contact.channel, contact.outcome, contact.purpose, contact.place)
             hits = hits_of.get(kind)
             if hits is None:
                 hits = self._learn(contact, kind)
@@ -184,8 +185,10 @@ class Selectors:
             at = contact.at_us
             # An endpoint that is unknown on either side may be the same one.
             elsewhere = endpoint is not None and contact.endpoint is not None and contact.endpoint != endpoint
-            for index, by_debt, by_endpoint, _ in hits:
+            for index, by_debt, by_endpoint, _, by_actor, since in hits:
                 if at <= oldest[index] or (by_endpoint and elsewhere):
+                    continue
+                if (by_actor and contact.by and contact.by != ask.by) or (since and _is_before(since, at, ask, now)):
                     continue
                 for n in about if by_debt else _ONCE:
                     into[index][n].append(at)
@@ -194,15 +197,18 @@ class Selectors:
     def _nothing(self, debts: int) -> Found:
         return [[[] for _ in range(debts)] if by_debt else [[]] for by_debt in self._by_debt]
 
-    def _learn(self, contact: PastContact, kind: tuple[str, str, str, str]) -> tuple[_Hit, ...]:
+    def _learn(self, contact: PastContact, kind: _Kind) -> tuple[_Hit, ...]:
         if len(self._hits) > 10_000:
             # Outcomes come from outside: whoever invents a new one each time must not fill our memory.
             self._hits.clear()
         hits = tuple(
-            (index, "debt" in selector.same, "endpoint" in selector.same, selector.any_person)
+            (
+                index, "debt" in selector.same, "endpoint" in selector.same, selector.any_person, "actor" in selector.same,
+                selector.since,
+            )
             for index, selector in enumerate(self._selectors)
             if _counts(selector, contact)
-        )
+        )  # fmt: skip
         self._hits[kind] = hits
         return hits
 
@@ -214,6 +220,13 @@ def _with_others(hits: tuple[_Hit, ...], contact: PastContact, endpoint: int | N
     return tuple(hit for hit in hits if hit[3] or (hit[2] and there))
 
 
+def _is_before(since: str, instant: int, ask: Ask, now: int) -> bool:
+    """Whether it was before the event of so many days ago; where that is not known, nothing was."""
+    days = ask.facts.get(since)
+    # The event's date began less than a day, and an hour for the clocks' change, before as many days ago.
+    return type(days) is int and instant < now - (days + 1) * DAY - HOUR
+
+
 def _counts(selector: Selector, contact: PastContact) -> bool:
     outcome = contact.outcome
     if outcome in NEVER_WAS or outcome in MISDIRECTED or contact.direction not in selector.directions:
@@ -223,6 +236,10 @@ def _counts(selector: Selector, contact: PastContact) -> bool:
     if selector.purposes and contact.purpose not in selector.purposes:
         return False
     if contact.purpose in selector.except_purposes or outcome in selector.except_outcomes:
+        return False
+    if contact.place is not None and (
+        contact.place in selector.except_where or (selector.where and contact.place not in selector.where)
+    ):
         return False
     if not selector.outcomes or outcome in selector.outcomes:
         return True

@@ -114,9 +114,7 @@ class Workspace:
         except RuleError:
             read(())  # what is wrong with the strategies is said as well
             raise
-        rules = wording_rules(
-            (pack for pack in packs if pack.holds_in(self.settings.countries)), actor=self.settings.actor
-        )
+        rules = wording_rules(packs, actor=self.settings.actor, countries=self.settings.countries)
         book = read(rules)
         if problems := wording_problems(self.templates, book, in_force(rules, today)):
             raise RuleError(problems)
@@ -131,14 +129,15 @@ class Workspace:
         packs = shipped_packs(self.catalogue)
         if house or self.folder != shipped_folder():
             # The house rules are the folder's own, edited or deleted; the law is the same for everybody.
-            packs = tuple(pack for pack in packs if not pack.is_house) + load_packs(house, self.catalogue)
+            law = tuple(pack for pack in packs if not pack.is_house)
+            packs = law + load_packs(house, self.catalogue, law)
         return Gate(packs, self._countries(packs))
 
     def _countries(self, packs: "Sequence[Pack]") -> tuple[str, ...] | None:
         """Where the lender lends, if it says so; each must have a pack of law."""
         law = [pack for pack in packs if not pack.is_house]
         for country in self.settings.countries:
-            if not any(pack.holds_in((country,)) for pack in law):
+            if not any(pack.reach.holds_in((country,)) for pack in law):
                 what = f"`countries` names {country}, and no pack holds the law of it"
                 raise SettingsError(Problem(what, "take it out: nobody is contacted where the law is not known"))
         return self.settings.countries or None
