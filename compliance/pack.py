@@ -351,6 +351,10 @@ class Rule:
         """Whether it binds on a date."""
         return self.binding and self.binds_from <= on and (self.end is None or on <= self.end)
 
+    def is_stale(self, on: date) -> bool:
+        """Whether somebody should have read the source again before that date."""
+        return self.review_on < on
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:

@@ -233,6 +233,16 @@ def read_overlay(
     )
     if len(problems) > before or limit is None:
         return None
-    rule = replace(law, id=name, status="house", scope=scope, limit=limit, at=table.at, when=when, tightens=law.id)
+    rule = replace(
+        law,
+        id=name,
+        status="house",
+        scope=scope,
+        limit=limit,
+        at=table.at,
+        when=when,
+        tightens=law.id,
+        reach=tightened.reach,
+    )
     problems += loosenings(rule, law, table)
     return rule
