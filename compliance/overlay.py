@@ -81,7 +81,8 @@ def loosenings(rule: Rule, tightened: Rule, written: Table) -> list[Problem]:
     for looser in loosened(rule, tightened):
         key = f"`{looser.part}` of `{looser.key}`" if looser.part else f"`{looser.key}`"
         what = f"{key} {looser.what}: that would loosen `{tightened.id}` ({tightened.citation})"
-        mend = f"{looser.mend}, or leave `{looser.key}` out"
+        leave_out = f"leave `{looser.key}` out"
+        mend = f"{looser.mend}, or {leave_out}" if looser.mend else leave_out
         problems.append(Problem(what, mend, written.key_at.get(looser.key, written.at)))
     return problems
 

@@ -141,7 +141,7 @@ def may_hold(when: Condition, look: Look) -> bool:
 def _answering(scope: Scope, ask: Ask, judge: Judge) -> Judge:
     """The same limit, but open to the one answer to their message until its dates have gone by."""
     dates_max = scope.reply_dates_max
-    if dates_max is None or ask.purpose != "reply":
+    if dates_max is None or ask.purpose != "reply" or "reply" not in scope.except_purposes:
         return judge
 
     def judged(look: Look, at: int) -> int:

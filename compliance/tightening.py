@@ -47,7 +47,7 @@ class Loosening:
         key: as in the pack file, e.g. max.
         part: the key within it, e.g. channels in counts; empty: the key as a whole.
         what: in what it is looser, with what the law says, to stand after the key.
-        mend: how to write it.
+        mend: how to write it; empty: only to leave the key out, which always helps.
     """
 
     key: str
@@ -175,10 +175,10 @@ def _scope(rule: Rule, law: Rule) -> Iterator[Loosening]:
         # Where the law excepts no reply at all, `except_purposes` has said so.
         days = law.scope.reply_dates_max
         yield Loosening(
-            "reply_dates_max", "", f"excuses replies on more than the {days} dates of the law", f"write {days} or less"
+            "reply_dates_max", "", f"excuses replies on more dates than the law's {days}", f"write `{days}` or less"
         )
     if rule.when != law.when:
-        mend = "leave it out, or write a rule of its own without `tightens`"
+        mend = "write a rule of its own without `tightens`"
         yield Loosening("when", "", "is another condition than the law's", mend)
 
 
@@ -192,8 +192,10 @@ def _ordered(ours: object, law: object, orders: Mapping[str, _Order], key: str =
         field = _FIELD.get((type(law), name), name)
         mine, theirs = getattr(ours, field), getattr(law, field)
         if not order.keeps(mine, theirs):
-            what = f"says {_words(mine)}, and the law {_words(theirs)}"
-            yield Loosening(key or name, name if key else "", what, order.mend.format(law=_words(theirs)))
+            said, mend = _words(theirs), order.mend.format(law=_words(theirs))
+            if theirs is None or theirs in (frozenset(), {}):
+                said, mend = "says nothing of it", ""
+            yield Loosening(key or name, name if key else "", f"says {_words(mine)}, and the law {said}", mend)
 
 
 def _hours(ours: Hours, law: Hours) -> Iterator[Loosening]:
@@ -250,7 +252,7 @@ def _lift(ours: Lift | None, law: Lift | None) -> Iterator[Loosening]:
     if ours is None:
         return
     if law is None:
-        yield Loosening("lifted_by", "", "is an exception that the law does not have", "leave it out")
+        yield Loosening("lifted_by", "", "is an exception that the law does not have", "")
         return
     yield from _ordered(ours, law, _LIFT, "lifted_by")
 
@@ -324,6 +326,8 @@ def _span(span: Span) -> str:
 def _words(value: object) -> str:
     match value:
         case None:
+            return "nothing"
+        case frozenset() if not value:
             return "nothing"
         case bool():
             return f"`{str(value).lower()}`"
