@@ -134,7 +134,8 @@ def _refuse_replacements(rules: list[Rule], problems: list[Problem]) -> None:
         before = by_id.get(rule.replaces)
         if before is None:
             otherwise = "name the rule of this pack that ends when this one begins"
-            problems.append(unknown_name("rule", rule.replaces, by_id, at=at, otherwise=otherwise))
+            others = [name for name in by_id if name != rule.id]
+            problems.append(unknown_name("rule", rule.replaces, others, at=at, otherwise=otherwise))
         elif before.end is None or before.end >= rule.binds_from:
             mend = f"give it `to:`, a day before {rule.binds_from}"
             problems.append(Problem(f"`{before.id}` has not ended when `{rule.id}` begins", mend, at))
