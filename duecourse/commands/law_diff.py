@@ -63,7 +63,7 @@ def law_diff(
         if held := _rules_held(impact):
             drawn += [_held_table(held), Text("")]
         drawn.append(Text(f"{len(impact.loans)} loans get another answer"))
-        if loans:
+        if loans and impact.loans:
             drawn.append(_loans_table(impact))
     session.output.answer(answer, lambda console: console.print(*drawn, sep="\n"))
 

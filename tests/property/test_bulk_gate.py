@@ -102,7 +102,7 @@ review_on: 2027-01-01
 rules:
   - id: house.closer.work
     kind: count
-    says: {en: One call a week to work, each actor apart., zh: 每周一次致电单位。}
+    says: {en: One call a week to work by each actor., zh: 每周一次致电单位。}
     channels: [call]
     max: 1
     within: 7 dates
