@@ -17,6 +17,7 @@ Kind = Literal["mobile", "landline", "email", "postal"]
 
 _SETUP_KEYS: Final = (
     "actor", "persons", "debts", "contacts", "endpoints", "consents", "preferences", "notices", "holidays", "flags", "facts",
+    "org_overrides",
 )  # fmt: skip
 _ASK_KEYS: Final = (
     "at", "tz", "act", "channel", "person", "debts", "endpoint", "purpose", "place", "line", "by", "content",
@@ -189,7 +190,15 @@ class CaseReader:
             by=row.text("by", by),
             misdirected=row.get("misdirected") is True,
             id=row.maybe("id"),
+            place=self._went(row, endpoint),
         )
+
+    def _went(self, row: CaseRow, endpoint: str | None) -> str | None:
+        """Where a contact went, as far as the case says."""
+        if stated := row.maybe("place"):
+            return stated
+        known = self._endpoints.get(endpoint) if endpoint else None
+        return None if known is None else known.text("place", "elsewhere")
 
     def _statements(self, person: str, by: str) -> Iterable[Statement]:
         for row in self._setup.rows("consents", _STATEMENT_KEYS):
@@ -218,6 +227,7 @@ class CaseReader:
             windows=tuple(map(_window, windows)),
             only_on=tuple(date.fromisoformat(day) for day in row.texts("only_on")),
             place=row.maybe("place"),
+            form=row.text("form", ""),
         )
 
     def _holds(self, person: str) -> Iterable[Hold]:

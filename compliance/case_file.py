@@ -1,23 +1,26 @@
 """Reading case files in the public format, whose `meta` block describes the vocabulary."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from compliance.case_ask import CaseReader
+from compliance.case_overlay import read_overrides
 from compliance.case_row import CaseRow, instant, plain, table
 from compliance.pack import Pack
 from engine.errors import DuecourseError, Place, Problem, RuleError
 from engine.gate import Ask
 from engine.source import Listing, Node, Table, read_yaml
 
+REJECTED: Final = "rejected"
+"""The decision of a case whose overrides would loosen a rule."""
 _CASE_KEYS: Final = (
     "id", "jurisdiction", "policy", "title", "basis", "confidence", "setup", "ask", "expect", "why", "citation",
     "optional_feature", "note",
 )  # fmt: skip
 _EXPECT_KEYS: Final = (
-    "decision", "until", "until_tz", "accept", "until_accept", "until_graded", "note", "because",
+    "decision", "until", "until_tz", "accept", "until_accept", "until_graded", "note", "because", "error", "rejected",
 )  # fmt: skip
 
 
@@ -30,7 +33,9 @@ class Case:
         decisions: every decision that counts as right.
         untils: every instant that counts as right; empty when the instant is not compared.
         because: rules that must be among the reasons.
+        overrides: what the organisation makes stricter, as a house pack.
         problems: why it cannot be run; then `ask` and `at` are None.
+        rejected: why its overrides are refused; then `ask` and `at` are None.
     """
 
     id: str
@@ -41,7 +46,9 @@ class Case:
     decisions: tuple[str, ...] = ()
     untils: tuple[datetime, ...] = ()
     because: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = field(default=())
+    overrides: Pack | None = None
+    problems: tuple[Problem, ...] = ()
+    rejected: tuple[Problem, ...] = ()
 
 
 def read_cases(text: str, file: str, packs: Mapping[str, Pack]) -> list[Case]:
@@ -65,12 +72,16 @@ def _case(node: Node, number: int, packs: Mapping[str, Pack]) -> Case:
         row = CaseRow(table(plain(node)), "a case", node.at, _CASE_KEYS)
         name, title = row.text("id", name), row.text("title", "")
         policy = tuple(row.texts("policy"))
-        reader = CaseReader(row, node.at, [packs[pack] for pack in policy if pack in packs])
-        at, ask = reader.ask()
+        named = [packs[pack] for pack in policy if pack in packs]
         expect = row.inner("expect", _EXPECT_KEYS)
-        decisions = (expect.text("decision"), *expect.texts("accept"))
-        untils = _untils(expect)
-        return Case(name, title, policy, ask, at, decisions, untils, tuple(expect.texts("because")))
+        decisions = _decisions(expect)
+        try:
+            overrides = read_overrides(_org_overrides(node), named) if len(named) == len(policy) else None
+        except RuleError as e:
+            return Case(name, title, policy, decisions=decisions, rejected=e.problems)
+        at, ask = CaseReader(row, node.at, named).ask()
+        because = tuple(expect.texts("because"))
+        return Case(name, title, policy, ask, at, decisions, _untils(expect), because, overrides)
     except RuleError as e:
         return Case(name, title, problems=e.problems)
     except (ValueError, KeyError, TypeError, OverflowError, DuecourseError) as e:
@@ -78,6 +89,19 @@ def _case(node: Node, number: int, packs: Mapping[str, Pack]) -> Case:
             f"case `{name}` cannot be read: {e}", "write it as the file's `meta` block describes", node.at
         )
         return Case(name, title, problems=(problem,))
+
+
+def _org_overrides(node: Node) -> Node | None:
+    setup = node.items.get("setup") if isinstance(node, Table) else None
+    return setup.items.get("org_overrides") if isinstance(setup, Table) else None
+
+
+def _decisions(expect: CaseRow) -> tuple[str, ...]:
+    """What counts as right; `error:` or `rejected: true` say that the overrides must be refused."""
+    refused = expect.get("rejected") is True or expect.get("error") not in {None, False}
+    stated = expect.maybe("decision") if refused else expect.text("decision")
+    words = [REJECTED] * refused + ([stated] if stated else []) + expect.texts("accept")
+    return tuple(REJECTED if word == "invalid" else word for word in words)
 
 
 def _untils(expect: CaseRow) -> tuple[datetime, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from compliance.case_file import Case, read_cases
+from compliance.case_file import REJECTED, Case, read_cases
 from compliance.gate import Gate
 from compliance.pack import Pack
 from engine.gate import Verdict
@@ -22,7 +22,8 @@ class CaseResult:
     What became of one case.
 
     Attributes:
-        decision: allow, defer_until or deny; empty when the case was skipped or could not be read.
+        decision: allow, defer_until or deny; rejected when its overrides are refused; empty when it was skipped or could
+            not be read.
         passed: decision, instant and, where the case names them, reasons are as wanted.
         skipped: why it was not run: it names a pack that is not here; empty otherwise.
         trace: what was wanted and what came, line by line; empty when it passed.
@@ -56,8 +57,13 @@ def _run(case: Case, shelf: dict[str, Pack]) -> CaseResult:
     missing = [name for name in case.policy if name not in shelf]
     if missing:
         return CaseResult(case.id, case.title, "", None, (), passed=False, skipped=f"no pack {', '.join(missing)} here")
+    if case.rejected:
+        passed = REJECTED in case.decisions
+        told = tuple(line for problem in case.rejected for line in str(problem).splitlines())
+        return CaseResult(case.id, case.title, REJECTED, None, (), passed=passed, trace=() if passed else told)
     assert case.ask is not None and case.at is not None  # noqa: S101, PT018  a case without problems has both
-    verdict = Gate([shelf[name] for name in case.policy]).check(case.ask, case.at)
+    packs = [*(shelf[name] for name in case.policy), *([case.overrides] if case.overrides else [])]
+    verdict = Gate(packs).check(case.ask, case.at)
     reasons = tuple(reason.rule for reason in verdict.reasons)
     trace = tuple(_differences(case, verdict, reasons))
     return CaseResult(

@@ -6,10 +6,10 @@ from typing import Final
 from compliance.clock import DAY, date_of
 from compliance.look import Judge, Look, given_directly, permits, refuses
 from compliance.pack import OUTCOMES, Consent, Lift, Statements
+from compliance.refusals import REFUSALS, beyond_budget, lapses, stands, taken_back, widened
 from compliance.timetable import DAY_MINUTES, NEVER, Timetable, Window, next_open
-from engine.gate import Ask, LocalWindow, Statement
+from engine.gate import LocalWindow, Statement
 
-REFUSALS: Final = frozenset({"opt_out", "no_medium", "no_endpoint", "no_contact"})
 HONOURED: Final = REFUSALS | {"inconvenient_time", "inconvenient_place", "no_work_contact"}
 CONSENT_SCOPES: Final = frozenset({"call_frequency", "contact_time", "electronic", "prerecorded"})
 
@@ -21,13 +21,15 @@ def statements_judge(limit: Statements) -> Judge:
 
     def judge(look: Look, at: int) -> int:
         until = at
-        for statement in look.ask.statements:
-            if statement.kind not in limit.honours or not stands(statement, at):
+        beyond = beyond_budget(look.ask, limit, at)
+        for said in look.ask.statements:
+            if said.kind not in limit.honours or not stands(said, at) or said in beyond:
                 continue
+            statement = widened(said, limit.as_one) if limit.as_one else said
             reopens = _closed_until(look, statement, at)
             if reopens > at:
                 # A statement that lapses closes nothing from then on.
-                until = max(until, reopens if statement.until_us is None else min(reopens, statement.until_us))
+                until = max(until, min(reopens, lapses(look, limit, statement, at)))
         return until
 
     return lifting(judge, limit.lifted_by)
@@ -86,11 +88,6 @@ def excused(look: Look, lift: Lift, instants: list[int]) -> list[int]:
     return [instant for instant in instants if not lifts(look, lift, instant)]
 
 
-def stands(statement: Statement, at: int) -> bool:
-    """Whether it was said by then and has not lapsed."""
-    return statement.at_us <= at and (statement.until_us is None or at < statement.until_us)
-
-
 def _closed_until(look: Look, statement: Statement, at: int) -> int:
     """Until when the statement closes the ask, its own lapse aside; `at` when it does not."""
     ask, kind = look.ask, statement.kind
@@ -103,7 +100,7 @@ def _closed_until(look: Look, statement: Statement, at: int) -> int:
     elif kind == "no_work_contact":
         hit = look.place == "work"
     else:
-        hit = _is_refusal(look, statement) and not _taken_back(ask, statement, at)
+        hit = _is_refusal(look, statement) and not taken_back(ask, statement, at)
     return NEVER if hit else at
 
 
@@ -114,17 +111,6 @@ def _is_refusal(look: Look, statement: Statement) -> bool:
     if statement.scope == "electronic":
         return look.ask.channel in {"sms", "email"}
     return statement.scope == "prerecorded" and look.flag("prerecorded") is True
-
-
-def _taken_back(ask: Ask, refusal: Statement, at: int) -> bool:
-    """Whether a later statement that covers the ask reopened what was refused: the latest word wins, a tie does not."""
-    return any(
-        later.at_us > refusal.at_us
-        and stands(later, at)
-        and (later.kind == "opt_in" or (later.kind == "consent" and later.scope in {"", "electronic"}))
-        and permits(later, ask)
-        for later in ask.statements
-    )
 
 
 def _agreed(look: Look, statement: Statement, scope: str, at: int, *, directly: bool) -> bool:

@@ -129,7 +129,7 @@ def _calendar(span: Span, today: int) -> tuple[int, int]:
 
 def _cooled(span: Span, triggers: list[int], clock: ZoneClock, at: int) -> int:
     if span.unit == "ever":
-        return NEVER if any(trigger <= at for trigger in triggers) else at
+        return NEVER if triggers else at
     if span.unit == "hours":
         length = span.n * HOUR
         near = [trigger for trigger in triggers if at - length < trigger < at + length]

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Final, get_args
 
 from compliance.calendars import edition
@@ -56,23 +56,28 @@ class Gate:
         packs: a law pack may be there once; of several house packs of one id the last is meant, so that a
             lender's own `house.default` takes the place of the shipped one. The law cannot be replaced.
         places: jurisdictions whose law is covered, e.g. US; an act elsewhere is denied. Default: the packs' own.
+        law_on: ask the rules in force on this date, whatever the date of the contact; None: those of the contact's date.
     Raises:
         RuleError: a law pack or a rule id is there twice.
     """
 
-    def __init__(self, packs: Iterable[Pack], places: Iterable[str] | None = None) -> None:
-        self._packs = _one_of_each(packs)
+    def __init__(
+        self, packs: Iterable[Pack], places: Iterable[str] | None = None, *, law_on: date | None = None
+    ) -> None:
+        given = _one_of_each(packs)
+        self._packs = given if law_on is None else tuple(_as_of(pack, law_on) for pack in given)
         named = (place for pack in self._packs if not pack.is_house for place in pack.places)
         self._places = frozenset(named if places is None else places)
         self._plans: dict[tuple[object, ...], Plan] = {}
         seal = hashlib.sha256()
-        for line in [*sorted(self._places), edition(), *(f"{pack.id} {pack.digest}" for pack in self._packs)]:
+        lines = [*sorted(self._places), edition(), *(f"{pack.id} {pack.digest}" for pack in self._packs)]
+        for line in [*lines, f"law on {law_on}"] if law_on else lines:
             seal.update(f"{line}\n".encode())
         self._digest = seal.hexdigest()
 
     @property
     def packs(self) -> tuple[Pack, ...]:
-        """The packs it holds, by id."""
+        """The packs it holds, by id; those of one date with the rules in force then."""
         return self._packs
 
     @property
@@ -158,6 +163,12 @@ def _judge(ready: Ready) -> Verdict:
     asked = [bound for bound in ready.plan.rules if bound.guard is None or bound.guard(look)]
     stopping = [(bound, until) for bound in asked if (until := answer(bound, look, at)) != at]
     return _withheld(asked, stopping, look) if stopping else _ALLOW
+
+
+def _as_of(pack: Pack, on: date) -> Pack:
+    """The rules in force on a date, for always."""
+    always = [replace(rule, start=date.min, end=None, waived_to=None) for rule in pack.rules if rule.in_force(on)]
+    return replace(pack, rules=tuple(always))
 
 
 def _one_of_each(packs: Iterable[Pack]) -> tuple[Pack, ...]:

@@ -43,7 +43,9 @@ _PURPOSES: Final = get_args(Purpose)
 _ROLES: Final = get_args(Role)
 _FORMS: Final = ("written", "electronic", "oral")
 _DIRECTIONS: Final = ("out", "in")
-_SAME: Final = ("debt", "endpoint")
+_SAME: Final = ("debt", "endpoint", "actor")
+SPOTS: Final = ("home", "work")
+_WENT: Final = (*SPOTS, "elsewhere")
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holidays")
 _GROUPS: Final[Mapping[str, tuple[int, ...]]] = {
@@ -59,6 +61,7 @@ _HOURS_EXAMPLE: Final = '"08:00-21:00"'
 
 _SELECTOR_KEYS: Final = (
     "channels", "directions", "outcomes", "except_outcomes", "purposes", "except_purposes", "same", "any_person",
+    "where", "except_where", "since",
 )  # fmt: skip
 
 
@@ -199,6 +202,9 @@ def _selector(fields: Fields, key: str) -> Selector | None:
         except_purposes=frozenset(inner.words("except_purposes", "purpose", _PURPOSES)),
         same=frozenset(inner.words("same", "key", _SAME)),
         any_person=_yes(inner, "any_person"),
+        where=frozenset(inner.words("where", "place", _WENT)),
+        except_where=frozenset(inner.words("except_where", "place", _WENT)),
+        since=inner.identifier("since", required="") if inner.node("since") is not None else None,
     )
 
 
@@ -209,7 +215,7 @@ def _outcomes(fields: Fields, key: str) -> frozenset[str]:
 
 def _lift(fields: Fields) -> Lift | None:
     node = fields.node("lifted_by")
-    if node is None:
+    if node is None or (isinstance(node, Text) and node.raw == "none"):
         return None
     keys = ("consent", "directly", "dates_max", "once")
     inner = Fields.of(node, f"`lifted_by` of {fields.what}", keys, fields.problems, example="{consent: contact_time}")
@@ -228,8 +234,15 @@ def _statements(fields: Fields) -> Statements | None:
     honours = frozenset(fields.words("honours", "kind of statement", sorted(HONOURED)))
     if not honours:
         fields.refuse(f"{fields.what} honours nothing", "write `honours: [opt_out, no_contact]`")
-    lift = _lift(fields)
-    return Statements(honours, lift) if honours else None
+    limit = Statements(
+        honours,
+        _lift(fields),
+        as_one=frozenset(fields.words("as_one", "channel", CHANNELS)),
+        oral_dates_max=fields.whole("oral_dates_max", 1, 3_660),
+        hours_a_week_max=fields.whole("hours_a_week_max", 1, 168),
+        channels_max=fields.whole("channels_max", 1, len(CHANNELS)),
+    )
+    return limit if honours else None
 
 
 def _consent(fields: Fields) -> Consent | None:
@@ -256,15 +269,15 @@ def _addressee(fields: Fields) -> Addressee | None:
     if not roles:
         fields.refuse(f"{fields.what} lets nobody be addressed", "write `may_be: [borrower, guarantor]`")
     also = []
-    keys = ("roles", "purposes", "given", "unreachable_attempts")
+    keys = ("roles", "purposes", "given", "unreachable_attempts", "unreachable_dates")
     for node in fields.listing("also", "{roles: [contact_person], purposes: [location]}"):
         inner = Fields.of(node, f"`also` of {fields.what}", keys, fields.problems, example="- roles: [contact_person]")
         if inner is None:
             continue
         given = read_given(value, inner) if (value := inner.node("given")) is not None else {}
-        attempts = inner.whole("unreachable_attempts", 1, 100)
-        further = frozenset(inner.words("roles", "role", _ROLES))
-        also.append(Also(further, frozenset(inner.words("purposes", "purpose", _PURPOSES)), given, attempts))
+        further, purposes = inner.words("roles", "role", _ROLES), inner.words("purposes", "purpose", _PURPOSES)
+        attempts, dates = inner.whole("unreachable_attempts", 1, 100), inner.whole("unreachable_dates", 1, 100)
+        also.append(Also(frozenset(further), frozenset(purposes), given, attempts, dates))
     return Addressee(roles, tuple(also)) if roles else None
 
 
@@ -299,14 +312,16 @@ _READERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Fields], Limit | N
     "hours": (("open", "closed", "lifted_by"), _hours),
     "count": (("max", "within", "counts", "lifted_by"), _count),
     "cooldown": (("after", "for", "lifted_by"), _cooldown),
-    "statements": (("honours", "lifted_by"), _statements),
+    "statements": (
+        ("honours", "as_one", "oral_dates_max", "hours_a_week_max", "channels_max", "lifted_by"), _statements,
+    ),
     "consent": (("consent", "basis", "directly", "renewed_within_days"), _consent),
     "holds": (("holds", "forms"), _holds),
     "addressee": (("may_be", "also"), _addressee),
     "content": (("required", "forbidden", "at_least"), _content),
     "wording": (("requires", "forbids", "before_due"), read_wording),
     "duty": (("notice", "in_force_days", "into"), _duty),
-}
+}  # fmt: skip
 
 LIMIT_KEYS: Final = tuple(dict.fromkeys(key for keys, _ in _READERS.values() for key in keys))
 """Every key that some kind of limit has."""

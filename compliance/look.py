@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Final
 
 from compliance.calendars import Dates, calendar
-from compliance.clock import ZoneClock
+from compliance.clock import DAY, HOUR, ZoneClock
 from compliance.pack import KNOWN_OUTCOMES, MISDIRECTED, NEVER_WAS, PENDING, Selector
 from engine.gate import Ask, PastContact, Statement
 from engine.tree import FactValue
@@ -21,7 +21,10 @@ Found = list[list[Instants]]
 
 _ONCE: Final = (0,)
 _EVER: Final = 1 << 62
-_Hit = tuple[int, bool, bool, bool]
+_Apart = Callable[[PastContact, Ask, int], bool]
+"""Whether a contact of the right sort is none that counts after all, as of an instant."""
+_Hit = tuple[int, bool, bool, bool, _Apart | None]
+"""Which selector; whether it tells debts apart, takes in everybody's contacts, or whoever's at the same endpoint."""
 _EVERY_DEBT: Final[tuple[frozenset[int], ...]] = (frozenset(),)
 
 
@@ -182,10 +185,8 @@ class Selectors:
                 about = [n for n, key in enumerate(keys) if not debts or not key or not key.isdisjoint(debts)]
                 debts_before = debts
             at = contact.at_us
-            # An endpoint that is unknown on either side may be the same one.
-            elsewhere = endpoint is not None and contact.endpoint is not None and contact.endpoint != endpoint
-            for index, by_debt, by_endpoint, _ in hits:
-                if at <= oldest[index] or (by_endpoint and elsewhere):
+            for index, by_debt, _, _, apart in hits:
+                if at <= oldest[index] or (apart is not None and apart(contact, ask, now)):
                     continue
                 for n in about if by_debt else _ONCE:
                     into[index][n].append(at)
@@ -199,7 +200,7 @@ class Selectors:
             # Outcomes come from outside: whoever invents a new one each time must not fill our memory.
             self._hits.clear()
         hits = tuple(
-            (index, "debt" in selector.same, "endpoint" in selector.same, selector.any_person)
+            (index, "debt" in selector.same, selector.any_person, "endpoint" in selector.same, _apart(selector))
             for index, selector in enumerate(self._selectors)
             if _counts(selector, contact)
         )
@@ -211,7 +212,34 @@ def _with_others(hits: tuple[_Hit, ...], contact: PastContact, endpoint: int | N
     """The selectors that count another person's contact: who is of no matter, or it went to the number they share."""
     # A number that is unknown may be the same one for one person; that two people share one must be known.
     there = endpoint is not None and contact.endpoint == endpoint
-    return tuple(hit for hit in hits if hit[3] or (hit[2] and there))
+    return tuple(hit for hit in hits if hit[2] or (hit[3] and there))
+
+
+def _apart(selector: Selector) -> _Apart | None:
+    """What tells contacts of one sort apart for a selector; what is unknown on either side may be the same."""
+    same, where, except_where, since = selector.same, selector.where, selector.except_where, selector.since
+    tests: list[_Apart] = []
+    if "endpoint" in same:
+        tests.append(
+            lambda contact, ask, _now: ask.endpoint is not None and contact.endpoint not in {None, ask.endpoint.id}
+        )
+    if "actor" in same:
+        tests.append(lambda contact, ask, _now: bool(contact.by) and contact.by != ask.by)
+    if where:
+        tests.append(lambda contact, _ask, _now: contact.place is not None and contact.place not in where)
+    if except_where:
+        tests.append(lambda contact, _ask, _now: contact.place in except_where)
+    if since is not None:
+        tests.append(lambda contact, ask, now: _is_before(contact, ask.facts.get(since), now))
+    if len(tests) < 2:
+        return tests[0] if tests else None
+    return lambda contact, ask, now: any(test(contact, ask, now) for test in tests)
+
+
+def _is_before(contact: PastContact, days: FactValue, now: int) -> bool:
+    """Whether it was before the event of so many days ago; where that is not known, nothing was."""
+    # The event's date began less than a day, and an hour where the clocks changed, before as many days ago.
+    return type(days) is int and contact.at_us < now - (days + 1) * DAY - HOUR
 
 
 def _counts(selector: Selector, contact: PastContact) -> bool:

@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, Literal
 
 from compliance.timetable import Timetable
 from engine.errors import Place
+from engine.source import Table
 from engine.tree import Condition
 
 ACTORS: Final = ("first_party", "agency", "debt_buyer", "law_firm")
-STATUSES: Final = ("law", "presumption", "guidance", "house")
+STATUSES: Final = ("law", "presumption", "guidance", "draft", "house")
 PROVENANCES: Final = ("verified", "secondary", "unverified")
 EVERYWHERE: Final = "everywhere"
 ANY: Final = "any"
@@ -89,8 +90,10 @@ class Selector:
 
     Attributes:
         outcomes: expanded; an outcome nobody knows counts as well.
-        same: beside the person: debt, endpoint.
+        same: beside the person: debt, endpoint, actor (whoever makes the contact; else lender and agencies together).
         any_person: whoever was contacted, not only the person asked about: spouse, guarantor, co-borrower.
+        where, except_where: home, work or elsewhere, as far as it is known where the contact went.
+        since: a fact that counts the days since an event, e.g. days_in_stage; earlier contacts do not count. None: all do.
     """
 
     channels: frozenset[str] = frozenset()
@@ -101,6 +104,9 @@ class Selector:
     except_purposes: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
     any_person: bool = False
+    where: frozenset[str] = frozenset()
+    except_where: frozenset[str] = frozenset()
+    since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +151,22 @@ class Cooldown:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Kinds of statement that are honoured: refusals at every grain, inconvenient times and places."""
+    """
+    Kinds of statement that are honoured: refusals at every grain, inconvenient times and places.
+
+    Attributes:
+        as_one: channels of which a refusal closes all, whatever number, debt or purpose it names.
+        oral_dates_max: an oral one is honoured on so many dates, that of its being said the first; None: always.
+        hours_a_week_max, channels_max: of what people close only so much, in the order in which it was said; the one
+            that goes beyond and all after it are not honoured by this rule. None: everything.
+    """
 
     honours: frozenset[str]
     lifted_by: Lift | None = None
+    as_one: frozenset[str] = frozenset()
+    oral_dates_max: int | None = None
+    hours_a_week_max: int | None = None
+    channels_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +202,14 @@ class Also:
         given: facts that must have this value; unknown is not enough.
         unreachable_attempts: or, instead of `given`: this many attempts in a row to reach the debtor failed,
             the last of them on an earlier date.
+        unreachable_dates: or: attempts failed on this many dates in a row, the last of them an earlier one.
     """
 
     roles: frozenset[str]
     purposes: frozenset[str] = frozenset()
     given: Mapping[str, bool | int | str] = field(default_factory=dict)
     unreachable_attempts: int | None = None
+    unreachable_dates: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,14 +278,48 @@ Limit = Hours | Count | Cooldown | Statements | Consent | Holds | Addressee | Co
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """
+    Where, whom and which loans a pack, or the law that a house rule tightens, binds.
+
+    Attributes as those of `Pack`.
+    """
+
+    places: frozenset[str]
+    actors: frozenset[str]
+    products: frozenset[str]
+    when: Condition | None
+
+    def holds_in(self, countries: Collection[str]) -> bool:
+        """Whether it can hold somewhere in one of these countries, e.g. US; none of them: somewhere at all."""
+        return not countries or any(
+            place == EVERYWHERE or place.partition("-")[0] in countries for place in self.places
+        )
+
+    def binds(self, actor: str, jurisdictions: tuple[str, ...], product: str | None) -> bool:
+        """Whether it holds for this actor, these places and this product; its condition aside."""
+        return (
+            actor in self.actors
+            and (EVERYWHERE in self.places or not self.places.isdisjoint(jurisdictions))
+            and (not self.products or product is None or product in self.products)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """
     One limit of one pack.
 
     Attributes:
-        start, end: first and last local date on which it binds; no `end`: until further notice.
+        start, end: first and last local date on which it is in force; no `end`: until further notice.
         review_on: when somebody must have read the source again.
         when: a condition over facts; unless it is known to be false, the rule binds.
+        waived_to: in force, but by order of the authority not applied up to and with this date.
+        binding: false for a draft that is shown and not followed.
+        replaces: the rule of the same pack that it takes the place of from its first day on.
+        tightens: the rule of law that a house rule is stricter than; empty: it stands on its own.
+        reach: where that law binds; the house rule binds there only.
+        source: the rule as it is written.
     """
 
     id: str
@@ -281,6 +335,25 @@ class Rule:
     limit: Limit
     at: Place
     when: Condition | None = None
+    waived_to: date | None = None
+    binding: bool = True
+    replaces: str = ""
+    tightens: str = ""
+    reach: Reach | None = None
+    source: Table | None = field(default=None, repr=False)
+
+    @property
+    def binds_from(self) -> date:
+        """The first date on which it binds: its first day, or the day after its waiver."""
+        return self.start if self.waived_to is None else max(self.start, self.waived_to + timedelta(days=1))
+
+    def in_force(self, on: date) -> bool:
+        """Whether it binds on a date."""
+        return self.binding and self.binds_from <= on and (self.end is None or on <= self.end)
+
+    def is_stale(self, on: date) -> bool:
+        """Whether somebody should have read the source again before that date."""
+        return self.review_on < on
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,16 +385,7 @@ class Pack:
         """Whether this is the lender's own policy, not law."""
         return self.id.startswith("house.")
 
-    def holds_in(self, countries: Collection[str]) -> bool:
-        """Whether it can hold somewhere in one of these countries, e.g. US; none of them: somewhere at all."""
-        return not countries or any(
-            place == EVERYWHERE or place.partition("-")[0] in countries for place in self.places
-        )
-
-    def binds(self, actor: str, jurisdictions: tuple[str, ...], product: str | None) -> bool:
-        """Whether the pack holds for this actor, these places and this product; its condition aside."""
-        return (
-            actor in self.actors
-            and (EVERYWHERE in self.places or not self.places.isdisjoint(jurisdictions))
-            and (not self.products or product is None or product in self.products)
-        )
+    @property
+    def reach(self) -> Reach:
+        """Where, whom and which loans it binds."""
+        return Reach(self.places, self.actors, self.products, self.when)

@@ -77,17 +77,21 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
     rules: list[Bound] = []
     whens: list[Condition] = []
     for pack in packs:
-        if not pack.binds(ask.actor, ask.jurisdictions, product):
+        reach = pack.reach
+        if not reach.binds(ask.actor, ask.jurisdictions, product):
             continue
         for rule in pack.rules:
-            if concerns(rule, ask):
-                start, end = day_number(rule.start), None if rule.end is None else day_number(rule.end)
+            if rule.reach is not None and not rule.reach.binds(ask.actor, ask.jurisdictions, product):
+                continue
+            if rule.binding and concerns(rule, ask):
+                start, end = day_number(rule.binds_from), None if rule.end is None else day_number(rule.end)
                 # West of Greenwich a date begins up to twelve hours after it does in UTC.
                 sure_from = start * DAY + 13 * HOUR
                 judge = _answering(rule.scope, ask, _judge(rule, selectors))
-                guard, lasting = _guard(pack, rule, ask), _is_lasting(rule) and ask.purpose != "reply"
+                conditions = _conditions(pack, rule)
+                guard, lasting = _guard(conditions, rule, ask), _is_lasting(rule) and ask.purpose != "reply"
                 rules.append(Bound(rule, judge, sure_from, start, end, guard, lasting))
-                whens += [when for when in (pack.when, rule.when) if when is not None]
+                whens += conditions
     tables = [limit.table for limit in (bound.rule.limit for bound in rules) if isinstance(limit, Hours)]
     return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)), tuple(whens))
 
@@ -107,7 +111,12 @@ def concerns(rule: Rule, ask: Ask) -> bool:
     )
 
 
-def _guard(pack: Pack, rule: Rule, ask: Ask) -> Callable[[Look], bool] | None:
+def _conditions(pack: Pack, rule: Rule) -> list[Condition]:
+    stated = (pack.when, rule.when, rule.reach.when if rule.reach is not None else None)
+    return [when for when in stated if when is not None]
+
+
+def _guard(conditions: Iterable[Condition], rule: Rule, ask: Ask) -> Callable[[Look], bool] | None:
     scope = rule.scope
     tests: list[Callable[[Look], bool]] = []
     if ask.purpose == "reply" and "reply" in scope.except_purposes and scope.reply_dates_max is None:
@@ -118,7 +127,7 @@ def _guard(pack: Pack, rule: Rule, ask: Ask) -> Callable[[Look], bool] | None:
         tests.append(lambda look: look.place not in scope.except_where)
     if scope.given:
         tests.append(lambda look: fits(look, scope.given))
-    tests.extend(partial(may_hold, when) for when in (pack.when, rule.when) if when is not None)
+    tests.extend(partial(may_hold, when) for when in conditions)
     if not tests:
         return None
     return tests[0] if len(tests) == 1 else lambda look: all(test(look) for test in tests)
@@ -132,7 +141,7 @@ def may_hold(when: Condition, look: Look) -> bool:
 def _answering(scope: Scope, ask: Ask, judge: Judge) -> Judge:
     """The same limit, but open to the one answer to their message until its dates have gone by."""
     dates_max = scope.reply_dates_max
-    if dates_max is None or ask.purpose != "reply":
+    if dates_max is None or ask.purpose != "reply" or "reply" not in scope.except_purposes:
         return judge
 
     def judged(look: Look, at: int) -> int:
@@ -147,7 +156,7 @@ def _answering(scope: Scope, ask: Ask, judge: Judge) -> Judge:
 def _is_lasting(rule: Rule) -> bool:
     limit = rule.limit
     if isinstance(limit, Addressee):
-        return all(also.unreachable_attempts is None for also in limit.also)
+        return all(also.unreachable_attempts is None and also.unreachable_dates is None for also in limit.also)
     return isinstance(limit, Content | Wording)
 
 

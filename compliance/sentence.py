@@ -12,6 +12,7 @@ _STATUS_EN = {
     "law": "",
     "presumption": "; the law presumes a violation",
     "guidance": "; recommended practice",
+    "draft": "; a draft, followed as if in force",
     "house": "; house policy",
     "gate": "",
 }
@@ -19,6 +20,7 @@ _STATUS_ZH = {
     "law": "",
     "presumption": "；法律推定违规",
     "guidance": "；行业推荐做法",
+    "draft": "；草案，视同生效",
     "house": "；机构内部规定",
     "gate": "",
 }

@@ -7,11 +7,11 @@ Ids and exact times are left out wherever no rule can see them: a call six days 
 from collections.abc import Hashable
 
 from compliance.clock import DAY
-from compliance.consents import stands
 from compliance.counting import reach
 from compliance.look import Look, given_directly, permits, refuses
 from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Statements, Wording
 from compliance.plan import Plan, may_hold
+from compliance.refusals import stands, weighs
 from compliance.states import is_past_due
 from engine.gate import Hold
 
@@ -24,7 +24,9 @@ class Signer:
         complete: false where a rule looks at more than a signature holds: notices, or who was reached before.
     """
 
-    __slots__ = ("_ages", "_before_due", "_counted", "_excuses", "_flags", "_used_up", "_whens", "_wording", "complete")
+    __slots__ = (
+        "_ages", "_before_due", "_counted", "_excuses", "_flags", "_judges", "_used_up", "_whens", "_wording", "complete",
+    )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
         rules = [bound.rule for bound in plan.rules]
@@ -57,6 +59,10 @@ class Signer:
         self._wording = tuple(sorted(wording))
         self._before_due = any(limit.before_due for limit in wording.values())
         self._whens = plan.whens
+        # What these make of a statement depends on the others beside it, or on the date: their answer is its own state.
+        self._judges = tuple(
+            bound.judge for bound in plan.rules if isinstance(bound.rule.limit, Statements) and weighs(bound.rule.limit)
+        )
 
     def sign(self, look: Look, at: int) -> Hashable | None:
         """The signature of an ask at an instant; None where it would have to hold everything."""
@@ -74,7 +80,8 @@ class Signer:
         wording = tuple([rule for rule in self._wording if ask.content.get(rule) is False])
         past_due = self._before_due and is_past_due(look)
         holds = tuple(sorted({(hold.kind, hold.form) for hold in ask.holds if _covers(hold, look, at)}))
-        return at, ask.zones, look.place, basis, flags, whens, wording, past_due, holds, statements, counted
+        judged = tuple([judge(look, at) == at for judge in self._judges])
+        return at, ask.zones, look.place, basis, flags, whens, wording, past_due, holds, statements, counted, judged
 
     def _statements(self, look: Look, at: int) -> Hashable | None:
         """Those that stand and concern the ask, oldest first, without their times; simultaneous ones share a place."""
@@ -115,7 +122,8 @@ class Signer:
 
 def _looks_further(limit: Limit) -> bool:
     return isinstance(limit, Duty) or (
-        isinstance(limit, Addressee) and any(also.unreachable_attempts is not None for also in limit.also)
+        isinstance(limit, Addressee)
+        and any(also.unreachable_attempts is not None or also.unreachable_dates is not None for also in limit.also)
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from compliance.clock import day_number
+from compliance.clock import ZoneClock, day_number
 from compliance.consents import lifting
 from compliance.look import Judge, Look
 from compliance.pack import NEVER_WAS, OUTCOMES, PENDING, Addressee, Also, Content, Duty, Holds, Hours, Wording
@@ -66,13 +66,26 @@ def _admitted(look: Look, also: Also, at: int) -> int:
         return NEVER
     if also.given and fits(look, also.given):
         return at
-    if also.unreachable_attempts is not None:
-        return _unreachable_from(look, also.unreachable_attempts, at)
-    return NEVER if also.given else at
+    attempts, dates = also.unreachable_attempts, also.unreachable_dates
+    if attempts is None and dates is None:
+        return NEVER if also.given else at
+    opens = NEVER
+    if attempts is not None:
+        opens = _after(look, _last_failure(look, attempts, at), at)
+    if dates is not None:
+        # The clocks may disagree about the dates: each of them must find so many.
+        in_each = (_after(look, _last_failure(look, dates, at, clock), at) for clock in look.clocks)
+        opens = min(opens, max(in_each))
+    return opens
 
 
-def _unreachable_from(look: Look, attempts: int, at: int) -> int:
-    """From when the debtor counts as lost: the date after the last of so many attempts in a row that failed."""
+def _last_failure(look: Look, wanted: int, at: int, clock: ZoneClock | None = None) -> int | None:
+    """
+    The attempt to reach the debtor with which they count as lost: so many in a row failed. None: they do not.
+
+    Args:
+        clock: count dates in a row, by this clock, instead of attempts.
+    """
     tries = sorted(
         (
             contact
@@ -86,12 +99,24 @@ def _unreachable_from(look: Look, attempts: int, at: int) -> int:
     )
     row = 0
     lost: int | None = None
+    before = None
     for contact in tries:
-        row = row + 1 if _failed(contact) else 0
-        if row == 0:
-            lost = None
-        elif row == attempts:
+        day = clock.day(contact.at_us) if clock else None
+        if not _failed(contact):
+            row, lost, before = 0, None, None
+            continue
+        if day is None or before is None or day == before + 1:
+            row += 1
+        elif day != before:
+            row = 1
+        before = day
+        if lost is None and row >= wanted:
             lost = contact.at_us
+    return lost
+
+
+def _after(look: Look, lost: int | None, at: int) -> int:
+    """The first instant from `at` on that is on a later date than the attempt, in every zone."""
     if lost is None:
         return NEVER
     return max(

@@ -100,3 +100,31 @@ def next_open(table: Timetable, clock: ZoneClock, holidays: Container[int], at: 
             return next_open(table, clock, holidays, clock.change_after(at, opening))
         previous = kind
     return NEVER
+
+
+_DAY_NAMES: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holidays")
+
+
+def first_beyond(table: Timetable, bounds: Timetable) -> tuple[str, int] | None:
+    """
+    Where a timetable is open and another one is not: the first day and minute of the day; None: nowhere, ever.
+
+    Every sort of day is looked at after every sort of day, since hours may run past midnight: each day of the week,
+    itself and the day before it a holiday or not.
+    """
+    for weekday in range(7):
+        for today, yesterday in ((False, False), (False, True), (True, False), (True, True)):
+            inner = open_on(table, _kind(table, weekday, today), _kind(table, (weekday - 1) % 7, yesterday))
+            outer = open_on(bounds, _kind(bounds, weekday, today), _kind(bounds, (weekday - 1) % 7, yesterday))
+            for start, end in inner:
+                reached = start
+                for low, high in outer:
+                    if low <= reached < high:
+                        reached = high
+                if reached < end:
+                    return _DAY_NAMES[HOLIDAY if today else weekday], reached
+    return None
+
+
+def _kind(table: Timetable, weekday: int, is_holiday: bool) -> int:
+    return HOLIDAY if is_holiday and knows_holidays(table) else weekday

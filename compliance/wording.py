@@ -1,6 +1,6 @@
 """What packs say of a text that somebody will read: what it must say, what it must not, and what it lets the gate know."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, get_args
@@ -98,20 +98,24 @@ def text_facts(
     return content_facts([Body(language, reading, reading)], channel, purpose, rules, on=on)
 
 
-def wording_rules(packs: Iterable[Pack], *, actor: str | None = None) -> list[Rule]:
-    """The rules about wording that bind this actor, whatever their dates; None: whoever acts."""
+def wording_rules(packs: Iterable[Pack], *, actor: str | None = None, countries: Collection[str] = ()) -> list[Rule]:
+    """The rules about wording that can bind this actor (None: whoever acts) there (none: anywhere), whatever their dates."""
     return [
         rule
         for pack in packs
-        if actor is None or actor in pack.actors
         for rule in pack.rules
         if isinstance(rule.limit, Wording)
+        and all(
+            (actor is None or actor in reach.actors) and reach.holds_in(countries)
+            for reach in (pack.reach, rule.reach)
+            if reach is not None
+        )
     ]
 
 
 def in_force(rules: Iterable[Rule], on: date | None) -> list[Rule]:
     """Those of the rules that are in force on a day; None: all of them."""
-    return [rule for rule in rules if on is None or (rule.start <= on and (rule.end is None or on <= rule.end))]
+    return [rule for rule in rules if on is None or rule.in_force(on)]
 
 
 def binding(

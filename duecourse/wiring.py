@@ -32,6 +32,7 @@ from workflows.dispatch import dispatch
 from workflows.door import Dispatched, Door, Outward
 from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
+from workflows.law_impact import Heard
 from workflows.moving import move_loan
 from workflows.promises import Terms, check_promises, promises_to_judge
 from workflows.second_look import Look, is_stale
@@ -116,14 +117,7 @@ class Works:
             what it did, and why the brake went on, if it did.
         """
         workspace, settings = self.workspace, self.workspace.settings
-        options: dict[str, Any] = {
-            "now": now,
-            "queues": workspace.queues,
-            "loans_per_chunk": settings.loans_per_chunk,
-            "actor": settings.actor,
-            "zone": settings.zone,
-            "progress": progress,
-        }
+        options = self._sweep_options(now, progress)
         # For one sweep: what it remembers is about one instant.
         gate = BulkGate(workspace.gate)
         if plan:
@@ -132,6 +126,25 @@ class Works:
         result = sweep(self.database, workspace.rulebook, gate, stop=stop, reader=self.reader, **options)
         call_off(self.door, now=now)
         return result, apply_brake(self.database, share_max=settings.backlog_share_max, now=now)
+
+    def _sweep_options(self, now: datetime, progress: Progress) -> dict[str, Any]:
+        settings = self.workspace.settings
+        return {
+            "now": now,
+            "queues": self.workspace.queues,
+            "loans_per_chunk": settings.loans_per_chunk,
+            "actor": settings.actor,
+            "zone": settings.zone,
+            "progress": progress,
+        }
+
+    def heard_under(self, law_on: date, now: datetime, progress: Progress) -> Heard:
+        """What a sweep now would do if the law were that of another date; nothing is written."""
+        heard = Heard(now)
+        gate = BulkGate(self.workspace.gate_of(law_on))
+        options = self._sweep_options(now, progress)
+        plan_sweep(self.database, self.workspace.rulebook, gate, see=heard.see, **options)
+        return heard
 
     def dispatch_all(
         self, now: datetime, *, clock: Callable[[], datetime] | None = None, limit: int = 200, stop: Stop = _never

@@ -25,6 +25,8 @@ from engine.errors import Problem, RuleError, SettingsError
 from engine.facts import Catalogue
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from channels.template_file import Templates
     from compliance import Gate, Pack, Rule
     from engine.rulebook import Rulebook
@@ -114,9 +116,7 @@ class Workspace:
         except RuleError:
             read(())  # what is wrong with the strategies is said as well
             raise
-        rules = wording_rules(
-            (pack for pack in packs if pack.holds_in(self.settings.countries)), actor=self.settings.actor
-        )
+        rules = wording_rules(packs, actor=self.settings.actor, countries=self.settings.countries)
         book = read(rules)
         if problems := wording_problems(self.templates, book, in_force(rules, today)):
             raise RuleError(problems)
@@ -124,21 +124,33 @@ class Workspace:
 
     @cached_property
     def gate(self) -> "Gate":
+        """Whoever answers for the law and the house."""
+        return self.gate_of(None)
+
+    def gate_of(self, law_on: "date | None") -> "Gate":
+        """The same, with the law of one date whatever the date of the contact; None: of the contact's."""
+        from compliance import Gate
+
+        return Gate(self.packs, self._countries(self.packs), law_on=law_on)
+
+    @cached_property
+    def packs(self) -> "tuple[Pack, ...]":
         """The law packs that ship with Duecourse, and this folder's house packs on top."""
-        from compliance import Gate, load_packs, shipped_packs
+        from compliance import load_packs, shipped_packs
 
         house = self._texts("packs/*.yaml", leave_out=".test.yaml")
         packs = shipped_packs(self.catalogue)
         if house or self.folder != shipped_folder():
             # The house rules are the folder's own, edited or deleted; the law is the same for everybody.
-            packs = tuple(pack for pack in packs if not pack.is_house) + load_packs(house, self.catalogue)
-        return Gate(packs, self._countries(packs))
+            law = tuple(pack for pack in packs if not pack.is_house)
+            packs = law + load_packs(house, self.catalogue, law)
+        return packs
 
     def _countries(self, packs: "Sequence[Pack]") -> tuple[str, ...] | None:
         """Where the lender lends, if it says so; each must have a pack of law."""
         law = [pack for pack in packs if not pack.is_house]
         for country in self.settings.countries:
-            if not any(pack.holds_in((country,)) for pack in law):
+            if not any(pack.reach.holds_in((country,)) for pack in law):
                 what = f"`countries` names {country}, and no pack holds the law of it"
                 raise SettingsError(Problem(what, "take it out: nobody is contacted where the law is not known"))
         return self.settings.countries or None

@@ -35,6 +35,8 @@ class PastContact:
         outcome: e.g. no_answer, voicemail, busy, conversation, delivered, received; `planned`,
             `sending` and `unknown` count like a contact made, because they may turn out to be one.
         misdirected: learnt later that the endpoint was not this person's.
+        place: home or work, where it went to an address or line that is tied to one; `elsewhere` where to none;
+            None is not known.
         id: our contact id, so that a second look can leave out the contact it is about; None for imports without one.
     """
 
@@ -49,6 +51,7 @@ class PastContact:
     by: str = "lender"
     misdirected: bool = False
     id: str | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Statement:
         channels, endpoint, debts, purposes: what it covers; empty or None means all.
         until_us: when it lapses; None means until something later says otherwise.
         windows: local hours that are closed (inconvenient_time) or opened (contact_time).
+        form: written, electronic, oral; empty is not known.
     """
 
     kind: str
@@ -86,6 +90,7 @@ class Statement:
     windows: tuple[LocalWindow, ...] = ()
     only_on: tuple[date, ...] = ()
     place: str | None = None
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +207,7 @@ class Reason:
 
     Attributes:
         until: for `defer`, when this rule alone would pass.
-        status: law, presumption, guidance or house; `gate` where the gate itself refuses.
+        status: law, presumption, guidance, draft or house; `gate` where the gate itself refuses.
     """
 
     rule: str

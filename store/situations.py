@@ -29,6 +29,8 @@ Facts = Mapping[str, FactValue]
 
 _NOT_YET = frozenset({"planned", "claimed", "sending", "unknown", "cancelled", "expired"})
 """Statuses that say more than an outcome could: nothing has become of these contacts, or never will."""
+_ORAL = frozenset({"phone", "call", "visit", "oral", "in_person"})
+"""Ways of saying something that leave nothing written; whatever else stands in `how` is taken as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,9 @@ class _Rows:
         self.parties = _grouped(_of(book.party, "loan_id", loan_ids), "loan_id", ("person_id", "role"))
         persons = set(borrowers) | {row["person_id"] for rows in self.parties.values() for row in rows}
         self.people = _of(book.person, "id", persons)
-        self.endpoints = _grouped(_of(book.endpoint, "person_id", persons), "person_id", ("id",))
+        endpoints = _of(book.endpoint, "person_id", persons)
+        self.endpoints = _grouped(endpoints, "person_id", ("id",))
+        self._places = {row["id"]: row["place"] or "elsewhere" for row in endpoints}
         self.consents = _grouped(_of(book.consent, "person_id", persons), "person_id", ("received_at", "id"))
         self.holds = _grouped(_of(book.hold, "person_id", persons), "person_id", ("id",))
         contacts = _of(book.contact, "person_id", persons)
@@ -99,6 +103,10 @@ class _Rows:
         self.positions = {row["loan_id"]: row for row in _of(book.position, "loan_id", loan_ids)}
         self.snapshots = {row["loan_id"]: row for row in _of(book.account_snapshot, "loan_id", loan_ids)}
         self.promises = _grouped(_of(book.promise, "loan_id", loan_ids), "loan_id", ("made_at", "id"))
+
+    def place(self, endpoint: int | None) -> str | None:
+        """Where a contact at this endpoint went: home, work, or elsewhere when it is tied to none; None is not known."""
+        return None if endpoint is None else self._places.get(endpoint)
 
 
 def _of(table: "pa.Table", column: str, values: Collection[Any]) -> list[Row]:
@@ -180,6 +188,7 @@ def _past(row: Row, rows: _Rows) -> PastContact:
         by=row["by"],
         misdirected=row["misdirected"],
         id=row["id"],
+        place=rows.place(row["endpoint_id"]),
     )
 
 
@@ -199,6 +208,7 @@ def _statement(row: Row) -> Statement:
         windows=tuple(windows),
         only_on=tuple(date.fromisoformat(day) for day in detail.get("only_on", ())),
         place=detail.get("place"),
+        form="oral" if row["how"] in _ORAL else "",
     )
 
 

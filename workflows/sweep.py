@@ -54,6 +54,7 @@ _WAITING_WEIGH: Final = 10
 
 Progress = Callable[[int, int], None]
 """Told after every chunk: loans looked at so far, loans in all."""
+See = Callable[[Decision, Situation], None]
 
 
 def _unheard(done: int, total: int) -> None:
@@ -141,11 +142,17 @@ def plan_sweep(
     actor: str = "first_party",
     zone: str = "UTC",
     progress: Progress = _unheard,
+    see: See | None = None,
 ) -> SweepResult:
-    """What a sweep at this moment would do, without writing anything."""
+    """
+    What a sweep at this moment would do, without writing anything.
+
+    Args:
+        see: shown every decision for a borrower of whom anything matched.
+    """
     with ChunkReader(rulebook, actor=actor) as reader:
         frozen = frozen_plan(rulebook.strategies, now=now)
-        work = _Sweep(database, rulebook, gate, reader, frozen, queues or {}, ZoneInfo(zone), write=False)
+        work = _Sweep(database, rulebook, gate, reader, frozen, queues or {}, ZoneInfo(zone), write=False, see=see)
         work.run(loans_per_chunk, progress, _never)
     return SweepResult(None, now, True, dict(work.counts))
 
@@ -164,7 +171,9 @@ class _Sweep:
         zone: ZoneInfo,
         *,
         write: bool,
+        see: See | None = None,
     ) -> None:
+        self._see = see
         self.counts: Counter[str] = Counter(frozen.counts or {})
         self._database = database
         self._rulebook = rulebook
@@ -263,6 +272,9 @@ class _Sweep:
         recorder = self._recorded(swept, decided)
         if not self._write:
             self.counts += recorder.counts
+            for situation, decision in decided if self._see is not None else ():
+                if decision is not None and self._see is not None:
+                    self._see(decision, situation)
             return
         concerned = {
             situation.borrower.id: (situation.borrower.id, *situation.others)

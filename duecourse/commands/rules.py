@@ -6,6 +6,7 @@ from dataclasses import asdict
 import typer
 from rich.text import Text
 
+from duecourse.clock import now
 from duecourse.output import ANSWER_IS_NO, table
 from duecourse.session import Session
 from engine.errors import DuecourseError, Problem
@@ -37,6 +38,10 @@ def check(context: typer.Context) -> None:
     if problems:
         session.output.problems(problems)
         raise typer.Exit(ANSWER_IS_NO)
+    if stale := sum(rule.is_stale(now().date()) for pack in workspace.packs for rule in pack.rules):
+        session.output.note(
+            f"{stale} rules of packs are due to be read again: `duecourse packs list` says in which packs"
+        )
     book = workspace.rulebook
     rules = sum(len(stage) for strategy in book.strategies.values() for stage in strategy.rules.values())
     moves = sum(len(strategy.moves) for strategy in book.strategies.values())

@@ -89,7 +89,61 @@ rules:
     "lifted.yaml",
     load_catalogue(),
 )
-EACH = [Gate([pack], places=["US", "CN"]) for pack in (*shipped_packs(), _LIFTED)]
+_CLOSER = read_pack(
+    """
+pack: house.closer
+title: {en: Closer, zh: 细看}
+places: [everywhere]
+actors: [first_party, agency]
+status: house
+provenance: verified
+from: 2000-01-01
+review_on: 2027-01-01
+rules:
+  - id: house.closer.work
+    kind: count
+    says: {en: One call a week to work by each actor., zh: 每周一次致电单位。}
+    channels: [call]
+    max: 1
+    within: 7 dates
+    counts: {channels: [call], where: [work], same: actor}
+    citation: a test
+  - id: house.closer.spell
+    kind: count
+    says: {en: One text in a spell of delinquency., zh: 每次逾期一条短信。}
+    channels: [sms]
+    max: 1
+    within: ever
+    counts: {channels: [sms], since: days_in_episode}
+    citation: a test
+  - id: house.closer.said
+    kind: statements
+    says: {en: One stop is all stops; what is said aloud lasts three days., zh: 一停全停。}
+    channels: [call, sms]
+    honours: [opt_out, no_endpoint, inconvenient_time]
+    as_one: [call, sms]
+    oral_dates_max: 3
+    hours_a_week_max: 40
+    citation: a test
+  - id: house.closer.means
+    kind: statements
+    says: {en: Two means may be closed., zh: 可关闭两种方式。}
+    channels: [email]
+    honours: [opt_out]
+    channels_max: 2
+    citation: a test
+  - id: house.closer.lost
+    kind: addressee
+    says: {en: Others once the debtor is lost., zh: 失联后方可联系他人。}
+    channels: [visit]
+    may_be: [borrower]
+    also: [{roles: [guarantor, contact_person], unreachable_dates: 2}]
+    citation: a test
+""",
+    "closer.yaml",
+    load_catalogue(),
+)
+EACH = [Gate([pack], places=["US", "CN"]) for pack in (*shipped_packs(), _LIFTED, _CLOSER)]
 """Alone, no pack's refusal hides what another one looks at."""
 NOON = datetime(2026, 3, 4, 17, 30, tzinfo=UTC)
 _PLACES = ((("US", "US-MA"), "America/New_York"), (("US", "US-FL"), "America/Chicago"), (("CN",), "Asia/Shanghai"))
@@ -305,7 +359,7 @@ def _somebody(chance: Random) -> Ask:
         history=tuple(_past(chance) for _ in range(chance.choice((0, 0, 1, 1, 2, 5)))),
         statements=tuple(_said(chance) for _ in range(chance.choice((0, 0, 0, 1, 2)))),
         holds=(Hold(chance.choice(("dispute", "cease")), _ago(2), debts=(2,)),) if chance.random() < 0.1 else (),
-        facts={"product": "personal", "dpd": chance.choice((3, 40))},
+        facts={"product": "personal", "dpd": chance.choice((3, 40)), "days_in_episode": chance.choice((1, 5, 25))},
         notices={} if chance.random() < 0.5 else {"visit_notice": (NOON - timedelta(days=9)).date()},
         content={"prerecorded": chance.random() < 0.3, "opt_out_notice": chance.random() < 0.9, "recorded": True},
     )  # fmt: skip
@@ -316,7 +370,9 @@ def _past(chance: Random) -> PastContact:
     outcome = chance.choice(("no_answer", "conversation", "busy") if channel == "call" else ("delivered", "failed"))
     at = _ago(chance.choice((0.05, 0.15, 0.2, 1, 3, 6, 7, 8, 20, 29)))
     way = "in" if chance.random() < 0.1 else "out"
-    return PastContact(at, way, channel, outcome, "collect", 1, (chance.choice((1, 2)),), chance.choice((1, 2)))
+    by, place = chance.choice(("lender", "lender", "agency-1")), chance.choice((None, "work", "home", "elsewhere"))
+    debts, endpoint = (chance.choice((1, 2)),), chance.choice((1, 2))
+    return PastContact(at, way, channel, outcome, "collect", 1, debts, endpoint, by=by, place=place)
 
 
 def _said(chance: Random) -> Statement:
@@ -335,6 +391,7 @@ def _said(chance: Random) -> Statement:
         until_us=chance.choice((None, _ago(0.5), _ago(-3))),
         windows=window,
         place="work" if kind == "inconvenient_place" else None,
+        form=chance.choice(("", "oral", "written")),
     )
 
 
