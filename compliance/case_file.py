@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from compliance.case_ask import CaseReader
+from compliance.case_dates import EXPECT_KEYS, DatedCase
 from compliance.case_row import CaseRow, instant, plain, table
 from compliance.pack import Pack
 from engine.errors import DuecourseError, Place, Problem, RuleError
@@ -17,7 +18,7 @@ _CASE_KEYS: Final = (
     "optional_feature", "note",
 )  # fmt: skip
 _EXPECT_KEYS: Final = (
-    "decision", "until", "until_tz", "accept", "until_accept", "until_graded", "note", "because",
+    "decision", "until", "until_tz", "accept", "until_accept", "until_graded", "note", "because", *EXPECT_KEYS,
 )  # fmt: skip
 
 
@@ -30,7 +31,8 @@ class Case:
         decisions: every decision that counts as right.
         untils: every instant that counts as right; empty when the instant is not compared.
         because: rules that must be among the reasons.
-        problems: why it cannot be run; then `ask` and `at` are None.
+        dated: the duties, notices in force or kept records that it expects, if any.
+        problems: why it cannot be run. Without any, a case that asks for no contact has no `ask` and no `at`.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Case:
     decisions: tuple[str, ...] = ()
     untils: tuple[datetime, ...] = ()
     because: tuple[str, ...] = ()
+    dated: DatedCase | None = None
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -66,11 +69,14 @@ def _case(node: Node, number: int, packs: Mapping[str, Pack]) -> Case:
         name, title = row.text("id", name), row.text("title", "")
         policy = tuple(row.texts("policy"))
         reader = CaseReader(row, node.at, [packs[pack] for pack in policy if pack in packs])
-        at, ask = reader.ask()
         expect = row.inner("expect", _EXPECT_KEYS)
+        dated = reader.dated(expect) if any(expect.get(key) is not None for key in EXPECT_KEYS) else None
+        if dated is not None and row.get("ask") is None:
+            return Case(name, title, policy, dated=dated)
+        at, ask = reader.ask()
         decisions = (expect.text("decision"), *expect.texts("accept"))
         untils = _untils(expect)
-        return Case(name, title, policy, ask, at, decisions, untils, tuple(expect.texts("because")))
+        return Case(name, title, policy, ask, at, decisions, untils, tuple(expect.texts("because")), dated)
     except RuleError as e:
         return Case(name, title, problems=e.problems)
     except (ValueError, KeyError, TypeError, OverflowError, DuecourseError) as e:

@@ -22,7 +22,7 @@ class CaseResult:
     What became of one case.
 
     Attributes:
-        decision: allow, defer_until or deny; empty when the case was skipped or could not be read.
+        decision: allow, defer_until or deny; empty when the case was skipped, could not be read, or asks about days only.
         passed: decision, instant and, where the case names them, reasons are as wanted.
         skipped: why it was not run: it names a pack that is not here; empty otherwise.
         trace: what was wanted and what came, line by line; empty when it passed.
@@ -56,10 +56,13 @@ def _run(case: Case, shelf: dict[str, Pack]) -> CaseResult:
     missing = [name for name in case.policy if name not in shelf]
     if missing:
         return CaseResult(case.id, case.title, "", None, (), passed=False, skipped=f"no pack {', '.join(missing)} here")
-    assert case.ask is not None and case.at is not None  # noqa: S101, PT018  a case without problems has both
-    verdict = Gate([shelf[name] for name in case.policy]).check(case.ask, case.at)
+    packs = [shelf[name] for name in case.policy]
+    days = case.dated.differences(packs) if case.dated is not None else ()
+    if case.ask is None or case.at is None:
+        return CaseResult(case.id, case.title, "", None, (), passed=not days, trace=days)
+    verdict = Gate(packs).check(case.ask, case.at)
     reasons = tuple(reason.rule for reason in verdict.reasons)
-    trace = tuple(_differences(case, verdict, reasons))
+    trace = (*_differences(case, verdict, reasons), *days)
     return CaseResult(
         case.id, case.title, _DECISION[verdict.outcome], verdict.until, reasons, passed=not trace, trace=trace
     )

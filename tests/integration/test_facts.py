@@ -511,8 +511,8 @@ def test_the_agreement_and_the_person(sqlite_database: Database) -> None:
     expected = {
         "language": "zh", "country": "US", "region": "US-CA", "preferred_channel": "email", "has_mobile": True,
         "mobile_valid": True, "has_email": True, "email_valid": True, "product": "card", "custody": "agency",
-        "autopay": True, "accelerated": True, "charged_off": True, "limitation_days_left": -3, "stage": "phone",
-        "days_in_stage": 8, "days_in_episode": 30,
+        "autopay": True, "accelerated": True, "charged_off": True, "limitation_days_left": -3, "time_barred": True,
+        "stage": "phone", "days_in_stage": 8, "days_in_episode": 30,
     }  # fmt: skip
     assert {name: found.get(name) for name in expected} == expected
     plain = make_person(sqlite_database, region="", preferred_channel="pigeon")
