@@ -4,11 +4,12 @@ from compliance.bulk import BulkGate
 from compliance.cases import CaseResult, run_cases
 from compliance.gate import Gate
 from compliance.pack import Pack, Rule
+from compliance.pack_dates import Kept, Life, Matter, PackDates
 from compliance.pack_file import load_packs, read_pack, shipped_packs
 from compliance.sentence import sentence
 from compliance.wording import Finding, check_text, text_facts
 
 __all__ = [
-    "BulkGate", "CaseResult", "Finding", "Gate", "Pack", "Rule", "check_text", "load_packs", "read_pack", "run_cases",
+    "BulkGate", "CaseResult", "Finding", "Gate", "Kept", "Life", "Matter", "Pack", "PackDates", "Rule", "check_text", "load_packs", "read_pack", "run_cases",
     "sentence", "shipped_packs", "text_facts",
 ]  # fmt: skip

@@ -77,15 +77,16 @@ class DatedReader:
     def retention(self, fields: Fields) -> Retention | None:
         """What is kept for how long."""
         _refuse_scope(fields)
+        before = len(fields.problems)
         records: dict[str, Records] = {name: name for name in RECORDS}
         kept = frozenset(records[name] for name in fields.words("records", "kind of record", RECORDS))
-        at_least = _length(fields, "at_least")
-        names: dict[str, Since] = {name: name for name in get_args(Since)}
-        since = fields.one_of("since", "start", tuple(names))
-        if not kept:
+        if not kept and len(fields.problems) == before:
             fields.refuse(
                 f"{fields.what} keeps nothing", f"write `records: [contacts]`, or some of {', '.join(RECORDS)}"
             )
+        at_least = _length(fields, "at_least")
+        names: dict[str, Since] = {name: name for name in get_args(Since)}
+        since = fields.one_of("since", "start", tuple(names))
         if fields.node("since") is None:
             fields.refuse(f"{fields.what} does not say since when", f"write `since: {'`, `'.join(names)}`")
         return Retention(kept, at_least, names[since]) if kept and at_least and since else None
@@ -122,8 +123,9 @@ class DatedReader:
         for other, owner in (("outcomes", "contact"), ("forms", "hold")):
             if name != owner and inner.node(other) is not None:
                 inner.refuse(f"`{other}` means nothing of a {name}", f"delete `{other}`", inner.table.key_at[other])
+        before = len(inner.problems)
         kinds = frozenset(inner.words(name, f"kind of {name}" if name != "contact" else "channel", self._kinds[name]))
-        if not kinds:
+        if not kinds and len(inner.problems) == before:
             inner.refuse(f"{what} names no kind of {name}", f"write `{name}: [{self._kinds[name][0]}]`")
         words = inner.words("outcomes", "outcome", sorted({*OUTCOMES, *KNOWN_OUTCOMES}))
         outcomes = frozenset().union(*(OUTCOMES.get(word, {word}) for word in words))

@@ -128,6 +128,7 @@ class World:
                 now=now,
                 on=today,
                 policy=policy,
+                dates=self.works.workspace.pack_dates,
                 promised=promised,
                 notice=self.works.notice_of(task),
             )
