@@ -252,13 +252,7 @@ def _press(database: Database, today: date, now: datetime) -> Counter[str]:
             duty.escalated_at = duty.escalated_at or now
             session.add(duty)
             counts[word] += 1
-            extra = {
-                "action": "alert",
-                "duty": duty.id,
-                "rule": duty.rule,
-                "subject": duty.subject,
-                "owner": duty.owner,
-            }
+            extra = {"action": "alert", "duty": duty.id, "rule": duty.rule, "subject": duty.subject}
             extra["due_on"] = duty.due_on.isoformat()
             log.error("a duty has lapsed" if word == "lapsed" else "a duty is due soon", extra=extra)
     with database.session() as session:

@@ -288,11 +288,11 @@ def test_what_presses_and_what_lapsed_is_said_and_stands_first(
     for day in (3, 3, 8, 8):
         caplog.clear()
         keep(database, day)
-        said.append([(record.message, record.__dict__.get("owner")) for record in caplog.records])
+        said.append([(record.message, record.__dict__.get("subject")) for record in caplog.records])
         assert {record.__dict__["action"] for record in caplog.records} == {"alert"}
     lapsed = ("duties have lapsed and are not done", None)
     assert said == [
-        [("a duty has lapsed", "lin"), lapsed], [lapsed], [("a duty is due soon", "lin"), lapsed], [lapsed],
+        [("a duty has lapsed", "hold:2"), lapsed], [lapsed], [("a duty is due soon", "hold:1"), lapsed], [lapsed],
     ]  # fmt: skip
     add(database, hold(person, loan, "fraud", review=60))
     keep(database, 8)

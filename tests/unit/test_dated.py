@@ -14,7 +14,7 @@ from compliance.dated import Length, read_length
 from compliance.pack import EVERYWHERE
 
 SHIPPED = shipped_packs()
-PLACES = sorted({place for pack in SHIPPED for place in pack.places} - {EVERYWHERE}) + ["AE", "IL", "BD", "US-HI"]
+PLACES = [*sorted({place for pack in SHIPPED for place in pack.places} - {EVERYWHERE}), "AE", "IL", "BD", "US-HI"]
 HEAD = """\
 pack: {name}
 title: {{en: Mine, zh: 我的}}

@@ -96,8 +96,8 @@ def without(key: str | tuple[str, ...], *more: str) -> tuple[str, ...]:
         ),
         (
             (*DEADLINE, "max: 3"),
-            "mine.yaml:19:5: `max` means nothing in a limit of kind `deadline`\n  mend: a limit of kind `deadline` has"
-            " `starts`, `within`, `calendar`, `done_by`, `owner`, `escalates`",
+            ("mine.yaml:19:5: `max` means nothing in a limit of kind `deadline`\n  mend: a limit of kind `deadline` has"
+            " `starts`, `within`, `calendar`, `done_by`, `owner`, `escalates`"),
         ),
         (
             without("starts", "starts: sunday"),
@@ -105,8 +105,8 @@ def without(key: str | tuple[str, ...], *more: str) -> tuple[str, ...]:
         ),
         (
             without("starts", "starts: {hold: [dispute], notice: [visit_notice]}"),
-            "mine.yaml:18:13: `starts` of rule 1 names not exactly one of contact, hold, statement, notice\n"
-            "  mend: write one: `{hold: [dispute]}`",
+            ("mine.yaml:18:13: `starts` of rule 1 names not exactly one of contact, hold, statement, notice\n"
+            "  mend: write one: `{hold: [dispute]}`"),
         ),
         (
             without("starts", "starts: {hold: [disput]}"),
@@ -118,8 +118,8 @@ def without(key: str | tuple[str, ...], *more: str) -> tuple[str, ...]:
         ),
         (
             without(("starts", "done_by"), "starts: {contact: [sms]}"),
-            "mine.yaml:17:13: `starts` of rule 1 does not say which outcomes count\n"
-            "  mend: write `outcomes: [conversation, delivered]`",
+            ("mine.yaml:17:13: `starts` of rule 1 does not say which outcomes count\n"
+            "  mend: write `outcomes: [conversation, delivered]`"),
         ),
         (
             without("starts", "starts: {statement: [opt_out]}"),
@@ -127,8 +127,8 @@ def without(key: str | tuple[str, ...], *more: str) -> tuple[str, ...]:
         ),
         (
             without("starts", "starts: review"),
-            "mine.yaml:14:5: `within` means nothing here: the review is itself the last day\n  mend: delete `within`\n"
-            "mine.yaml:16:12: a hold names its own owner\n  mend: delete `owner`",
+            ("mine.yaml:14:5: `within` means nothing here: the review is itself the last day\n  mend: delete `within`\n"
+            "mine.yaml:16:12: a hold names its own owner\n  mend: delete `owner`"),
         ),
         (
             without("within", "within: 10 days", "calendar: [US]"),
@@ -136,13 +136,13 @@ def without(key: str | tuple[str, ...], *more: str) -> tuple[str, ...]:
         ),
         (
             ("kind: retention", "records: [letters]", "at_least: 3 years", "since: record"),
-            "mine.yaml:14:15: unknown kind of record `letters`\n  mend: use one of contacts, recordings, decisions, complaints,"
-            " consents, file",
+            ("mine.yaml:14:15: unknown kind of record `letters`\n  mend: use one of contacts, recordings, decisions, complaints,"
+            " consents, file"),
         ),
         (
             ("kind: retention", "records: []", "at_least: 3 years", "since: record"),
-            "mine.yaml:10:5: rule 1 keeps nothing\n  mend: write `records: [contacts]`, or some of contacts, recordings,"
-            " decisions, complaints, consents, file",
+            ("mine.yaml:10:5: rule 1 keeps nothing\n  mend: write `records: [contacts]`, or some of contacts, recordings,"
+            " decisions, complaints, consents, file"),
         ),
         (
             ("kind: retention", "records: [file]", "at_least: 3 years"),
