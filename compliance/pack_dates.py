@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final, TypeVar
 
 from compliance.dated import RECORDS, Dated, Deadline, Records, Retention, Service
-from compliance.pack import Pack, Rule
+from compliance.pack import EVERYWHERE, Pack, Rule
 
 D = TypeVar("D", bound=Dated)
 
@@ -99,14 +99,19 @@ class PackDates:
 
     def deadlines(self) -> list[tuple[Pack, Rule, Deadline]]:
         """Every deadline that can bind the actor anywhere, with the pack that sets it."""
-        found = list(_rules_of(self._packs, Deadline))
-        starts = {deadline.starts.what for _, _, deadline in found}
-        found += [
-            one
-            for one in _rules_of(self._floor, Deadline)
-            if one[2].starts.what in _IN_THE_BOOK and one[2].starts.what not in starts
-        ]
-        return [(pack, rule, deadline) for pack, rule, deadline in found if self._may_bind(pack, rule)]
+        found = [one for one in _rules_of(self._packs, Deadline) if self._may_bind(one[0], one[1])]
+        ids = {rule.id for _, rule, _ in found}
+        # Only who looks after them everywhere and for every loan makes the floor's rule superfluous.
+        covered = {
+            deadline.starts.what
+            for pack, rule, deadline in found
+            if EVERYWHERE in pack.places and not pack.products and rule.end is None
+        }
+        for pack, rule, deadline in _rules_of(self._floor, Deadline):
+            what = deadline.starts.what
+            if what in _IN_THE_BOOK and what not in covered and rule.id not in ids and self._may_bind(pack, rule):
+                found.append((pack, rule, deadline))
+        return found
 
     def kept(self, life: Life, matter: Matter, on: date) -> list[Kept]:
         """Per kind of record there is, how long it must be kept by what binds on a day; kinds that no pack names are left out."""

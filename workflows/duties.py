@@ -95,10 +95,13 @@ def _keep(
     new = [_new(one, says, now) for key, one in wanted.items() if key not in known]
     changes = []
     for key, duty in known.items():
-        if duty.closed_by not in ("", OURSELVES):
-            continue
         one = wanted.get(key)
-        if one is not None:
+        if duty.closed_by not in ("", OURSELVES):
+            if one is not None and one.status == "open" and deadline.starts.what == "review":
+                # It was looked at, it goes on, and what is on file (an old import, say) names no later day.
+                extra = {"action": "alert", "duty": duty.id, "subject": duty.subject, "due_on": duty.due_on.isoformat()}
+                log.error("a hold stands whose day of review is over", extra=extra)
+        elif one is not None:
             changes.append((duty, _changed(duty, one, today, now)))
         elif duty.status not in CLOSED:
             changes.append((duty, _closed("void", _why_gone(duty, wanted), now)))
@@ -127,7 +130,8 @@ def _wanted(
     starts = [
         start
         for start in starting(session, deadline.starts, rule.id, people, until_on=until_on, now=now)
-        if dates.binds(pack, rule, people.matter(start), start.on)
+        # A day that stands in the book is looked after under the rules of today.
+        if dates.binds(pack, rule, people.matter(start), today if deadline.within is None else start.on)
     ]
     later = fulfilling(session, deadline.done_by, starts, people)
     by_day = deadline.starts.what in _BY_DAY

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import SQLModel
 
-from compliance import PackDates, shipped_packs
+from compliance import Pack, PackDates, read_pack, shipped_packs
 from engine.errors import DataError, StoreError
 from store.db import Database
 from store.duties import list_duties, state_of
@@ -25,6 +25,27 @@ START = date(2026, 3, 2)
 SHIPPED = shipped_packs()
 LENDER = PackDates(SHIPPED, actor="first_party")
 AGENCY = PackDates(SHIPPED, actor="agency")
+
+OWN = """\
+pack: house.days
+title: {en: Mine, zh: 我的}
+places: [everywhere]
+actors: [first_party]
+status: house
+provenance: verified
+from: 2026-01-01
+review_on: 2027-01-01
+rules:
+  - id: house.days.told
+    kind: deadline
+    says: {en: Who got a notice is spoken to., zh: 通知后须沟通。}
+    starts: {notice: [prelegal_notice]}
+    within: 2 weeks
+    done_by: {contact: [call, visit], outcomes: [conversation, met]}
+    owner: care
+    escalates: 3 days before
+    citation: House policy
+"""
 
 
 def at(day: int, hour: int = 12) -> datetime:
@@ -213,6 +234,44 @@ def test_a_loan_that_is_closed_or_sold_owes_nothing_until_it_opens_again(databas
     assert keep(database, 3) == {"reopened": 3}
 
 
+def test_a_deadline_runs_from_the_day_on_which_a_notice_is_in_force(database: Database) -> None:
+    """Deemed service included; a rule of the lender's own, fulfilled by a message."""
+    own = read_pack(OWN, "days.yaml")
+    person, loan = american(database)
+    add(database, notice(person, loan, 0, "prelegal_notice"))
+    change(database, Notice, 1, effective_on=START + timedelta(days=5))
+    dates = PackDates([own], actor="first_party")
+    assert keep(database, 1, dates) == {"new": 1}
+    assert told(database) == [("house.days.told", date(2026, 3, 21), "open")]
+    add(
+        database,
+        *contact(person, loan, 3),
+        *contact(person, loan, 9, "no_answer"),
+        *contact(person, loan, 12, "promise"),
+    )
+    assert keep(database, 13, dates) == {"done": 1}
+    assert one(database, "house.days.told").evidence == f"call x{loan}-12-promise- of 2026-03-14"
+
+
+def test_limitation_and_reviews_are_looked_after_whatever_the_house_says() -> None:
+    """A workspace whose packs leave them out has the shipped house pack's rules; one that looks after them itself has its own."""
+    floor = [pack for pack in SHIPPED if pack.is_house]
+
+    def rules(*packs: Pack) -> set[str]:
+        return {rule.id for _, rule, _ in PackDates(packs, actor="first_party", floor=floor).deadlines()}
+
+    shipped = {"house.default.limitation", "house.default.review"}
+    assert rules() == shipped
+    assert rules(read_pack(OWN, "days.yaml")) == {"house.days.told"} | shipped
+    review = (
+        OWN
+        + "  - {id: house.days.look, kind: deadline, says: {en: It., zh: 它。}, starts: review, escalates: 1 day before, citation: x}\n"
+    )
+    assert rules(read_pack(review, "days.yaml")) == {"house.days.told", "house.days.look", "house.default.limitation"}
+    only_there = read_pack(review.replace("[everywhere]", "[US]"), "days.yaml")
+    assert rules(only_there) == {"house.days.told", "house.days.look"} | shipped
+
+
 # --- people --------------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +300,23 @@ def test_a_person_says_that_it_is_done(database: Database) -> None:
         ("house.default.review", START + timedelta(days=30), "done"),
         ("house.default.review", START + timedelta(days=60), "open"),
     ]
+
+
+def test_an_import_that_takes_the_next_day_back_is_not_silent(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The hold stands, was looked at, and names no later day: every run says so."""
+    person, loan = american(database)
+    add(database, hold(person, loan, review=5))
+    keep(database, 0)
+    number = one(database, "house.default.review").id
+    assert number is not None
+    close_duty(database, number, by="lin", evidence="x", today=START, now=at(1), next_on=START + timedelta(days=40))
+    change(database, Hold, 1, review_on=START + timedelta(days=5))
+    for _ in range(2):
+        caplog.clear()
+        keep(database, 7)
+        assert [record.message for record in caplog.records] == ["a hold stands whose day of review is over"]
 
 
 def test_a_duty_is_given_to_somebody_else_and_stays_theirs(database: Database) -> None:
