@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, String, and_, cast, exists, func, literal, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, select
 
 from compliance.dated import Mark
@@ -88,17 +88,15 @@ def _holds(session: Session, mark: Mark, people: People, now: datetime) -> list[
 
 def _statements(session: Session, mark: Mark, people: People, *, unseen_by: str) -> list[Record]:
     # What was said is never changed: what is done stays done.
-    seen = exists().where(
-        col(Duty.rule) == unseen_by,
-        col(Duty.subject) == literal("consent:") + cast(col(Consent.id), String),
-        col(Duty.status) == "done",
-    )
-    return list(_said(session, and_(col(Consent.kind).in_(mark.kinds), ~seen), people))
+    done = select(Duty.subject).where(col(Duty.rule) == unseen_by, col(Duty.status) == "done")
+    return list(_said(session, col(Consent.kind).in_(mark.kinds), people, but=frozenset(session.exec(done))))
 
 
-def _said(session: Session, wanted: ColumnElement[bool], people: People) -> Iterator[Record]:
+def _said(
+    session: Session, wanted: ColumnElement[bool], people: People, *, but: frozenset[str] = frozenset()
+) -> Iterator[Record]:
     query = select(Consent.id, Consent.person_id, Consent.kind, Consent.received_at).where(wanted)
-    rows = session.exec(query.order_by(col(Consent.id))).all()
+    rows = [row for row in session.exec(query.order_by(col(Consent.id))) if f"consent:{row[0]}" not in but]
     people.read({person for _, person, _, _ in rows}, ())
     for number, person, kind, received_at in rows:
         day = people.place(person).day(received_at)

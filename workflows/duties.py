@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import update
+from sqlalchemy import insert, update
 from sqlmodel import Session, col, select
 
 from compliance import PackDates
@@ -40,6 +40,7 @@ CLOSED: Final = ("done", "void")
 Key = tuple[str, date | None]
 """The subject, and the day where one subject has several."""
 Values = dict[str, Any]
+_OPEN: Final[Values] = {"status": "open", "closed_at": None, "closed_by": "", "evidence": "", "lapsed_at": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +176,22 @@ def _key(subject: str, start_on: date, by_day: bool) -> Key:
     return subject, start_on if by_day else None
 
 
-def _new(one: _Wanted, says: str, now: datetime) -> Duty:
+def _new(one: _Wanted, says: str, now: datetime) -> Values:
     start = one.due.start
-    return Duty(
-        rule=one.due.rule.id,
-        subject=start.subject,
-        start_on=start.on,
-        what=says,
-        person_id=None if start.what == "agency" else start.person,
-        loan_id=start.loan,
-        due_on=one.due.due_on,
-        escalate_on=one.due.escalate_on,
-        owner=one.due.deadline.owner or start.owner,
-        recorded_at=now,
+    return {
+        "rule": one.due.rule.id,
+        "subject": start.subject,
+        "start_on": start.on,
+        "what": says,
+        "person_id": None if start.what == "agency" else start.person,
+        "loan_id": start.loan,
+        "due_on": one.due.due_on,
+        "escalate_on": one.due.escalate_on,
+        "owner": one.due.deadline.owner or start.owner,
+        "recorded_at": now,
+        **_OPEN,
         **_end(one, now),
-    )
+    }
 
 
 def _changed(duty: Duty, one: _Wanted, today: date, now: datetime) -> Values:
@@ -199,7 +201,7 @@ def _changed(duty: Duty, one: _Wanted, today: date, now: datetime) -> Values:
         if (duty.status, duty.evidence) != (one.status, one.evidence):
             values |= _end(one, now)
     elif duty.status in CLOSED:
-        values |= {"status": "open", "closed_at": None, "closed_by": "", "evidence": "", "lapsed_at": None}
+        values |= _OPEN
     elif duty.status == "lapsed" and today <= one.due.due_on:
         # Its day has moved, and is not over.
         values |= {"status": "open", "lapsed_at": None}
@@ -266,13 +268,13 @@ def _press(database: Database, today: date, now: datetime) -> Counter[str]:
     return counts
 
 
-def _write(database: Database, new: Sequence[Duty], changes: Sequence[tuple[Duty, Values]]) -> Counter[str]:
+def _write(database: Database, new: Sequence[Values], changes: Sequence[tuple[Duty, Values]]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for numbers in batches(range(len(new))):
         with database.write() as session:
-            session.add_all([new[n] for n in numbers])
+            session.connection().execute(insert(Duty), [new[n] for n in numbers])
         counts["new"] += len(numbers)
-    counts["done"] += sum(duty.status == "done" for duty in new)
+    counts["done"] += sum(values["status"] == "done" for values in new)
     for numbers in batches(range(len(changes))):
         with database.write() as session:
             for duty, values in (changes[n] for n in numbers):
