@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Final, Literal, cast
 
+from compliance.case_dates import DatedCase
 from compliance.case_row import CaseRow, Plain, instant, last_moment
 from compliance.clock import microseconds
 from compliance.pack import ACTORS, EVERYWHERE, Pack
@@ -17,7 +18,7 @@ Kind = Literal["mobile", "landline", "email", "postal"]
 
 _SETUP_KEYS: Final = (
     "actor", "persons", "debts", "contacts", "endpoints", "consents", "preferences", "notices", "holidays", "flags", "facts",
-    "org_overrides",
+    "org_overrides", "life",
 )  # fmt: skip
 _ASK_KEYS: Final = (
     "at", "tz", "act", "channel", "person", "debts", "endpoint", "purpose", "place", "line", "by", "content",
@@ -33,7 +34,7 @@ _STATEMENT_KEYS: Final = (
 )  # fmt: skip
 _NOTICE_KEYS: Final = (
     "kind", "type", "received_at", "tz", "form", "debts", "person", "starts_on", "ends_on", "ended_at", "attorney",
-    "treatment_ended_on", "notice", "effective_on", "channels",
+    "treatment_ended_on", "notice", "effective_on", "channels", "sent_on", "channel", "review_on",
 )  # fmt: skip
 
 _HOLD_OF: Final[Mapping[str, str]] = {
@@ -71,6 +72,11 @@ class CaseReader:
         self._debts = {row.text("id"): row for row in self._setup.rows("debts", None)}
         self._endpoints = {row.text("id"): row for row in self._setup.rows("endpoints", None)}
         self._ids: dict[str, int] = {}
+
+    def dated(self, expect: CaseRow) -> DatedCase:
+        """What the case says of days, for the first of its persons."""
+        zones = next((self._zones(row) for row in self._persons.values()), [])
+        return DatedCase(self._setup, expect, self._actor(), self._jurisdictions(), zones or ["UTC"])
 
     def ask(self) -> tuple[datetime, Ask]:
         ask = self._case.inner("ask", _ASK_KEYS)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from compliance.case_ask import CaseReader
+from compliance.case_dates import EXPECT_KEYS, DatedCase
 from compliance.case_overlay import read_overrides
 from compliance.case_row import CaseRow, instant, plain, table
 from compliance.pack import Pack
@@ -20,7 +21,7 @@ _CASE_KEYS: Final = (
     "optional_feature", "note",
 )  # fmt: skip
 _EXPECT_KEYS: Final = (
-    "decision", "until", "until_tz", "accept", "until_accept", "until_graded", "note", "because", "error", "rejected",
+    "decision", "until", "until_tz", "accept", "until_accept", "until_graded", "note", "because", "error", "rejected", *EXPECT_KEYS,
 )  # fmt: skip
 
 
@@ -34,7 +35,8 @@ class Case:
         untils: every instant that counts as right; empty when the instant is not compared.
         because: rules that must be among the reasons.
         overrides: what the organisation makes stricter, as a house pack.
-        problems: why it cannot be run; then `ask` and `at` are None.
+        dated: the duties, notices in force or kept records that it expects, if any.
+        problems: why it cannot be run. Without any, a case that asks for no contact has no `ask` and no `at`.
         rejected: why its overrides are refused; then `ask` and `at` are None.
     """
 
@@ -47,6 +49,7 @@ class Case:
     untils: tuple[datetime, ...] = ()
     because: tuple[str, ...] = ()
     overrides: Pack | None = None
+    dated: DatedCase | None = None
     problems: tuple[Problem, ...] = ()
     rejected: tuple[Problem, ...] = ()
 
@@ -74,14 +77,18 @@ def _case(node: Node, number: int, packs: Mapping[str, Pack]) -> Case:
         policy = tuple(row.texts("policy"))
         named = [packs[pack] for pack in policy if pack in packs]
         expect = row.inner("expect", _EXPECT_KEYS)
+        reader = CaseReader(row, node.at, named)
+        dated = reader.dated(expect) if any(expect.get(key) is not None for key in EXPECT_KEYS) else None
+        if dated is not None and row.get("ask") is None:
+            return Case(name, title, policy, dated=dated)
         decisions = _decisions(expect)
         try:
             overrides = read_overrides(_org_overrides(node), named) if len(named) == len(policy) else None
         except RuleError as e:
             return Case(name, title, policy, decisions=decisions, rejected=e.problems)
-        at, ask = CaseReader(row, node.at, named).ask()
+        at, ask = reader.ask()
         because = tuple(expect.texts("because"))
-        return Case(name, title, policy, ask, at, decisions, _untils(expect), because, overrides)
+        return Case(name, title, policy, ask, at, decisions, _untils(expect), because, overrides, dated)
     except RuleError as e:
         return Case(name, title, problems=e.problems)
     except (ValueError, KeyError, TypeError, OverflowError, DuecourseError) as e:

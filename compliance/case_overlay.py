@@ -8,7 +8,7 @@ Each means what a house rule means that `tightens` the rule it names: {us.regf.f
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from compliance.overlay import rules_of
+from compliance.overlay import rules_of, sets_days
 from compliance.pack import ACTORS, EVERYWHERE, Pack, Rule
 from compliance.rule_file import read_overlay
 from engine.catalogue import load_catalogue
@@ -38,6 +38,9 @@ def read_overrides(node: Node | None, packs: Iterable[Pack]) -> Pack | None:
         if tightened is None:
             otherwise = "name a rule of one of the packs in `policy`"
             problems.append(unknown_name("rule", name, law, at=table.at, otherwise=otherwise))
+            continue
+        if (problem := sets_days(tightened, table.at)) is not None:
+            problems.append(problem)
             continue
         rule = read_overlay(table, tightened, f"{_ID}.{name}", load_catalogue(), problems)
         if rule is not None and any(rule.id == other.id for other in rules):

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, get_args
 
 from compliance.consents import CONSENT_SCOPES, HONOURED
+from compliance.dated import Dated
+from compliance.dated_file import DatedReader
 from compliance.pack import (
     KNOWN_OUTCOMES,
     OUTCOMES,
@@ -65,8 +67,8 @@ _SELECTOR_KEYS: Final = (
 )  # fmt: skip
 
 
-def read_limit(fields: Fields) -> Limit | None:
-    """The limit that a rule's keys describe; None and problems when they describe none."""
+def read_limit(fields: Fields) -> Limit | Dated | None:
+    """The limit that a rule's keys describe, or the days it sets; None and problems when they describe none."""
     kind = fields.one_of("kind", "kind of limit", tuple(_READERS))
     if kind is None:
         if fields.node("kind") is None:
@@ -308,7 +310,8 @@ def _duty(fields: Fields) -> Duty | None:
     return Duty(notice, days, frozenset(fields.words("into", "stage", STAGES)))
 
 
-_READERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Fields], Limit | None]]]] = {
+_DATED: Final = DatedReader(HOLD_KINDS, tuple(sorted(HONOURED)), NOTICES)
+_READERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Fields], Limit | Dated | None]]]] = {
     "hours": (("open", "closed", "lifted_by"), _hours),
     "count": (("max", "within", "counts", "lifted_by"), _count),
     "cooldown": (("after", "for", "lifted_by"), _cooldown),
@@ -321,6 +324,9 @@ _READERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Fields], Limit | N
     "content": (("required", "forbidden", "at_least"), _content),
     "wording": (("requires", "forbids", "before_due"), read_wording),
     "duty": (("notice", "in_force_days", "into"), _duty),
+    "service": (("notices", "after", "calendar"), _DATED.service),
+    "deadline": (("starts", "within", "calendar", "done_by", "owner", "escalates"), _DATED.deadline),
+    "retention": (("records", "at_least", "since"), _DATED.retention),
 }  # fmt: skip
 
 LIMIT_KEYS: Final = tuple(dict.fromkeys(key for keys, _ in _READERS.values() for key in keys))

@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from compliance.dated import Dated
 from compliance.pack import EVERYWHERE, Pack, Reach, Rule
 from compliance.tightening import loosened
-from engine.errors import Problem, unknown_name
+from engine.errors import Place, Problem, unknown_name
 from engine.fields import Fields
 from engine.source import Listing, Node, Table, Text
 
@@ -49,6 +50,9 @@ def find_tightened(
         mend = "name a rule of law; `duecourse packs show` lists them"
         fields.problems.append(unknown_name("rule of law", name, law, at=node.at, otherwise=mend))
         return None
+    if (problem := sets_days(found, node.at)) is not None:
+        fields.problems.append(problem)
+        return None
     if not any(_meet(ours, theirs) for ours in places for theirs in found.reach.places):
         what = f"`{name}` holds in {_listed(found.reach.places)}, and this pack does not"
         fields.refuse(what, "let the pack hold there: it binds only where both do", node.at)
@@ -58,6 +62,14 @@ def find_tightened(
         fields.refuse(what, "let the pack bind them: the rule binds only whom both do", node.at)
         return None
     return found
+
+
+def sets_days(found: Tightened, at: Place) -> Problem | None:
+    """What is said of a rule that is no limit: there is nothing to tighten."""
+    if not isinstance(found.rule.limit, Dated):
+        return None
+    mend = "write a rule of your own, without `tightens`: where several set a day, the strictest counts"
+    return Problem(f"`{found.rule.id}` sets a day and limits nothing", mend, at)
 
 
 def overlaid(fields: Fields, tightened: Rule, inherited: Collection[str]) -> Fields:

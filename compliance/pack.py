@@ -1,10 +1,11 @@
-"""What a pack says, once read: who it binds, and its rules, each one limit of one kind with its source."""
+"""What a pack says, once read: who it binds, and its rules, each one limit or one length of time, with its source."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final, Literal
 
+from compliance.dated import Dated
 from compliance.timetable import Timetable
 from engine.errors import Place
 from engine.source import Table
@@ -308,7 +309,7 @@ class Reach:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
-    One limit of one pack.
+    One limit of one pack, or the days that it sets, which limit nothing by themselves.
 
     Attributes:
         start, end: first and last local date on which it is in force; no `end`: until further notice.
@@ -332,7 +333,7 @@ class Rule:
     says_en: str
     says_zh: str
     scope: Scope
-    limit: Limit
+    limit: Limit | Dated
     at: Place
     when: Condition | None = None
     waived_to: date | None = None

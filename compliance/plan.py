@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from compliance.clock import DAY, HOUR, day_number
 from compliance.consents import consent_judge, statements_judge
 from compliance.counting import cooldown_judge, count_judge, reach
+from compliance.dated import Dated
 from compliance.look import Judge, Look, Selectors
 from compliance.pack import (
     Addressee,
@@ -19,6 +20,7 @@ from compliance.pack import (
     Duty,
     Holds,
     Hours,
+    Limit,
     Pack,
     Rule,
     Scope,
@@ -48,6 +50,7 @@ class Bound:
     """
 
     rule: Rule
+    limit: Limit
     judge: Judge
     sure_from: int
     start: int
@@ -81,18 +84,20 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
         if not reach.binds(ask.actor, ask.jurisdictions, product):
             continue
         for rule in pack.rules:
+            limit = rule.limit
+            if isinstance(limit, Dated) or not rule.binding or not concerns(rule, ask):
+                continue
             if rule.reach is not None and not rule.reach.binds(ask.actor, ask.jurisdictions, product):
                 continue
-            if rule.binding and concerns(rule, ask):
-                start, end = day_number(rule.binds_from), None if rule.end is None else day_number(rule.end)
-                # West of Greenwich a date begins up to twelve hours after it does in UTC.
-                sure_from = start * DAY + 13 * HOUR
-                judge = _answering(rule.scope, ask, _judge(rule, selectors))
-                conditions = _conditions(pack, rule)
-                guard, lasting = _guard(conditions, rule, ask), _is_lasting(rule) and ask.purpose != "reply"
-                rules.append(Bound(rule, judge, sure_from, start, end, guard, lasting))
-                whens += conditions
-    tables = [limit.table for limit in (bound.rule.limit for bound in rules) if isinstance(limit, Hours)]
+            start, end = day_number(rule.binds_from), None if rule.end is None else day_number(rule.end)
+            # West of Greenwich a date begins up to twelve hours after it does in UTC.
+            sure_from = start * DAY + 13 * HOUR
+            judge = _answering(rule.scope, ask, _judge(rule.id, limit, selectors))
+            conditions = _conditions(pack, rule)
+            guard, lasting = _guard(conditions, rule, ask), _is_lasting(limit) and ask.purpose != "reply"
+            rules.append(Bound(rule, limit, judge, sure_from, start, end, guard, lasting))
+            whens += conditions
+    tables = [bound.limit.table for bound in rules if isinstance(bound.limit, Hours)]
     return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)), tuple(whens))
 
 
@@ -153,39 +158,38 @@ def _answering(scope: Scope, ask: Ask, judge: Judge) -> Judge:
     return judged
 
 
-def _is_lasting(rule: Rule) -> bool:
-    limit = rule.limit
+def _is_lasting(limit: Limit) -> bool:
     if isinstance(limit, Addressee):
         return all(also.unreachable_attempts is None and also.unreachable_dates is None for also in limit.also)
     return isinstance(limit, Content | Wording)
 
 
-def _judge(rule: Rule, selectors: list[tuple[Selector, int | None]]) -> Judge:
-    match rule.limit:
-        case Count() as limit:
+def _judge(rule: str, limit: Limit, selectors: list[tuple[Selector, int | None]]) -> Judge:
+    match limit:
+        case Count():
             selectors.append((limit.counts, reach(limit)))
             return count_judge(limit, len(selectors) - 1)
-        case Cooldown() as limit:
+        case Cooldown():
             selectors.append((limit.after, reach(limit)))
             return cooldown_judge(limit, len(selectors) - 1)
-        case Hours() as limit:
+        case Hours():
             return hours_judge(limit)
-        case Statements() as limit:
+        case Statements():
             return statements_judge(limit)
-        case Consent() as limit:
+        case Consent():
             return consent_judge(limit)
-        case Holds() as limit:
+        case Holds():
             return holds_judge(limit)
-        case Addressee() as limit:
+        case Addressee():
             return addressee_judge(limit)
-        case Content() as limit:
+        case Content():
             return content_judge(limit)
-        case Wording() as limit:
-            return wording_judge(rule.id, limit)
-        case Duty() as limit:
+        case Wording():
+            return wording_judge(rule, limit)
+        case Duty():
             return duty_judge(limit)
         case _:
-            assert_never(rule.limit)
+            assert_never(limit)
 
 
 def answer(bound: Bound, look: Look, at: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Final, get_args
 
+from compliance.dated import Dated
 from compliance.limit_file import LIMIT_KEYS, SPOTS, read_given, read_limit
 from compliance.overlay import Tightened, find_tightened, loosenings, overlaid, prove_tighter, rules_of
 from compliance.pack import ACTORS, PROVENANCES, STATUSES, Cooldown, Count, Limit, Pack, Rule, Scope
@@ -136,7 +137,7 @@ def _binding(fields: Fields, status: str) -> bool:
     return fields.one_of("binding", "answer", ("true", "false")) != "false"
 
 
-def _refuse_unknown_event(limit: Limit | None, fields: Fields, catalogue: Catalogue | None) -> None:
+def _refuse_unknown_event(limit: Limit | Dated | None, fields: Fields, catalogue: Catalogue | None) -> None:
     """`since` names a fact that counts the days since something."""
     key, selector = "", None
     match limit:

@@ -30,7 +30,7 @@ class Signer:
 
     def __init__(self, plan: Plan) -> None:
         rules = [bound.rule for bound in plan.rules]
-        limits = [rule.limit for rule in rules]
+        limits = [bound.limit for bound in plan.rules]
         self.complete = not any(_looks_further(limit) for limit in limits)
         self._counted = tuple(
             (reach(limit), limit.max if isinstance(limit, Count) else 1)

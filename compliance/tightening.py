@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from compliance.dated import Dated
 from compliance.pack import (
     Addressee,
     Also,
@@ -141,9 +142,9 @@ def loosened(rule: Rule, law: Rule) -> list[Loosening]:
     return [*_scope(rule, law), *limit_loosened(rule.limit, law.limit)]
 
 
-def limit_loosened(ours: Limit, law: Limit) -> list[Loosening]:
-    """The same of the limits alone."""
-    if type(ours) is not type(law):
+def limit_loosened(ours: Limit | Dated, law: Limit | Dated) -> list[Loosening]:
+    """The same of the limits alone. Days that packs set are not compared: of several the strictest counts by itself."""
+    if type(ours) is not type(law) or isinstance(law, Dated):
         return [Loosening("kind", "", "is of another kind", "write no `kind`: it is that of the law")]
     found = list(_ordered(ours, law, _LIMITS.get(type(law), {})))
     match ours, law:

@@ -22,7 +22,7 @@ app = typer.Typer(
 
 _COMMANDS = (
     "init", "db", "settings", "importing", "rules", "packs", "stages", "sweep", "dispatch", "serve", "decide", "log",
-    "loan", "move", "tasks", "events", "demo",
+    "loan", "move", "tasks", "events", "duties", "demo",
 )  # fmt: skip
 """Every module of `duecourse.commands`, in the order `--help` shows them; each has a `register(app)`."""
 

@@ -38,6 +38,8 @@ class Jobs:
             works.sweep(now, lambda _done, _total: None, stop=stop)
         elif name == "promises":
             works.check_promises(now)
+        elif name == "duties":
+            works.keep_duties(now)
         elif name == "events":
             works.handle_events(now, stop=stop)
         elif name == "dispatch":

@@ -30,6 +30,7 @@ from workflows.chunk import ChunkReader
 from workflows.decide import Decided, decide_borrowers, fresh_situations
 from workflows.dispatch import dispatch
 from workflows.door import Dispatched, Door, Outward
+from workflows.duties import keep_duties
 from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
 from workflows.law_impact import Heard
@@ -86,6 +87,7 @@ class Works:
             situations=lambda borrowers, now: fresh_situations(self.database, self.reader, borrowers, now),
             compose=composer.message,
             brief=brief,
+            dates=self.workspace.pack_dates,
             outward=self.outward or outward(self.workspace),
             worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         )
@@ -216,6 +218,13 @@ class Works:
                     terms[loan.id] = Terms(strategy.promise, situation.on, is_stale(strategy, loan))
         return check_promises(self.database, now=now, terms=terms)
 
+    def keep_duties(self, now: datetime) -> Mapping[str, int]:
+        """Bring the book of dated duties up to date."""
+        settings = self.workspace.settings
+        return keep_duties(
+            self.database, self.workspace.pack_dates, now=now, zone=settings.zone, language=settings.language
+        )
+
     def task_place(self, contact_id: str, now: datetime) -> tuple[PromisePolicy, date, Situation, Contact, str]:
         """
         What closing or briefing a task needs: the promise policy, today there, the situation, the task, the currency.
@@ -264,6 +273,7 @@ class Works:
             now=now,
             on=on,
             policy=policy,
+            dates=self.workspace.pack_dates,
             promised=promised,
             notice=self.notice_of(contact),
         )

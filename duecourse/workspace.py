@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from channels.template_file import Templates
-    from compliance import Gate, Pack, Rule
+    from compliance import Gate, Pack, PackDates, Rule
     from engine.rulebook import Rulebook
     from store.db import Database
     from workflows.allotment import Queue
@@ -136,15 +136,29 @@ class Workspace:
     @cached_property
     def packs(self) -> "tuple[Pack, ...]":
         """The law packs that ship with Duecourse, and this folder's house packs on top."""
-        from compliance import load_packs, shipped_packs
+        from compliance import load_packs
 
         house = self._texts("packs/*.yaml", leave_out=".test.yaml")
-        packs = shipped_packs(self.catalogue)
+        packs = self._shipped
         if house or self.folder != shipped_folder():
             # The house rules are the folder's own, edited or deleted; the law is the same for everybody.
             law = tuple(pack for pack in packs if not pack.is_house)
             packs = law + load_packs(house, self.catalogue, law)
         return packs
+
+    @cached_property
+    def pack_dates(self) -> "PackDates":
+        """The days that the packs set; what a workspace's own house pack leaves unsaid, the shipped one says."""
+        from compliance import PackDates
+
+        floor = (pack for pack in self._shipped if pack.is_house)
+        return PackDates(self.gate.packs, actor=self.settings.actor, floor=floor)
+
+    @cached_property
+    def _shipped(self) -> "tuple[Pack, ...]":
+        from compliance import shipped_packs
+
+        return shipped_packs(self.catalogue)
 
     def _countries(self, packs: "Sequence[Pack]") -> tuple[str, ...] | None:
         """Where the lender lends, if it says so; each must have a pack of law."""

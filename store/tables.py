@@ -276,6 +276,36 @@ class Notice(SQLModel, table=True):
     ref: str = Field(unique=True)
 
 
+class Duty(SQLModel, table=True):
+    """
+    Something that must be done by a day: the book of duties. One row per rule, subject and start, for ever.
+
+    `rule` is the pack's; `subject` is what it is about: `loan:12`, `hold:3`, `consent:5`, `notice:8`, `agency:North`.
+    `status`: open, lapsed (its day is over), done, void (the loan is closed, or what asked for it is gone). `escalated_at`
+    and `lapsed_at` say when that was found, and stay. `closed_by` is who said that it was done, or `duecourse`.
+    """
+
+    __tablename__ = "duty"
+    __table_args__ = (UniqueConstraint("rule", "subject", "start_on"), Index("ix_duty_due", "status", "due_on"))
+    id: int | None = Field(default=None, sa_column=_key())
+    rule: str
+    subject: str
+    start_on: date
+    what: str
+    person_id: int | None = Field(default=None, sa_column=_to("person.id", nullable=True))
+    loan_id: int | None = Field(default=None, sa_column=_to("loan.id", nullable=True, index=True))
+    due_on: date
+    escalate_on: date
+    owner: str
+    status: str = "open"
+    escalated_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    lapsed_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    closed_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    closed_by: str = ""
+    evidence: str = ""
+    recorded_at: datetime = Field(sa_column=_at())
+
+
 class Promise(SQLModel, table=True):
     """A promise to pay. `status`: open, kept, broken, withdrawn; judged from the ledger after `due_on` and the grace."""
 

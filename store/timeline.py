@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlmodel import Session, col, select
 
-from store.tables import AccountSnapshot, Consent, Contact, Hold, Loan, Movement, Notice, Promise, StageChange
+from store.tables import AccountSnapshot, Consent, Contact, Hold, Loan, Movement, Notice, Person, Promise, StageChange
 
 Kind = Literal["money", "stage", "contact", "promise", "hold", "consent", "notice", "account"]
 
@@ -32,6 +32,12 @@ def loan_refs(session: Session, loan_ids: Iterable[int]) -> dict[int, str]:
     """Loan id -> the reference that the lender knows the loan by."""
     rows = session.exec(select(Loan.id, Loan.ref).where(col(Loan.id).in_(sorted(set(loan_ids)))))
     return {loan_id: ref for loan_id, ref in rows if loan_id is not None}
+
+
+def person_refs(session: Session, person_ids: Iterable[int]) -> dict[int, str]:
+    """Person id -> the reference that the lender knows the person by."""
+    rows = session.exec(select(Person.id, Person.ref).where(col(Person.id).in_(sorted(set(person_ids)))))
+    return {person_id: ref for person_id, ref in rows if person_id is not None}
 
 
 def timeline(session: Session, loan: Loan) -> list[Line]:

@@ -17,6 +17,7 @@ from channels.message import Adapter, Message, Receipt
 from channels.sms import SmsAdapter, SmsSettings
 from channels.testing.mailserver import FakeMailServer
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider
+from compliance import PackDates, shipped_packs
 from engine.catalogue import load_catalogue
 from engine.errors import DataError, Problem
 from engine.facts import Catalogue
@@ -192,6 +193,8 @@ class Silent:
 
 
 _workers = count(1)
+DATES = PackDates([pack for pack in shipped_packs() if pack.is_house], actor="first_party")
+"""The house's days alone: when notices are in force."""
 
 
 def door_of(database: Database, adapters: Mapping[str, Adapter], **changes: Any) -> Door:
@@ -208,6 +211,7 @@ def door_of(database: Database, adapters: Mapping[str, Adapter], **changes: Any)
         "situations": lambda borrowers, now: fresh_situations(database, reader, borrowers, now),
         "compose": compose,
         "brief": brief,
+        "dates": DATES,
         "outward": Outward(adapters, stand_in=stand_in, **outward),
         "worker": f"worker-{next(_workers)}",
     }

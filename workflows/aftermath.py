@@ -1,37 +1,34 @@
 """What follows from a contact: notices in force, addresses that failed, opt-outs, and events for the rules."""
 
 import json
-from datetime import date, datetime, timedelta
-from typing import Final
+from datetime import date, datetime
 
 from sqlmodel import Session, col, select
 
 from channels.message import Receipt
-from store.tables import Consent, Contact, Endpoint, Event, Loan, Notice
+from compliance import Matter, PackDates
+from store.situations import jurisdictions
+from store.tables import Consent, Contact, Endpoint, Event, Loan, Notice, Person
 from workflows.second_look import Look
 
-DEEMED_DAYS: Final = {"letter": 5, "email": 1, "sms": 1}
-"""Days from sending until a notice counts as served, where the strategy's own evidence says nothing better.
 
-Cautious on purpose: ordinary post is deemed served days later in most civil procedure rules.
-"""
-
-
-def record_sent(session: Session, contact: Contact, look: Look, now: datetime) -> None:
+def record_sent(session: Session, contact: Contact, look: Look, dates: PackDates, now: datetime) -> None:
     """A message that has gone out and gives notice starts to count as evidence for a move's duty."""
     if look.rule is not None and look.rule.notice is not None and look.on is not None:
-        serve_notice(session, contact, look.rule.notice, on=look.on, now=now)
+        serve_notice(session, contact, look.rule.notice, dates, on=look.on, now=now)
 
 
-def serve_notice(session: Session, contact: Contact, kind: str, *, on: date, now: datetime) -> None:
-    """A notice has gone out: from its deemed service on it is in force."""
+def serve_notice(session: Session, contact: Contact, kind: str, dates: PackDates, *, on: date, now: datetime) -> None:
+    """A notice has gone out: from the day on which the packs deem it served it is in force."""
+    person, loan = session.get_one(Person, contact.person_id), session.get_one(Loan, contact.loan_id)
+    matter = Matter(jurisdictions(person.country, person.region), loan.product)
     session.add(
         Notice(
             loan_id=contact.loan_id,
             person_id=contact.person_id,
             kind=kind,
             sent_on=on,
-            effective_on=on + timedelta(days=DEEMED_DAYS.get(contact.channel, 0)),
+            effective_on=dates.in_force_on(kind, contact.channel, on, matter),
             how=contact.channel,
             contact_id=contact.id,
             recorded_at=now,

@@ -277,7 +277,7 @@ class _Lane:
             await asyncio.wait_for(halt.wait(), max(0, wait))
 
     async def _write_down(self, answered: Sequence[Answered]) -> Counter[str]:
-        record = partial(record_receipts, self.door.database, answered)
+        record = partial(record_receipts, self.door.database, answered, self.door.dates)
         for seconds in _WRITE_AGAIN_SECONDS:
             try:
                 return await self._at_desk(record)

@@ -9,6 +9,7 @@ from typing import Final
 from sqlmodel import Session, col, select
 
 from channels.message import Adapter, Message
+from compliance import PackDates
 from engine.errors import Problem, SettingsError
 from engine.gate import Gate
 from engine.matching import Matcher
@@ -89,6 +90,7 @@ class Door:
     situations: Situations
     compose: Compose
     brief: Brief
+    dates: PackDates
     outward: Outward
     worker: str
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from sqlmodel import Session, col, select
 
+from compliance import PackDates
 from engine.errors import DataError, Problem
 from engine.strategy import PromisePolicy
 from store.tables import Contact, Hold, Promise
@@ -120,6 +121,7 @@ def follow(
     *,
     agent: str,
     notice: str | None,
+    dates: PackDates,
     on: date,
     now: datetime,
 ) -> None:
@@ -128,9 +130,10 @@ def follow(
 
     Args:
         notice: the duty that the contact's rule gives evidence for, if any.
+        dates: say from when it is in force.
     """
     if effect == "served" and notice is not None:
-        serve_notice(session, contact, notice, on=on, now=now)
+        serve_notice(session, contact, notice, dates, on=on, now=now)
     if effect in ("wrong_person", "bad_endpoint"):
         invalidate_endpoint(session, contact)
         void_notices(session, contact, now)

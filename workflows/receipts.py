@@ -10,6 +10,7 @@ from typing import Final
 from sqlmodel import Session
 
 from channels.message import Receipt
+from compliance import PackDates
 from store.db import Database
 from store.outbox import ROW, bump_versions, lock_versions, move
 from store.tables import Contact
@@ -32,10 +33,12 @@ class Answered:
     at: datetime
 
 
-def record_receipts(database: Database, answered: Sequence[Answered]) -> Counter[str]:
+def record_receipts(database: Database, answered: Sequence[Answered], dates: PackDates) -> Counter[str]:
     """
     Write down what came back, in one transaction.
 
+    Args:
+        dates: say from when a notice that went out is in force.
     Returns:
         contacts by what became of them: sent, failed, unknown, retry, waiting.
     """
@@ -45,7 +48,7 @@ def record_receipts(database: Database, answered: Sequence[Answered]) -> Counter
         lock_versions(session, people)
         for one in answered:
             contact = session.get_one(Contact, one.offer.message.contact_id, with_for_update=ROW)
-            counts[_record(session, contact, one)] += 1
+            counts[_record(session, contact, one, dates)] += 1
         bump_versions(session, people)
     return counts
 
@@ -58,7 +61,7 @@ def retry_at(contact: Contact, now: datetime) -> datetime | None:
     return again if again < contact.expires_at else None
 
 
-def _record(session: Session, contact: Contact, one: Answered) -> str:
+def _record(session: Session, contact: Contact, one: Answered, dates: PackDates) -> str:
     now, receipt = one.at, one.receipt
     if receipt is None:
         contact.attempts -= 1
@@ -83,7 +86,7 @@ def _record(session: Session, contact: Contact, one: Answered) -> str:
         return contact.status
     contact.outcome = word
     if word == "sent":
-        record_sent(session, contact, one.offer.look, now)
+        record_sent(session, contact, one.offer.look, dates, now)
     elif word == "failed":
         record_failure(session, contact, receipt, now)
     if word == "unknown" or receipt.meaning in ("blocked", "misconfigured"):

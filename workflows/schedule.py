@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JOBS: Final = ("promises", "sweep", "events", "dispatch")
+JOBS: Final = ("promises", "duties", "sweep", "events", "dispatch")
 STAND_BY_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 1.0
 

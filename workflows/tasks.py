@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, func, or_, select
 
+from compliance import PackDates
 from engine.errors import DataError, Problem, unknown_name
 from engine.strategy import PromisePolicy
 from store.db import Database
@@ -188,6 +189,7 @@ def record_outcome(
     now: datetime,
     on: date,
     policy: PromisePolicy,
+    dates: PackDates,
     promised: Promised | None = None,
     notice: str | None = None,
 ) -> None:
@@ -198,6 +200,7 @@ def record_outcome(
         now: when it happened.
         on: that day at the borrower's place.
         policy: what the loan's strategy accepts as a promise.
+        dates: say from when a notice is in force.
         notice: the duty that the task's rule gives evidence for, if any.
     Raises:
         DataError: no such task, it is closed already or in somebody else's hands, an unknown outcome, a promise
@@ -219,7 +222,7 @@ def record_outcome(
             add_promise(session, contact, promised, on=on, now=now)
         _close(session, contact, outcome, meaning, agent, now)
         if meaning.effect != "give_back":
-            follow(session, contact, meaning.effect, agent=agent, notice=notice, on=on, now=now)
+            follow(session, contact, meaning.effect, agent=agent, notice=notice, dates=dates, on=on, now=now)
             _tell(session, contact, outcome, meaning, now)
         bump_versions(session, people)
 

@@ -53,6 +53,8 @@ LETTERS: Final = (("posted", 97), ("returned", 3))
 FILINGS: Final = (("filed", 100),)
 TASKS_WORKED: Final = 0.9
 """Share of waiting tasks that agents get to in a round of work."""
+REVIEWED: Final = 0.5
+"""Share of the holds whose day of review presses that their owners look at in a day."""
 
 COST_MINOR: Final[Mapping[str, Mapping[str, int]]] = {
     "CNY": {"sms": 5, "email": 1, "call": 350, "letter": 600, "visit": 12_000, "legal": 80_000},

@@ -123,6 +123,8 @@ def _live(works: Works, folder: Path, days: int, seed: int, tell: Callable[[int,
         day = START + timedelta(days=number)
         world.night(day, _at(day, _NIGHT))
         works.check_promises(_at(day, _NIGHT))
+        works.keep_duties(_at(day, _NIGHT))
+        world.review(day, _at(day, _NIGHT))
         works.handle_events(_at(day, _NIGHT))
         works.sweep(_at(day, _SWEEP), lambda _done, _total: None)
         for hour in _ROUNDS:

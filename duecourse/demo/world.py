@@ -17,12 +17,14 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import col, select
 
-from duecourse.demo.behaviour import BOUNCES, CALLS, FILINGS, LETTERS, TASKS_WORKED, VISITS, pick, temper_of
+from duecourse.demo.behaviour import BOUNCES, CALLS, FILINGS, LETTERS, REVIEWED, TASKS_WORKED, VISITS, pick, temper_of
 from duecourse.money import digits
 from duecourse.wiring import Works
 from engine.strategy import PromisePolicy
 from store.arrears import arrears_from_position
+from store.duties import list_duties, state_of
 from store.tables import AccountSnapshot, Contact, Instalment, Loan, Person, Position, Promise
+from workflows.duties_by_hand import close_duty
 from workflows.importing import KINDS, import_file
 from workflows.leaving import look_again
 from workflows.tasks import Promised, record_outcome, waiting
@@ -128,9 +130,28 @@ class World:
                 now=now,
                 on=today,
                 policy=policy,
+                dates=self.works.workspace.pack_dates,
                 promised=promised,
                 notice=self.works.notice_of(task),
             )
+
+    def review(self, day: date, now: datetime) -> None:
+        """Whoever owns a hold whose day of review presses looks at it, sooner or later, and lets it stand for a month."""
+        with self.works.database.session() as session:
+            pressing = [duty for duty in list_duties(session, today=day) if state_of(duty, day) != "open"]
+            session.expunge_all()
+        for duty in pressing:
+            chance = Random(f"{self.seed}:{duty.subject}:{day}")
+            if duty.id is not None and duty.subject.startswith("hold:") and chance.random() < REVIEWED:
+                close_duty(
+                    self.works.database,
+                    duty.id,
+                    by=duty.owner,
+                    evidence="looked at it once more; it stands",
+                    today=day,
+                    now=now,
+                    next_on=day + timedelta(days=30),
+                )
 
     # -- what people do -----------------------------------------------------------------------------------
 

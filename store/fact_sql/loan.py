@@ -22,6 +22,7 @@ from loan
         "charged_off": "agreement.charged_off_on is not null and agreement.charged_off_on <= borrowed.on_on",
         "days_in_stage": "date_diff('day', agreement.stage_on, borrowed.on_on)",
         "days_in_episode": "coalesce(date_diff('day', borrowed.episode_on, borrowed.on_on), 0)",
+        "time_barred": "agreement.limitation_on < borrowed.on_on",
         "limitation_days_left": "date_diff('day', borrowed.on_on, agreement.limitation_on)",
     },
 )

@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlmodel import SQLModel, select
 
+from compliance import Gate, shipped_packs
 from engine.catalogue import load_catalogue
 from engine.errors import DataError
+from engine.gate import Ask
 from engine.tree import FactValue
 from store.arrears import read_arrears
 from store.book import Borrowers, BorrowerSpan, RawBook, borrower_chunks, read_book
@@ -511,8 +513,8 @@ def test_the_agreement_and_the_person(sqlite_database: Database) -> None:
     expected = {
         "language": "zh", "country": "US", "region": "US-CA", "preferred_channel": "email", "has_mobile": True,
         "mobile_valid": True, "has_email": True, "email_valid": True, "product": "card", "custody": "agency",
-        "autopay": True, "accelerated": True, "charged_off": True, "limitation_days_left": -3, "stage": "phone",
-        "days_in_stage": 8, "days_in_episode": 30,
+        "autopay": True, "accelerated": True, "charged_off": True, "limitation_days_left": -3, "time_barred": True,
+        "stage": "phone", "days_in_stage": 8, "days_in_episode": 30,
     }  # fmt: skip
     assert {name: found.get(name) for name in expected} == expected
     plain = make_person(sqlite_database, region="", preferred_channel="pigeon")
@@ -520,6 +522,24 @@ def test_the_agreement_and_the_person(sqlite_database: Database) -> None:
     add(sqlite_database, Endpoint(person_id=plain, kind="mobile", value="+9", valid=False, recorded_at=NOW))
     names = ("region", "preferred_channel", "has_mobile", "mobile_valid", "has_email", "charged_off")
     assert of(sqlite_database, other, *names) == (None, None, True, False, False, False)
+
+
+@pytest.mark.parametrize(("ends", "barred"), [(1, True), (0, False), (-1, False), (None, None)])
+def test_a_claim_is_barred_from_the_day_after_its_last(
+    database: Database, ends: int | None, barred: bool | None
+) -> None:
+    """And then no pack lets it be filed; where the last day is not known the fact is not either."""
+    last = None if ends is None else days_ago(ends)
+    loan = make_loan(database, instalments=MONTHLY, limitation_on=last)
+    facts = facts_in(database)[loan]
+    assert facts.get("time_barred") is barred
+    for place, actor in (("CN", "first_party"), ("US", "agency")):
+        filing = Ask(
+            "filing", "legal", "collect", "borrower", 1, (loan,), (place,), ("Asia/Shanghai",), actor, facts=facts
+        )
+        reasons = {reason.rule for reason in Gate(shipped_packs()).check(filing, NOW).reasons}
+        assert ("house.default.time_barred" in reasons) is (barred is True)
+        assert ("us.regf.time_barred.suit" in reasons) is (barred is True and actor == "agency")
 
 
 def test_spells_of_delinquency_of_a_year(sqlite_database: Database) -> None:

@@ -13,6 +13,7 @@ from store.tables import Consent, Contact, Endpoint, Event, Hold, Notice, Party,
 from tests.factories import add_payment, make_person
 from tests.outgoing import (
     AMOUNT,
+    DATES,
     NOW,
     TODAY,
     SmallGate,
@@ -40,7 +41,7 @@ def queued(database: Database, loan: int, rule: str = "call", **values: object) 
 
 
 def report(database: Database, task: str, outcome: str, **changes: object) -> None:
-    given = {"agent": "ann", "now": NOW, "on": TODAY, "policy": POLICY}
+    given = {"agent": "ann", "now": NOW, "on": TODAY, "policy": POLICY, "dates": DATES}
     record_outcome(database, task, outcome, **(given | changes))  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.simulation import coverage, hours, ladder, limits, money, privacy, sending, stopping
+from tests.simulation import coverage, deadlines, hours, ladder, limits, money, privacy, sending, stopping
 from tests.simulation.records import Handed, Records, Violation
 
 _CHECKS = (
@@ -24,6 +24,7 @@ _CHECKS = (
     ladder.duties,
     money.totals,
     money.positions,
+    deadlines.deadlines,
     privacy.tables,
     privacy.messages,
 )
@@ -87,6 +88,10 @@ _OUTCOMES = {
     "stages": (
         "select l.ref, s.entry, s.source, s.target, s.on_on, s.at, s.cause, s.reason"
         " from stage_change s join loan l on l.id = s.loan_id"
+    ),
+    "duties": (
+        "select d.rule, l.ref, d.start_on, d.due_on, d.escalate_on, d.owner, d.status, d.escalated_at, d.lapsed_at, d.evidence"
+        " from duty d left join loan l on l.id = d.loan_id"
     ),
     "promises": (
         "select l.ref, p.amount_minor, p.made_at, p.due_on, p.status, p.paid_minor, p.settled_on"

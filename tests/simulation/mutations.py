@@ -186,6 +186,33 @@ MUTATIONS = (
         "a position that left the ledger", "ledger", "position says",
         _sql("update position set credit_minor = credit_minor + 1"),
     ),
+    Mutation("a duty without an owner", "10", "has no owner", _sql("update duty set owner = ' '")),
+    Mutation("a hold that nobody looks at again", "10", "nobody owes its review", _sql("delete from duty")),
+    Mutation(
+        "a duty that presses in silence", "10", "nobody was told",
+        _sql("update duty set due_on = '2026-03-20', escalate_on = '2026-03-03', escalated_at = null"),
+    ),
+    Mutation(
+        "a duty that lapsed in silence", "10", "is open on",
+        _sql("update duty set due_on = '2026-03-03', escalate_on = '2026-03-02', escalated_at = recorded_at"),
+    ),
+    Mutation(
+        "a duty told of only after its day", "10", "was first told of on",
+        _sql("update duty set due_on = '2026-03-02', escalate_on = '2026-03-01', status = 'lapsed', lapsed_at = recorded_at,"
+             f" escalated_at = recorded_at, recorded_at = recorded_at - {48 * _HOUR}"),
+    ),
+    Mutation("a duty that escalates on its last day", "10", "escalates on", _sql("update duty set escalate_on = due_on")),
+    Mutation("a duty done by nobody", "10", "nothing says why", _sql("update duty set status = 'done'")),
+    Mutation(
+        "a revocation that nobody processes", "10", "is to be processed by",
+        _sql("insert into consent (person_id, kind, scope, channels, purposes, given_to, how, evidence, received_at,"
+             " detail_json, source, ref) select p.id, 'opt_out', '', 'sms', '', 'lender', '', '',"
+             " (select max(now_at) from run), '{}', '', 'mutated' from person p where p.country = 'US' limit 1"),
+    ),
+    Mutation(
+        "a limitation that nobody watches", "10", "nobody owes its limitation",
+        _sql("update loan set limitation_on = '2026-06-01' where stage = 'phone'"),
+    ),
     Mutation(
         "a number in the decision log", "9", "holds the mobile",
         _sql("update decision set reasons = (select value from endpoint where kind = 'mobile' limit 1)"

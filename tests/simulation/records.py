@@ -21,7 +21,7 @@ HOUR = 3_600_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES = (
     "person", "endpoint", "loan", "party", "instalment", "movement", "position", "account_snapshot", "consent", "hold",
-    "notice", "promise", "run", "stage_change", "contact", "contact_loan", "contact_status",
+    "notice", "promise", "run", "stage_change", "contact", "contact_loan", "contact_status", "duty",
 )  # fmt: skip
 _DEATHS = ("not_in_service", "wrong_number", "moved_away", "returned")
 MADE = ("sending", "sent", "delivered", "failed", "unknown")

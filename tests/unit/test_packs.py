@@ -160,7 +160,7 @@ def rule(*lines: str) -> str:
             rule("kind: curfew"),
             (
                 "mine.yaml:13:11: unknown kind of limit `curfew`\n"
-                "  mend: use one of hours, count, cooldown, statements, consent, holds, addressee, content, wording, duty"
+                "  mend: use one of hours, count, cooldown, statements, consent, holds, addressee, content, wording, duty, service, deadline, retention"
             ),
         ),
         (

@@ -516,6 +516,14 @@ def test_every_problem_comes_at_once_and_nothing_is_loaded():
     assert [line.split(":")[1] for line in told.splitlines()[::2]] == ["14", "15"]
 
 
+def test_a_rule_that_sets_a_day_is_not_tightened():
+    """Of several rules that set a day the strictest counts by itself: to tighten one is to write another."""
+    assert refused("tightens: us.regf.validation", "within: 3 days") == (
+        "mine.yaml:13:15: `us.regf.validation` sets a day and limits nothing\n"
+        "  mend: write a rule of your own, without `tightens`: where several set a day, the strictest counts"
+    )
+
+
 def test_a_law_pack_tightens_nothing():
     """Only the house may be stricter than a law by its own word."""
     law = text("tightens: us.regf.freq.calls", "max: 3").replace("house.mine", "us.mine").replace("everywhere", "US")

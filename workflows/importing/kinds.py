@@ -2,6 +2,7 @@
 
 from typing import Final, get_args
 
+from compliance.limit_file import NOTICES
 from compliance.pack import KNOWN_OUTCOMES
 from engine.gate import CHANNELS, Purpose, Role
 from workflows.importing.contract import Column, Kind
@@ -205,7 +206,7 @@ _NOTICES: Final = Kind(
         _ref("the source's name for this notice"),
         _LOAN,
         _PERSON,
-        Column("kind", "word", "what it announced", required=True, values=("visit_notice", "prelegal_notice")),
+        Column("kind", "word", "what it announced", required=True, values=NOTICES),
         Column("sent_on", "date", "day it was sent", required=True, past=True),
         Column("effective_on", "date", "day from which it is deemed served", required=True),
         Column("how", "text", "e.g. registered letter", required=True),

@@ -1,0 +1,82 @@
+"""What people do in the book of duties: say that one is done, with evidence, or give it to somebody else."""
+
+from datetime import date, datetime
+
+from sqlmodel import Session
+
+from engine.errors import DataError, Problem
+from store.db import Database
+from store.tables import Duty, Hold
+from workflows.duties import CLOSED
+
+
+def close_duty(
+    database: Database,
+    number: int,
+    *,
+    by: str,
+    evidence: str,
+    today: date,
+    now: datetime,
+    next_on: date | None = None,
+) -> Duty:
+    """
+    Say that a duty is done.
+
+    Args:
+        today: where the lender is; what is done later than it was due stays marked so.
+        next_on: of a hold that goes on, when it is looked at again.
+    Raises:
+        DataError: there is no such duty, it is closed already, nobody or nothing vouches for it, or a hold would go on
+            without its next day of review.
+    """
+    if not by.strip() or not evidence.strip():
+        raise DataError(Problem("a duty is done by somebody, with evidence", "say both: `--by NAME --evidence TEXT`"))
+    with database.write() as session:
+        duty = _open_duty(session, number)
+        hold = _hold_under_review(session, duty)
+        if hold is not None and (hold.ends_at is None or hold.ends_at > now):
+            if next_on is None or next_on <= max(duty.due_on, today):
+                what = f"hold `{hold.ref}` goes on, and needs a later day on which it is looked at again"
+                raise DataError(Problem(what, "add `--next 2026-05-01`, or end the hold by an import"))
+            hold.review_on = next_on
+            session.add(hold)
+        elif next_on is not None:
+            raise DataError(Problem("only a hold that goes on is looked at again", "leave `--next` out"))
+        if today > duty.due_on:
+            duty.lapsed_at = duty.lapsed_at or now
+        duty.status, duty.closed_at, duty.closed_by, duty.evidence = "done", now, by.strip(), evidence.strip()
+        session.add(duty)
+    return duty
+
+
+def give_duty(database: Database, number: int, to: str) -> Duty:
+    """
+    Make somebody else the owner of a duty.
+
+    Raises:
+        DataError: there is no such duty, it is closed already, or nobody is named.
+    """
+    if not to.strip():
+        raise DataError(Problem("a duty needs an owner", "say who: `--to NAME`"))
+    with database.write() as session:
+        duty = _open_duty(session, number)
+        duty.owner = to.strip()
+        session.add(duty)
+    return duty
+
+
+def _open_duty(session: Session, number: int) -> Duty:
+    duty = session.get(Duty, number, with_for_update=True)
+    if duty is None:
+        raise DataError(Problem(f"no duty {number}", "`duecourse duties list` shows them"))
+    if duty.status in CLOSED:
+        raise DataError(Problem(f"duty {number} is {duty.status} already: {duty.evidence}", "leave it as it is"))
+    return duty
+
+
+def _hold_under_review(session: Session, duty: Duty) -> Hold | None:
+    kind, _, number = duty.subject.partition(":")
+    hold = session.get(Hold, int(number), with_for_update=True) if kind == "hold" else None
+    # Its own day is what tells a hold's review from another duty that the hold started.
+    return hold if hold is not None and hold.review_on == duty.due_on == duty.start_on else None
