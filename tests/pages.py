@@ -26,6 +26,8 @@ _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _EXIT: Final = re.compile(r"# exit ([0-9]+)$")
 _COLUMNS: Final = "120"
 _SECONDS_MAX: Final = 600
+_OF_TODAY: Final = re.compile("rules of packs are due to be read again")
+"""A note that comes with the calendar: no part of what a page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Session:
             timeout=_SECONDS_MAX,
             check=False,
         )
-        output = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+        output = "\n".join(line.rstrip() for line in done.stdout.splitlines() if not _OF_TODAY.search(line))
         return Ran(f"{output}\n" if output else "", done.returncode)
 
     def edit(self, diff: str) -> None:

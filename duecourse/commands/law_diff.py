@@ -50,7 +50,7 @@ def law_diff(
         raise SettingsError(Problem("`--from` is not before `--to`", "give the earlier day first"))
     workspace = session.workspace_or_shipped
     countries = workspace.settings.countries
-    packs = [pack for pack in workspace.packs if pack.reach.holds_in(countries)]
+    packs = [pack for pack in workspace.gate.packs if pack.reach.holds_in(countries)]
     changes = changes_between(packs, from_on, to_on)
     impact = _impact(session, from_on, to_on, instant(at))
     answer: dict[str, Any] = {"from": from_on, "to": to_on, "rules": [_told(change) for change in changes]}
@@ -97,10 +97,11 @@ def _told(change: "LawChange") -> dict[str, Any]:
 
 def _rules_table(changes: "list[LawChange]") -> Table:
     drawn = table("on", "what", "rule", "says", "citation")
+    drawn.columns[2].no_wrap = True  # a name is copied whole
     for change in changes:
-        what = f"{change.what}, was {change.before.id}" if change.before else change.what
         rule = change.rule
-        drawn.add_row(*(Text(cell) for cell in (str(change.on), what, rule.id, rule.says_en, rule.citation)))
+        says = f"{rule.says_en} (Instead of {change.before.id}.)" if change.before else rule.says_en
+        drawn.add_row(*(Text(cell) for cell in (str(change.on), change.what, rule.id, says, rule.citation)))
     return drawn
 
 

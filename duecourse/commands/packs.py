@@ -58,7 +58,7 @@ def list_packs(context: typer.Context, at: At = None) -> None:
     on = instant(at).date()
     drawn = table("pack", "title", "rules", *_PROVENANCES, "stale")
     answer = []
-    for pack in session.workspace_or_shipped.packs:
+    for pack in session.workspace_or_shipped.gate.packs:
         counts = {name: sum(rule.provenance == name for rule in pack.rules) for name in _PROVENANCES}
         counts["stale"] = sum(rule.is_stale(on) for rule in pack.rules)
         answer.append({"pack": pack.id, "title": pack.title_en, "rules": len(pack.rules), **counts})
@@ -75,7 +75,7 @@ def show(
     """Say what each rule of a pack does, from when to when, where that is written, and by when to read it again."""
     session: Session = context.obj
     on = instant(at).date()
-    packs: dict[str, Pack] = {p.id: p for p in session.workspace_or_shipped.packs}
+    packs: dict[str, Pack] = {p.id: p for p in session.workspace_or_shipped.gate.packs}
     if pack not in packs:
         raise DataError(Problem(f"no pack `{pack}`", "`duecourse packs list` shows them"))
     found = packs[pack]
@@ -83,6 +83,7 @@ def show(
     drawn = table(
         *(words.get(name, name) for name in ("rule", "says", "citation", "status", "provenance", "binds", "review"))
     )
+    drawn.columns[0].no_wrap = True  # a name is copied whole
     for rule in found.rules:
         drawn.add_row(*(Text(cell) for cell in _row(rule, on, words)))
     title = found.title_zh if words else found.title_en
@@ -132,7 +133,7 @@ def test(context: typer.Context, files: Annotated[list[Path], typer.Argument(hel
     from config.files import read_text
 
     session: Session = context.obj
-    packs = session.workspace_or_shipped.packs
+    packs = session.workspace_or_shipped.gate.packs
     results = [result for file in files for result in run_cases(read_text(file, str(file)), str(file), packs)]
     failed = [result for result in results if not result.passed and not result.skipped]
     skipped = sum(bool(result.skipped) for result in results)

@@ -38,7 +38,7 @@ def check(context: typer.Context) -> None:
     if problems:
         session.output.problems(problems)
         raise typer.Exit(ANSWER_IS_NO)
-    if stale := sum(rule.is_stale(now().date()) for pack in workspace.packs for rule in pack.rules):
+    if stale := sum(rule.is_stale(now().date()) for pack in workspace.gate.packs for rule in pack.rules):
         session.output.note(
             f"{stale} rules of packs are due to be read again: `duecourse packs list` says in which packs"
         )

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -383,6 +384,16 @@ def test_nothing_unread_is_called_verified():
     assert verified == {"us.regf", "house.default"}
     unverified = {one.id for shipped in PACKS for one in shipped.rules if one.provenance == "unverified"}
     assert {"kr.pdpa.hours", "us.nyc.freq_old", "us.tcpa.mobile_consent", "in.rbi.microfinance_hours"} <= unverified
+
+
+def test_the_officers_page_names_rules_that_there_are():
+    """Each of the thirty-nine points has its row, and every rule it names as an example is shipped."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "compliance-officer.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+)\. .*\| (.*) \|$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 40))
+    named = {name for _, examples in rows for name in re.findall(r"`([a-z0-9_.]+)`", examples)}
+    assert named - {one.id for shipped in PACKS for one in shipped.rules} == set()
+    assert len(named) > 30
 
 
 CASE = """\
