@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from compliance.timetable import Timetable
 from engine.errors import Place
+from engine.gate import Override
 from engine.tree import Condition
 
 ACTORS: Final = ("first_party", "agency", "debt_buyer", "law_firm")
@@ -266,6 +267,7 @@ class Rule:
         start, end: first and last local date on which it binds; no `end`: until further notice.
         review_on: when somebody must have read the source again.
         when: a condition over facts; unless it is known to be false, the rule binds.
+        override_grounds: of a presumption, the grounds on which people may set it aside for one contact.
     """
 
     id: str
@@ -281,6 +283,16 @@ class Rule:
     limit: Limit
     at: Place
     when: Condition | None = None
+    override_grounds: frozenset[str] = frozenset()
+
+    def yields_to(self, override: Override | None) -> bool:
+        """Whether people have set it aside: it only presumes, and knows the ground."""
+        return (
+            override is not None
+            and override.rule == self.id
+            and self.status == "presumption"
+            and override.ground in self.override_grounds
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from engine.durations import read_date
 from engine.errors import Problem, RuleError
 from engine.facts import Catalogue
 from engine.fields import Fields
-from engine.gate import CHANNELS, Act, Purpose, Role
+from engine.gate import CHANNELS, Act, Ground, Purpose, Role
 from engine.source import read_yaml
 from engine.tree import Condition
 
@@ -26,6 +26,7 @@ _ID: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 _ACTS: Final = get_args(Act)
 _PURPOSES: Final = get_args(Purpose)
 _ROLES: Final = get_args(Role)
+_GROUNDS: Final = get_args(Ground)
 _SPOTS: Final = ("home", "work")
 
 _PACK_KEYS: Final = (
@@ -36,7 +37,7 @@ _SCOPE_KEYS: Final = (
     "except_where", "given", "when",
 )  # fmt: skip
 _RULE_KEYS: Final = (
-    "id", "kind", "says", "citation", "status", "provenance", "from", "to", "review_on", *_SCOPE_KEYS,
+    "id", "kind", "says", "citation", "status", "provenance", "from", "to", "review_on", "override_grounds", *_SCOPE_KEYS,
 )  # fmt: skip
 
 
@@ -177,12 +178,23 @@ def _rule(fields: Fields, top: Fields, pack: str, catalogue: Catalogue | None, *
         fields.refuse("`to` is before `from`", "give the last day on which the rule binds", fields.table.items["to"].at)
     scope = _scope(fields, top)
     when = _condition(fields, catalogue)
+    grounds = _override_grounds(fields, status)
     limit = read_limit(fields)
     if len(fields.problems) > before or limit is None or start is None or review_on is None:
         return None
     return Rule(
-        name, status, provenance, start, end, citation, review_on, says_en, says_zh, scope, limit, fields.at, when
-    )
+        name, status, provenance, start, end, citation, review_on, says_en, says_zh, scope, limit, fields.at, when,
+        grounds,
+    )  # fmt: skip
+
+
+def _override_grounds(fields: Fields, status: str) -> frozenset[str]:
+    grounds = frozenset(fields.words("override_grounds", "ground", _GROUNDS))
+    if status and status != "presumption" and fields.node("override_grounds") is not None:
+        what = f"a rule of status `{status}` cannot be overridden"
+        mend = "leave `override_grounds` out; only a `presumption` yields to a ground"
+        fields.refuse(what, mend, fields.table.key_at["override_grounds"])
+    return grounds
 
 
 def _refuse_status(fields: Fields, top: Fields, *, house: bool) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.gate import Endpoint, Hold, LocalWindow, PastContact, Role, Statement
+from engine.gate import UNREADABLE, Endpoint, Hold, LocalWindow, PastContact, Role, Statement
 from engine.situation import Loan, Person, RuleUse, Situation
 from engine.slots import repeat_key
 from engine.stages import Stage
@@ -152,6 +152,7 @@ def _endpoint(row: Row) -> Endpoint:
         basis=row["basis"],
         basis_us=row["basis_at"],
         rank=row["rank"],
+        marks=tuple(sorted({*row["marks"].split(), *row["learnt_marks"].split()})),
     )
 
 
@@ -184,6 +185,14 @@ def _past(row: Row, rows: _Rows) -> PastContact:
 
 
 def _statement(row: Row) -> Statement:
+    try:
+        return _read_statement(row)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Nobody can say what it forbids, so it forbids everything; it must not stop the loans beside it.
+        return Statement(UNREADABLE, row["received_at"])
+
+
+def _read_statement(row: Row) -> Statement:
     detail = json.loads(row["detail_json"])
     windows = (LocalWindow(w["from"], w["to"], tuple(w.get("days", ()))) for w in detail.get("windows", ()))
     return Statement(
