@@ -156,9 +156,9 @@ class Gate:
             return "act"
         if ask.act == "contact" and ask.channel not in _CHANNELS:
             return "channel"
-        if any([statement.kind not in _STATEMENTS for statement in ask.statements]):
+        if any(statement.kind not in _STATEMENTS for statement in ask.statements):
             return "statement"
-        if any([hold.kind not in _HOLDS for hold in ask.holds]):
+        if any(hold.kind not in _HOLDS for hold in ask.holds):
             return "hold"
         return "override" if ask.override is not None and not self.recognises(ask.override) else None
 

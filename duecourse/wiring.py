@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Final
@@ -34,10 +34,13 @@ from workflows.door import Dispatched, Door, Lane, Outward
 from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
 from workflows.moving import move_loan
+from workflows.outcomes import Promised
 from workflows.promises import Terms, check_promises, promises_to_judge
+from workflows.reporting import no_task, record_outcome
+from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
-from workflows.tasks import Handed, Promised, call_off, no_task, record_outcome, take_next
+from workflows.tasks import Handed, call_off, take_next
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -243,10 +246,19 @@ class Works:
         return take_next(self.door, queue=queue, agent=agent, now=now)
 
     def record_outcome(
-        self, contact_id: str, outcome: str, *, agent: str, now: datetime, promised: Promised | None = None
+        self,
+        contact_id: str,
+        outcome: str,
+        *,
+        agent: str,
+        now: datetime,
+        promised: Promised | None = None,
+        learnt: Learnt = NOTHING_LEARNT,
     ) -> None:
-        """Close a task with what came of it; raises DataError like `workflows.tasks.record_outcome`."""
-        policy, on, _, contact, _ = self.task_place(contact_id, now)
+        """Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`."""
+        policy, on, situation, contact, _ = self.task_place(contact_id, now)
+        person = situation.others.get(contact.person_id, situation.borrower)
+        learnt = replace(learnt, given_to=given_to(situation.actor), zones=person.zones)
         record_outcome(
             self.database,
             contact_id,
@@ -257,6 +269,7 @@ class Works:
             policy=policy,
             promised=promised,
             notice=self.notice_of(contact),
+            learnt=learnt,
         )
 
     def notice_of(self, contact: Contact) -> str | None:

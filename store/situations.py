@@ -128,7 +128,7 @@ def _person(row: Row, rows: _Rows) -> Person:
         language=row["language"],
         endpoints=endpoints,
         history=tuple(_past(c, rows) for c in rows.contacts.get(person_id, ()) if _counts(c)),
-        statements=tuple(_statement(s) for s in rows.consents.get(person_id, ())),
+        statements=tuple(read_statement(s) for s in rows.consents.get(person_id, ())),
         holds=tuple(_hold(h) for h in rows.holds.get(person_id, ())),
     )
 
@@ -184,7 +184,8 @@ def _past(row: Row, rows: _Rows) -> PastContact:
     )
 
 
-def _statement(row: Row) -> Statement:
+def read_statement(row: Row) -> Statement:
+    """A row of the ledger as the gate reads it; instants are microseconds."""
     try:
         return _read_statement(row)
     except (ValueError, KeyError, TypeError, AttributeError):

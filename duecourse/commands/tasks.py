@@ -13,7 +13,7 @@ from duecourse.session import Session
 from engine.errors import Problem, SettingsError, unknown_name
 
 if TYPE_CHECKING:
-    from workflows.tasks import Promised
+    from workflows.outcomes import Promised
 
 
 def register(app: typer.Typer) -> None:
@@ -105,7 +105,7 @@ def _happened(at: str | None) -> datetime:
 
 def _promised(amount: str | None, due: str | None, currency: str) -> "Promised | None":
     from duecourse.money import minor
-    from workflows.tasks import Promised
+    from workflows.outcomes import Promised
 
     if amount is None and due is None:
         return None
