@@ -250,4 +250,6 @@ def _ordered(reasons: list[Reason]) -> tuple[Reason, ...]:
 
 def _denied(what: str) -> Verdict:
     says, says_zh = _UNKNOWN[what]
-    return Verdict("deny", (Reason(f"{UNKNOWN}{what}", "deny", "", says, None, says_zh, "gate"),))
+    # An override that lifts nothing is somebody's mistake; all else is something that is not known.
+    rule = "gate.override" if what == "override" else f"{UNKNOWN}{what}"
+    return Verdict("deny", (Reason(rule, "deny", "", says, None, says_zh, "gate"),))

@@ -13,6 +13,7 @@ from typing import Final
 _ROOMS: Final = ("workflows", "duecourse", "store", "channels", "engine", "compliance")
 _OURS: Final = (
     "action", "job", "contact", "event", "borrower", "status", "code", "error", "where", "why", "what", "mend",
+    "unknown", "count", "run", "loan", "rules",
 )  # fmt: skip
 
 

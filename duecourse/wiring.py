@@ -16,6 +16,7 @@ from channels.message import Adapter
 from compliance import BulkGate
 from duecourse.clock import now as this_moment
 from duecourse.compose import Composer
+from duecourse.texts import Texts
 from duecourse.workspace import Workspace
 from engine.errors import DataError
 from engine.matching import InterpreterMatcher, Matcher
@@ -93,8 +94,14 @@ class Works:
             compose=composer.message,
             brief=brief,
             outward=self.outward or outward(self.workspace),
+            said=self.texts.of_contact,
             worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         )
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What texts say, as far as the packs ask."""
+        return Texts(self.workspace)
 
     @cached_property
     def _composer(self) -> Composer:

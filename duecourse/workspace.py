@@ -100,7 +100,7 @@ class Workspace:
     def rulebook(self) -> "Rulebook":
         """Every strategy, checked together with what it names; its texts, under every pack."""
         from channels.template_wording import facts_by_channel, wording_problems
-        from compliance.wording import in_force, wording_rules
+        from compliance.wording import in_force
         from engine.rulebook import read_rulebook
 
         today = now().date()
@@ -110,17 +110,22 @@ class Workspace:
             return read_rulebook(self.strategy_files, catalogue=self.catalogue, queues=self.queues, templates=said)
 
         try:
-            packs = self.gate.packs
+            rules = self.wording_rules
         except RuleError:
             read(())  # what is wrong with the strategies is said as well
             raise
-        rules = wording_rules(
-            (pack for pack in packs if pack.holds_in(self.settings.countries)), actor=self.settings.actor
-        )
         book = read(rules)
         if problems := wording_problems(self.templates, book, in_force(rules, today)):
             raise RuleError(problems)
         return book
+
+    @cached_property
+    def wording_rules(self) -> "Sequence[Rule]":
+        """What the packs that can bind this lender say of texts, whatever the day."""
+        from compliance.wording import wording_rules
+
+        packs = (pack for pack in self.gate.packs if pack.holds_in(self.settings.countries))
+        return wording_rules(packs, actor=self.settings.actor)
 
     @cached_property
     def gate(self) -> "Gate":

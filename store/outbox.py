@@ -46,6 +46,12 @@ def is_by_hand(contact: Contact) -> bool:
     return contact.rule is None and contact.queue is None
 
 
+def in_other_hands(agent: str) -> ColumnElement[bool]:
+    """Contacts that keep this agent from their person: another agent has one in hand, or a message is leaving."""
+    theirs = col(Contact.claimed_by).like("agent:%") & (col(Contact.claimed_by) != f"agent:{agent}")
+    return or_(col(Contact.status).in_(("claimed", "sending")), (col(Contact.status) == "sent") & theirs)
+
+
 def move(session: Session, contact: Contact, status: str, *, at: datetime, why: str, detail: object = None) -> bool:
     """
     Move one contact to a status and record the change; False where that status cannot be reached any more.

@@ -10,8 +10,9 @@ from sqlmodel import Session, col, func, or_, select
 
 from engine.errors import DataError
 from store.db import Database
-from store.outbox import ROW, TASK_CHANNELS, bump_versions, lock_versions, move, note
+from store.outbox import ROW, TASK_CHANNELS, bump_versions, in_other_hands, lock_versions, move, note
 from store.tables import Contact, Loan
+from workflows.alerts import alert_unknown, unknowns
 from workflows.door import Door
 from workflows.leaving import Looked, look_again, verdict_detail
 
@@ -57,6 +58,7 @@ def take_next(door: Door, *, queue: str, agent: str, now: datetime) -> Handed | 
     """
     while (contact_id := _pick(door.database, queue, agent, now)) is not None:
         (looked,) = look_again(door, [contact_id], now)
+        alert_unknown(unknowns([looked.look.verdict]), contact=contact_id)
         handed = _hand(door, looked, agent, now)
         if handed is not None:
             return handed
@@ -64,12 +66,7 @@ def take_next(door: Door, *, queue: str, agent: str, now: datetime) -> Handed | 
 
 
 def _pick(database: Database, queue: str, agent: str, now: datetime) -> str | None:
-    mine = f"agent:{agent}"
-    # Not two agents for one person at a time, nor an agent while a message is leaving.
-    elsewhere = or_(
-        col(Contact.status).in_(("claimed", "sending")),
-        (col(Contact.status) == "sent") & col(Contact.claimed_by).like("agent:%") & (col(Contact.claimed_by) != mine),
-    )
+    mine, elsewhere = f"agent:{agent}", in_other_hands(agent)
     query = (
         select(Contact)
         .where(
