@@ -7,6 +7,7 @@ from typing import cast
 
 from sqlmodel import Session
 
+from channels.template_file import Template
 from channels.template_wording import facts_by_channel
 from compliance.phrases import read
 from compliance.wording import Body, Finding, binding, check_body, content_facts, in_force
@@ -39,6 +40,11 @@ class Texts:
             self._of_day.clear()
             self._of_day[on] = facts_by_channel(self.workspace.templates, self.workspace.wording_rules, on=on)
         return self._of_day[on][channel][name]
+
+    def for_purpose(self, purpose: Purpose, channel: Channel) -> Template | None:
+        """The first template, by name, that is written for this purpose and channel."""
+        fitting = (t for _, t in sorted(self.workspace.templates.by_name.items()) if t.purpose == purpose)
+        return next((template for template in fitting if channel in template.channels), None)
 
     def facts(self, text: str, language: str, channel: Channel, purpose: Purpose, on: date) -> dict[str, FactValue]:
         """What somebody's own words let the gate know."""

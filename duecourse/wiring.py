@@ -18,7 +18,8 @@ from duecourse.clock import now as this_moment
 from duecourse.compose import Composer
 from duecourse.texts import Texts
 from duecourse.workspace import Workspace
-from engine.errors import DataError
+from engine.errors import DataError, Problem
+from engine.gate import Channel, Purpose, Role
 from engine.matching import InterpreterMatcher, Matcher
 from engine.situation import Situation
 from engine.stages import Stage
@@ -27,6 +28,7 @@ from store.db import Database
 from store.outbox import TASK_CHANNELS
 from store.situations import Happened
 from store.tables import Contact, DecisionRow, Loan, StageChange
+from workflows.asking import Wanted, address
 from workflows.brake import apply_brake
 from workflows.chunk import ChunkReader
 from workflows.decide import Decided, decide_borrowers, fresh_situations
@@ -37,6 +39,7 @@ from workflows.events import Handled, handle_events
 from workflows.moving import move_loan
 from workflows.outcomes import Promised
 from workflows.promises import Terms, check_promises, promises_to_judge
+from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
 from workflows.reporting import no_task, record_outcome
 from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
@@ -46,6 +49,8 @@ from workflows.tasks import Handed, call_off, take_next
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
 
+ANSWERS: Final[tuple[Purpose, ...]] = ("opt_out_confirmation", "reply")
+"""What a reply is answered for, where there is a template of that purpose."""
 _SMS_AT_ONCE: Final = 64
 """Text messages under way at once: enough for 500 a second at a tenth of a second each; the rate is the settings'."""
 
@@ -278,6 +283,32 @@ class Works:
             notice=self.notice_of(contact),
             learnt=learnt,
         )
+
+    def take_reply(
+        self,
+        loan: str,
+        channel: Channel,
+        text: str,
+        key: str,
+        *,
+        role: Role | None,
+        person: str | None,
+        endpoint: int | None,
+        at: datetime,
+    ) -> Taken:
+        """Take in a message that somebody sent us; raises DataError like `workflows.asking.address`."""
+        found = address(self.door, Wanted(loan, channel, role, person), at)
+        known = [one.id for one in found.person.endpoints]
+        if endpoint is not None and endpoint not in known:
+            what = f"`{endpoint}` is no number or address of theirs"
+            raise DataError(Problem(what, "`duecourse endpoints list` shows their ids"))
+        spot = endpoint if endpoint is not None else endpoint_of(found.person.endpoints, channel)
+        answers = {
+            purpose: Answering(template.name, self.texts.template(template.name, channel, found.situation.on).content)
+            for purpose in ANSWERS
+            if (template := self.texts.for_purpose(purpose, channel)) is not None
+        }
+        return take_reply(self.door, found, Reply(channel, text, at, key, endpoint=spot), now=at, answers=answers)
 
     def notice_of(self, contact: Contact) -> str | None:
         """The duty that a contact gives evidence for once it has gone out, by the strategy that asked for it."""

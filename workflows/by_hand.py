@@ -30,6 +30,7 @@ from workflows.outcomes import Promised
 from workflows.reporting import Report, close
 from workflows.run import begin_by_hand, end
 from workflows.sayings import Learnt
+from workflows.second_look import Look
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,14 @@ class Done:
         contact: its id; None where the gate refused it, and `answer` says why.
         run: the row of the log.
         not_before: when it may leave, of a message.
+        text: whom to reach and how, for the agent who started it.
     """
 
     answer: Answer
     run: int
     contact: str | None = None
     not_before: datetime | None = None
+    text: str = ""
 
 
 def start(door: Door, wanted: Wanted, *, agent: str, now: datetime, approval: Approval | None = None) -> Done:
@@ -115,31 +118,36 @@ def start(door: Door, wanted: Wanted, *, agent: str, now: datetime, approval: Ap
                     agent=agent, approved_by=approval.approved_by, at=now,
                 )
             )  # fmt: skip
-        return Done(answer, run, contact.id, now)
+        text = door.brief(session, contact, Look("go", "", on=answer.situation.on, loan=answer.loan))
+        return Done(answer, run, contact.id, now, text)
 
     return _through(door, wanted, write, ByHand(agent, "start", wanted.purpose, ()), now, approval=approval)
 
 
-def send(door: Door, wanted: Wanted, text: Text | None, *, agent: str, now: datetime) -> Done:
+def send(
+    door: Door, wanted: Wanted, text: Text | None, *, agent: str, now: datetime, within: timedelta | None = None
+) -> Done:
     """
     Plan a message that somebody wrote, or a template that they chose; dispatch looks at it again and sends it.
 
     Args:
         text: what they wrote; None for the template that `wanted` names.
+        within: how long it may wait to leave, and then to be sent; None: as long as any contact by hand.
     Raises:
         DataError: nobody to contact, or a purpose that people do not choose.
     """
     if text is not None and wanted.purpose not in PURPOSES:
         raise DataError(_purpose(wanted.purpose))
+    patience = OPEN_FOR if within is None else within
 
     def write(session: Session, run: int, answer: Answer) -> Done:
         verdict = answer.best.verdict
         at = now if verdict.outcome == "allow" else verdict.until
-        if verdict.outcome == "deny" or at is None or at >= now + OPEN_FOR:
+        if verdict.outcome == "deny" or at is None or at >= now + patience:
             return Done(answer, run)
         contact = _contact(answer, wanted, run, now, status="planned")
         contact.not_before_at = contact.at = at
-        contact.expires_at = at + OPEN_FOR
+        contact.expires_at = at + patience
         _add(session, contact, why=f"written by {agent}", now=now)
         if text is not None:
             session.flush()

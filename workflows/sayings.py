@@ -26,7 +26,7 @@ from engine.errors import DataError, Problem, unknown_name
 from engine.gate import CHANNELS, MARKS, STATEMENTS, LocalWindow, Purpose
 from engine.timing import end_of_day
 from store.consents import NewStatement, add_statement
-from store.tables import Contact, Endpoint
+from store.tables import Contact, Endpoint, Person
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PLACES: Final = ("home", "work")
@@ -160,6 +160,22 @@ def statement(
         endpoint=endpoint,
         windows=saying.windows, only_on=saying.only_on, place=saying.place, until_at=until, **rest,
     )  # fmt: skip
+
+
+def own_endpoint(session: Session, person: Person, endpoint_id: int | None) -> int | None:
+    """
+    A number or address as one of this person's.
+
+    Raises:
+        DataError: it is somebody else's, or nobody's.
+    """
+    if endpoint_id is None:
+        return None
+    endpoint = session.get(Endpoint, endpoint_id)
+    if endpoint is None or endpoint.person_id != person.id:
+        what = f"`{endpoint_id}` is no number or address of theirs"
+        raise DataError(Problem(what, "`duecourse endpoints list` shows their ids"))
+    return endpoint_id
 
 
 def mark(session: Session, endpoint_id: int, marks: Iterable[str], *, off: bool = False) -> None:

@@ -59,11 +59,7 @@ def start(
     approval = _approval(override, ground, evidence, approved_by)
     wanted = Wanted(loan, channel, role, person, endpoint, purpose)
     done = by_hand.start(session.works.door, wanted, agent=agent, now=session.rehearsed(at), approval=approval)
-    _tell(
-        session,
-        done,
-        f"{done.contact}: {channel} in your hands; report it with `duecourse tasks outcome {done.contact}`",
-    )
+    _tell(session, done, f"{done.contact}  {channel}, in your hands until you report\n\n{done.text}")
 
 
 def send(
@@ -186,4 +182,4 @@ def _json(session: Session, done: "Done") -> dict[str, object]:
     from duecourse.answers import answer_json
 
     found = answer_json(done.answer, session.settings.language)
-    return {"contact": done.contact, "run": done.run, "not_before": done.not_before, **found}
+    return {"contact": done.contact, "run": done.run, "not_before": done.not_before, "whom": done.text, **found}
