@@ -22,10 +22,16 @@ def meaning_of(text: str) -> Meaning:
     folded = _bare(_fold(text), words["polite"])
     for kind in get_args(Meaning)[:-1]:
         known = words[kind]
-        if folded in known or (folded and all(part in known for part in folded.split())):
+        if folded in known or _repeats(folded.split(), known):
             found: Meaning = kind
             return found
     return "free"
+
+
+def _repeats(words: list[str], known: frozenset[str]) -> bool:
+    """Whether one phrase is said several times, or several phrases of one word each."""
+    said = (words[:n] for n in range(1, len(words)) if words == words[:n] * (len(words) // n))
+    return any(" ".join(phrase) in known for phrase in said) or (bool(words) and known.issuperset(words))
 
 
 def read_words(text: str, file: str) -> Mapping[str, frozenset[str]]:
