@@ -10,7 +10,20 @@ from compliance.clock import microseconds
 from compliance.pack import ACTORS, EVERYWHERE, Pack
 from compliance.wording import text_facts
 from engine.errors import Place, Problem, RuleError
-from engine.gate import Act, Ask, Channel, Endpoint, Hold, LocalWindow, Move, PastContact, Purpose, Role, Statement
+from engine.gate import (
+    Act,
+    Ask,
+    Channel,
+    Endpoint,
+    Hold,
+    LocalWindow,
+    Move,
+    Override,
+    PastContact,
+    Purpose,
+    Role,
+    Statement,
+)
 from engine.stages import Stage
 from engine.tree import FactValue
 
@@ -23,6 +36,7 @@ _SETUP_KEYS: Final = (
 _ASK_KEYS: Final = (
     "at", "tz", "act", "channel", "person", "debts", "endpoint", "purpose", "place", "line", "by", "content",
     "collectors_present", "recorded", "move", "own_id", "text", "language",
+    "override",
 )  # fmt: skip
 _CONTACT_KEYS: Final = (
     "id", "at", "tz", "direction", "channel", "outcome", "person", "debts", "endpoint", "purpose", "by", "misdirected", "place",
@@ -112,6 +126,7 @@ class CaseReader:
             by=by,
             notices=notices,
             debt_groups=self._groups(),
+            override=_override(ask),
         )
 
     def _id(self, name: str) -> int:
@@ -305,6 +320,13 @@ class CaseReader:
             for name, row in self._debts.items()
             if row.get("kind") == "student_loan" and row.get("account")
         }
+
+
+def _override(ask: CaseRow) -> Override | None:
+    if ask.get("override") is None:
+        return None
+    aside = ask.inner("override", ("rule", "ground"))
+    return Override(aside.text("rule"), aside.text("ground"))
 
 
 def _facts_of(items: Iterable[tuple[str, Plain]]) -> dict[str, FactValue]:

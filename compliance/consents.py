@@ -8,7 +8,7 @@ from compliance.look import Judge, Look, given_directly, permits, refuses
 from compliance.pack import OUTCOMES, Consent, Lift, Statements
 from compliance.refusals import REFUSALS, beyond_budget, lapses, stands, taken_back, widened
 from compliance.timetable import DAY_MINUTES, NEVER, Timetable, Window, next_open
-from engine.gate import LocalWindow, Statement
+from engine.gate import Ask, LocalWindow, Statement
 
 HONOURED: Final = REFUSALS | {"inconvenient_time", "inconvenient_place", "no_work_contact"}
 CONSENT_SCOPES: Final = frozenset({"call_frequency", "contact_time", "electronic", "prerecorded"})
@@ -47,7 +47,7 @@ def consent_judge(limit: Consent) -> Judge:
                 return at
         for statement in look.ask.statements:
             if (
-                _agreed(look, statement, limit.scope, at, directly=limit.directly)
+                agreed(look.ask, statement, limit.scope, at, directly=limit.directly)
                 and (age_max is None or at - statement.at_us < age_max)
                 and _within(look, statement, at)
             ):
@@ -74,7 +74,7 @@ def lifting(judge: Judge, lift: Lift | None) -> Judge:
 def lifts(look: Look, lift: Lift, at: int) -> bool:
     """Whether a consent lifts the limit at an instant."""
     return any(
-        _agreed(look, statement, lift.scope, at, directly=lift.directly)
+        agreed(look.ask, statement, lift.scope, at, directly=lift.directly)
         and _lasts(look, lift, statement, at)
         and _within(look, statement, at)
         for statement in look.ask.statements
@@ -100,21 +100,26 @@ def _closed_until(look: Look, statement: Statement, at: int) -> int:
     elif kind == "no_work_contact":
         hit = look.place == "work"
     else:
-        hit = _is_refusal(look, statement) and not taken_back(ask, statement, at)
+        hit = is_refusal(statement, ask, recorded=look.flag("prerecorded") is True) and not taken_back(
+            ask, statement, at
+        )
     return NEVER if hit else at
 
 
-def _is_refusal(look: Look, statement: Statement) -> bool:
+def is_refusal(statement: Statement, ask: Ask, *, recorded: bool) -> bool:
+    """Whether it refuses the channel asked about; `recorded`: a recording would be played."""
+    if statement.kind not in REFUSALS:
+        return False
     # An opt-out with a scope revokes that consent only; the electronic one covers texts and mail.
     if not statement.scope or statement.kind != "opt_out":
         return True
     if statement.scope == "electronic":
-        return look.ask.channel in {"sms", "email"}
-    return statement.scope == "prerecorded" and look.flag("prerecorded") is True
+        return ask.channel in {"sms", "email"}
+    return statement.scope == "prerecorded" and recorded
 
 
-def _agreed(look: Look, statement: Statement, scope: str, at: int, *, directly: bool) -> bool:
-    ask = look.ask
+def agreed(ask: Ask, statement: Statement, scope: str, at: int, *, directly: bool) -> bool:
+    """Whether it is a consent of that scope that covers the ask and was not taken back."""
     return (
         statement.kind == "consent"
         and statement.scope == scope
@@ -162,7 +167,7 @@ def _next_lift(look: Look, lift: Lift, at: int) -> int:
     """An instant after `at` before which no consent on file begins to lift the limit."""
     soonest = NEVER
     for statement in look.ask.statements:
-        if not _agreed(look, statement, lift.scope, at, directly=lift.directly):
+        if not agreed(look.ask, statement, lift.scope, at, directly=lift.directly):
             continue
         for clock in look.clocks:
             for on in statement.only_on:

@@ -13,12 +13,27 @@ from compliance.pack import ACTORS, Pack, Rule
 from compliance.plan import Bound, Plan, answer, make_plan, settle
 from compliance.timetable import NEVER
 from engine.errors import Place, Problem, RuleError
-from engine.gate import CHANNELS, Act, Ask, Outcome, Purpose, Reason, Role, Verdict
+from engine.gate import (
+    CHANNELS,
+    HOLDS,
+    STATEMENTS,
+    UNKNOWN,
+    Act,
+    Ask,
+    Outcome,
+    Override,
+    Purpose,
+    Reason,
+    Role,
+    Verdict,
+)
 
 _ACTS: Final = frozenset(get_args(Act))
 _PURPOSES: Final = frozenset(get_args(Purpose))
 _ROLES: Final = frozenset(get_args(Role))
 _CHANNELS: Final = frozenset(CHANNELS)
+_STATEMENTS: Final = frozenset(STATEMENTS)
+_HOLDS: Final = frozenset(HOLDS)
 
 _PLANS_MAX: Final = 4_096
 
@@ -38,6 +53,15 @@ _UNKNOWN: Final = {
     "holidays": ("Which days are public holidays there is not known.", "不知道当地的公众假期。"),
     "time": ("The time asked about has no zone.", "所询问的时间没有时区。"),
     "ask": ("What is on file about this cannot be read.", "档案中的资料无法读取。"),
+    "statement": (
+        "Something the person said about being contacted cannot be read.",
+        "对方关于联系方式的声明无法读取。",
+    ),
+    "hold": ("A hold on file cannot be read.", "档案中的一项冻结无法读取。"),
+    "override": (
+        "The override names no presumption that yields to this ground.",
+        "所申请的例外不针对任何可因该理由放宽的推定。",
+    ),
 }
 _NO_OPENING: Final = (
     "Every rule would open at some time, but never all at once.",
@@ -135,7 +159,17 @@ class Gate:
             return "actor"
         if ask.act not in _ACTS:
             return "act"
-        return "channel" if ask.act == "contact" and ask.channel not in _CHANNELS else None
+        if ask.act == "contact" and ask.channel not in _CHANNELS:
+            return "channel"
+        if any(statement.kind not in _STATEMENTS for statement in ask.statements):
+            return "statement"
+        if any(hold.kind not in _HOLDS for hold in ask.holds):
+            return "hold"
+        return "override" if ask.override is not None and not self.recognises(ask.override) else None
+
+    def recognises(self, override: Override) -> bool:
+        """Whether some rule is a presumption that yields to this ground."""
+        return any(rule.yields_to(override) for pack in self._packs for rule in pack.rules)
 
     def _plan(self, ask: Ask) -> Plan:
         product = ask.facts.get("product")
@@ -161,6 +195,8 @@ class Ready:
 def _judge(ready: Ready) -> Verdict:
     look, at = ready.look, ready.at
     asked = [bound for bound in ready.plan.rules if bound.guard is None or bound.guard(look)]
+    if (override := look.ask.override) is not None:
+        asked = [bound for bound in asked if not bound.rule.yields_to(override)]
     stopping = [(bound, until) for bound in asked if (until := answer(bound, look, at)) != at]
     return _withheld(asked, stopping, look) if stopping else _ALLOW
 
@@ -225,4 +261,6 @@ def _ordered(reasons: list[Reason]) -> tuple[Reason, ...]:
 
 def _denied(what: str) -> Verdict:
     says, says_zh = _UNKNOWN[what]
-    return Verdict("deny", (Reason(f"gate.unknown.{what}", "deny", "", says, None, says_zh, "gate"),))
+    # An override that lifts nothing is somebody's mistake; all else is something that is not known.
+    rule = "gate.override" if what == "override" else f"{UNKNOWN}{what}"
+    return Verdict("deny", (Reason(rule, "deny", "", says, None, says_zh, "gate"),))

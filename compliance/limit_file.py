@@ -28,14 +28,10 @@ from compliance.pack import (
 from compliance.timetable import DAY_MINUTES, Timetable, Window
 from compliance.wording_file import read_wording
 from engine.fields import Fields
-from engine.gate import CHANNELS, Purpose, Role
+from engine.gate import CHANNELS, HOLDS, Purpose, Role
 from engine.source import Listing, Node, Table, Text
 from engine.stages import STAGES
 
-HOLD_KINDS: Final = (
-    "dispute", "cease", "refusal_to_pay", "attorney", "bankruptcy", "deceased", "hardship", "vulnerable", "moratorium",
-    "instalment_agreement", "mental_capacity", "fraud", "investigation", "manual",
-)  # fmt: skip
 BASES: Final = (
     "text_from_consumer", "direct_consent", "used_by_consumer_with_collector", "creditor_notice_35_days",
     "prior_collector_chain", "contract", "voice_call_only",
@@ -259,7 +255,7 @@ def _consent(fields: Fields) -> Consent | None:
 
 
 def _holds(fields: Fields) -> Holds | None:
-    kinds = frozenset(fields.words("holds", "kind of hold", HOLD_KINDS))
+    kinds = frozenset(fields.words("holds", "kind of hold", HOLDS))
     forms = frozenset(fields.words("forms", "form", _FORMS))
     if not kinds:
         fields.refuse(f"{fields.what} names no hold", "write `holds: [dispute]`")
@@ -310,7 +306,7 @@ def _duty(fields: Fields) -> Duty | None:
     return Duty(notice, days, frozenset(fields.words("into", "stage", STAGES)))
 
 
-_DATED: Final = DatedReader(HOLD_KINDS, tuple(sorted(HONOURED)), NOTICES)
+_DATED: Final = DatedReader(HOLDS, tuple(sorted(HONOURED)), NOTICES)
 _READERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Fields], Limit | Dated | None]]]] = {
     "hours": (("open", "closed", "lifted_by"), _hours),
     "count": (("max", "within", "counts", "lifted_by"), _count),

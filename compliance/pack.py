@@ -8,6 +8,7 @@ from typing import Final, Literal
 from compliance.dated import Dated
 from compliance.timetable import Timetable
 from engine.errors import Place
+from engine.gate import Override
 from engine.source import Table
 from engine.tree import Condition
 
@@ -321,6 +322,7 @@ class Rule:
         tightens: the rule of law that a house rule is stricter than; empty: it stands on its own.
         reach: where that law binds; the house rule binds there only.
         source: the rule as it is written.
+        override_grounds: of a presumption, the grounds on which people may set it aside for one contact.
     """
 
     id: str
@@ -342,6 +344,7 @@ class Rule:
     tightens: str = ""
     reach: Reach | None = None
     source: Table | None = field(default=None, repr=False)
+    override_grounds: frozenset[str] = frozenset()
 
     @property
     def binds_from(self) -> date:
@@ -355,6 +358,15 @@ class Rule:
     def is_stale(self, on: date) -> bool:
         """Whether somebody should have read the source again before that date."""
         return self.review_on < on
+
+    def yields_to(self, override: Override | None) -> bool:
+        """Whether people have set it aside: it only presumes, and knows the ground."""
+        return (
+            override is not None
+            and override.rule == self.id
+            and self.status == "presumption"
+            and override.ground in self.override_grounds
+        )
 
 
 @dataclass(frozen=True, slots=True)

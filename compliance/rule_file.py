@@ -16,7 +16,7 @@ from engine.durations import read_date
 from engine.errors import Problem, unknown_name
 from engine.facts import Catalogue
 from engine.fields import Fields
-from engine.gate import CHANNELS, Act, Purpose, Role
+from engine.gate import CHANNELS, Act, Ground, Purpose, Role
 from engine.source import Table
 from engine.tree import Condition
 
@@ -24,6 +24,7 @@ _ID: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 _ACTS: Final = get_args(Act)
 _PURPOSES: Final = get_args(Purpose)
 _ROLES: Final = get_args(Role)
+_GROUNDS: Final = get_args(Ground)
 
 _SCOPE_KEYS: Final = (
     "acts", "actors", "channels", "purposes", "except_purposes", "reply_dates_max", "roles", "except_roles", "where",
@@ -31,7 +32,7 @@ _SCOPE_KEYS: Final = (
 )  # fmt: skip
 RULE_KEYS: Final = (
     "id", "kind", "says", "citation", "status", "provenance", "from", "to", "review_on", "waived_to", "binding", "replaces",
-    "tightens", *_SCOPE_KEYS,
+    "tightens", "override_grounds", *_SCOPE_KEYS,
 )  # fmt: skip
 _INHERITED: Final = frozenset({"kind", *_SCOPE_KEYS, *LIMIT_KEYS}) - {"actors"}
 """What a rule that tightens another has from it; whom the other binds bounds it besides."""
@@ -108,6 +109,7 @@ def read_rule(
         fields.refuse("`waived_to` is before `from`", mend, fields.table.items["waived_to"].at)
     binding = _binding(fields, status)
     replaces = fields.text("replaces") or ""
+    grounds = _override_grounds(fields, status)
     scope = _scope(fields, top.names("actors"))
     when = condition(fields, catalogue)
     limit = read_limit(fields)
@@ -117,12 +119,22 @@ def read_rule(
     rule = Rule(
         name, status, provenance, start, end, citation, review_on, says_en, says_zh, scope, limit, fields.at, when,
         waived_to=waived_to, binding=binding, replaces=replaces, source=written,
+        override_grounds=grounds,
     )  # fmt: skip
     if tightened is None:
         return rule
     rule = replace(rule, tightens=tightened.rule.id, reach=tightened.reach)
     fields.problems.extend(prove_tighter(rule, tightened.rule, written))
     return rule
+
+
+def _override_grounds(fields: Fields, status: str) -> frozenset[str]:
+    grounds = frozenset(fields.words("override_grounds", "ground", _GROUNDS))
+    if status and status != "presumption" and fields.node("override_grounds") is not None:
+        what = f"a rule of status `{status}` cannot be overridden"
+        mend = "leave `override_grounds` out; only a `presumption` yields to a ground"
+        fields.refuse(what, mend, fields.table.key_at["override_grounds"])
+    return grounds
 
 
 def _binding(fields: Fields, status: str) -> bool:

@@ -67,7 +67,7 @@ class Signer:
     def sign(self, look: Look, at: int) -> Hashable | None:
         """The signature of an ask at an instant; None where it would have to hold everything."""
         ask = look.ask
-        if not self.complete or ask.purpose == "reply" or ask.holidays:
+        if not self.complete or ask.purpose == "reply" or ask.holidays or ask.override is not None:
             return None
         statements = self._statements(look, at)
         counted = self._events(look, at)

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 from sqlmodel import Session, col, select
 
 from channels.message import Message
-from channels.render import Values, render
+from channels.render import Rendered, Values, render
 from channels.template_file import Templates
 from config.settings import Lender
+from engine.content import Language
 from engine.errors import DataError, Problem
 from engine.facts import Facts
 from engine.gate import Channel
-from store.tables import Contact, Endpoint, Loan, Person, Promise
+from store.tables import Contact, Endpoint, Loan, MessageText, Person, Promise
 from workflows.second_look import Look
 
 _PARTIES: Final[frozenset[str]] = frozenset({"borrower", "co_borrower", "guarantor", "executor", "attorney"})
@@ -41,9 +42,7 @@ class Composer:
         person = session.get_one(Person, contact.person_id)
         values = self._values(session, contact, person, look.loan.facts, look.on)
         channel: Channel = "sms" if contact.channel == "sms" else "email"
-        said = render(
-            self.templates.get(contact.name, channel), channel, person.language, values, fallback=self.language
-        )
+        said = self._said(session, contact, channel, person, values)
         return Message(
             contact_id=contact.id,
             channel="sms" if channel == "sms" else "email",
@@ -58,17 +57,28 @@ class Composer:
             values=said.values,
         )
 
+    def _said(self, session: Session, contact: Contact, channel: Channel, person: Person, values: Values) -> Rendered:
+        if not contact.name:
+            own = session.get(MessageText, contact.id)
+            if own is None:
+                raise DataError(
+                    Problem(f"what contact `{contact.id}` was to say is not there any more", "write it anew")
+                )
+            return Rendered(own.text, cast("Language", own.language), own.subject)
+        template = self.templates.get(contact.name, channel)
+        return render(template, channel, person.language, values, fallback=self.language)
+
     def brief(self, session: Session, contact: Contact, facts: Facts, on: date) -> str:
         """The script, visit brief or letter of a task, filled in; who and how to reach them first."""
         person = session.get_one(Person, contact.person_id)
         endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
+        where = f", {endpoint.value}" if endpoint else ""
+        whom = f"{person.name} ({contact.role}){where}"
+        if not contact.name:
+            return whom  # whoever started it themselves needs no script
         values = self._values(session, contact, person, facts, on)
         channel: Channel = contact.channel  # type: ignore[assignment] # the outbox holds channels only
-        said = render(
-            self.templates.get(contact.name, channel), channel, person.language, values, fallback=self.language
-        )
-        where = f", {endpoint.value}" if endpoint else ""
-        return f"{person.name} ({contact.role}){where}\n\n{said.text}"
+        return f"{whom}\n\n{self._said(session, contact, channel, person, values).text}"
 
     def _values(self, session: Session, contact: Contact, person: Person, facts: Facts, on: date) -> Values:
         loan = session.get_one(Loan, contact.loan_id)

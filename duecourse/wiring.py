@@ -5,18 +5,20 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from sqlmodel import Session, col, select
 
 from compliance import BulkGate
 from duecourse.compose import Composer
 from duecourse.providers import outward
+from duecourse.texts import Texts
 from duecourse.workspace import Workspace
-from engine.errors import DataError
+from engine.errors import DataError, Problem
+from engine.gate import Channel, Purpose, Role
 from engine.matching import InterpreterMatcher, Matcher
 from engine.situation import Situation
 from engine.stages import Stage
@@ -25,6 +27,7 @@ from store.db import Database
 from store.outbox import TASK_CHANNELS
 from store.situations import Happened
 from store.tables import Contact, DecisionRow, Loan, StageChange
+from workflows.asking import Wanted, address
 from workflows.brake import apply_brake
 from workflows.chunk import ChunkReader
 from workflows.decide import Decided, decide_borrowers, fresh_situations
@@ -35,13 +38,20 @@ from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
 from workflows.law_impact import Heard
 from workflows.moving import move_loan
+from workflows.outcomes import Promised
 from workflows.promises import Terms, check_promises, promises_to_judge
+from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
+from workflows.reporting import no_task, record_outcome
+from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
-from workflows.tasks import Handed, Promised, call_off, no_task, record_outcome, take_next
+from workflows.tasks import Handed, call_off, take_next
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
+
+ANSWERS: Final[tuple[Purpose, ...]] = ("opt_out_confirmation", "reply")
+"""What a reply is answered for, where there is a template of that purpose."""
 
 
 def _never() -> bool:
@@ -89,8 +99,14 @@ class Works:
             brief=brief,
             dates=self.workspace.pack_dates,
             outward=self.outward or outward(self.workspace),
+            said=self.texts.of_contact,
             worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         )
+
+    @cached_property
+    def texts(self) -> Texts:
+        """What texts say, as far as the packs ask."""
+        return Texts(self.workspace)
 
     @cached_property
     def _composer(self) -> Composer:
@@ -261,10 +277,19 @@ class Works:
         return take_next(self.door, queue=queue, agent=agent, now=now)
 
     def record_outcome(
-        self, contact_id: str, outcome: str, *, agent: str, now: datetime, promised: Promised | None = None
+        self,
+        contact_id: str,
+        outcome: str,
+        *,
+        agent: str,
+        now: datetime,
+        promised: Promised | None = None,
+        learnt: Learnt = NOTHING_LEARNT,
     ) -> None:
-        """Close a task with what came of it; raises DataError like `workflows.tasks.record_outcome`."""
-        policy, on, _, contact, _ = self.task_place(contact_id, now)
+        """Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`."""
+        policy, on, situation, contact, _ = self.task_place(contact_id, now)
+        person = situation.others.get(contact.person_id, situation.borrower)
+        learnt = replace(learnt, given_to=given_to(situation.actor), zones=person.zones)
         record_outcome(
             self.database,
             contact_id,
@@ -276,7 +301,34 @@ class Works:
             dates=self.workspace.pack_dates,
             promised=promised,
             notice=self.notice_of(contact),
+            learnt=learnt,
         )
+
+    def take_reply(
+        self,
+        loan: str,
+        channel: Channel,
+        text: str,
+        key: str,
+        *,
+        role: Role | None,
+        person: str | None,
+        endpoint: int | None,
+        at: datetime,
+    ) -> Taken:
+        """Take in a message that somebody sent us; raises DataError like `workflows.asking.address`."""
+        found = address(self.door, Wanted(loan, channel, role, person), at)
+        known = [one.id for one in found.person.endpoints]
+        if endpoint is not None and endpoint not in known:
+            what = f"`{endpoint}` is no number or address of theirs"
+            raise DataError(Problem(what, "`duecourse endpoints list` shows their ids"))
+        spot = endpoint if endpoint is not None else endpoint_of(found.person.endpoints, channel)
+        answers = {
+            purpose: Answering(template.name, self.texts.template(template.name, channel, found.situation.on).content)
+            for purpose in ANSWERS
+            if (template := self.texts.for_purpose(purpose, channel)) is not None
+        }
+        return take_reply(self.door, found, Reply(channel, text, at, key, endpoint=spot), now=at, answers=answers)
 
     def notice_of(self, contact: Contact) -> str | None:
         """The duty that a contact gives evidence for once it has gone out, by the strategy that asked for it."""

@@ -102,7 +102,7 @@ class Workspace:
     def rulebook(self) -> "Rulebook":
         """Every strategy, checked together with what it names; its texts, under every pack."""
         from channels.template_wording import facts_by_channel, wording_problems
-        from compliance.wording import in_force, wording_rules
+        from compliance.wording import in_force
         from engine.rulebook import read_rulebook
 
         today = now().date()
@@ -112,15 +112,21 @@ class Workspace:
             return read_rulebook(self.strategy_files, catalogue=self.catalogue, queues=self.queues, templates=said)
 
         try:
-            packs = self.gate.packs
+            rules = self.wording_rules
         except RuleError:
             read(())  # what is wrong with the strategies is said as well
             raise
-        rules = wording_rules(packs, actor=self.settings.actor, countries=self.settings.countries)
         book = read(rules)
         if problems := wording_problems(self.templates, book, in_force(rules, today)):
             raise RuleError(problems)
         return book
+
+    @cached_property
+    def wording_rules(self) -> "Sequence[Rule]":
+        """What the packs that can bind this lender say of texts, whatever the day."""
+        from compliance.wording import wording_rules
+
+        return wording_rules(self.packs, actor=self.settings.actor, countries=self.settings.countries)
 
     @cached_property
     def gate(self) -> "Gate":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from engine.gate import Channel, Purpose, Reason, Role, Verdict
+from engine.gate import Channel, Override, Purpose, Reason, Role, Verdict
 from engine.stages import Stage
 
 
@@ -94,13 +94,38 @@ class PlannedContact:
     covers: tuple[int, ...] = ()
 
 
-LoanOutcome = Literal["contact", "wait", "covered", "withheld", "nothing", "stale_feed", "no_strategy", "overlap"]
+LoanOutcome = Literal[
+    "contact", "wait", "covered", "withheld", "nothing", "stale_feed", "no_strategy", "overlap", "recorded"
+]
 """
 contact: at least one contact is planned. wait: the gate would allow it only later than the rule stays
 valid. covered: another loan's contact speaks for it. withheld: all that was to be done, a stage move among it, was refused.
 nothing: no rule matched, or all that did have been used up. stale_feed, no_strategy, overlap:
-dunning was withheld, with an alert.
+dunning was withheld, with an alert. recorded: a person told us of a contact that was made without us.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """
+    What a person wanted to do, or has done, without a rule that asks for it.
+
+    Attributes:
+        by: who.
+        what: start: they call, visit or write themselves. send: a message. record: it happened already.
+        acts: each endpoint that was asked about.
+        contact: the id of the contact that came of it; None where it was refused.
+        override, evidence, approved_by: the presumption that was set aside, where the proof is, and who agreed.
+    """
+
+    by: str
+    what: Literal["start", "send", "record"]
+    purpose: Purpose
+    acts: tuple[ActJudged, ...]
+    contact: str | None = None
+    override: Override | None = None
+    evidence: str = ""
+    approved_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +146,8 @@ class LoanDecision:
     covered_by: int | None = None
     next_look: datetime | None = None
     """When the gate would allow it (`wait`); None: the next sweep."""
+    by_hand: ByHand | None = None
+    """Set exactly where a person asked, and no rule: then there are no moves, candidates and contacts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from engine.decision import ActJudged, CandidateJudged, LoanDecision, MoveJudged, PlannedContact
-from engine.gate import Reason, Verdict
+from engine.decision import ActJudged, ByHand, CandidateJudged, LoanDecision, MoveJudged, PlannedContact
+from engine.gate import Override, Reason, Verdict
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -34,6 +34,7 @@ def from_json(text: str) -> LoanDecision:
             "candidates": _each(stored["candidates"], _candidate),
             "contacts": _each(stored["contacts"], _contact),
             "next_look": _instant(stored.get("next_look")),
+            "by_hand": _by_hand(stored.get("by_hand")),
         }
     )
 
@@ -87,6 +88,13 @@ def _move(stored: Json) -> MoveJudged:
 
 def _candidate(stored: Json) -> CandidateJudged:
     return CandidateJudged(**{**stored, "acts": _each(stored.get("acts", []), _act)})
+
+
+def _by_hand(stored: Json | None) -> ByHand | None:
+    if stored is None:
+        return None
+    override = Override(**stored["override"]) if "override" in stored else None
+    return ByHand(**{**stored, "acts": _each(stored["acts"], _act), "override": override})
 
 
 def _act(stored: Json) -> ActJudged:

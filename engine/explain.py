@@ -29,6 +29,7 @@ _OUTCOME: Final[Mapping[LoanOutcome, str]] = {
     "stale_feed": "dunning is withheld: the payment feed is too old",
     "no_strategy": "no strategy applies",
     "overlap": "more than one strategy applies",
+    "recorded": "a person told us of a contact",
 }
 _STATE: Final[Mapping[CandidateState, str]] = {
     "chosen": "chosen",
@@ -119,7 +120,19 @@ class _Drawing:
         rules = tuple(self._rules())
         if rules:
             yield ExplainNode(f"rules of stage {answer.stage_after}", children=rules)
+        yield from self._by_hand()
         yield from self._result()
+
+    def _by_hand(self) -> Iterator[ExplainNode]:
+        asked = self.answer.by_hand
+        if asked is None:
+            return
+        acts = [draw_act(act) for act in asked.acts]
+        if asked.override is not None:
+            said = f"{asked.override.rule} set aside: {asked.override.ground}, approved by {asked.approved_by}"
+            acts.append(ExplainNode(f"{said}, evidence {asked.evidence}"))
+        label = f"{asked.by}: {asked.what} ({asked.purpose})"
+        yield ExplainNode(label, MARK[asked.contact is not None], tuple(acts))
 
     def _values(self) -> Values:
         return Values(self.catalogue, self.strategy.currency if self.strategy is not None else "")

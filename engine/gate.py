@@ -23,6 +23,20 @@ Role = Literal[
     "borrower", "co_borrower", "guarantor", "spouse", "executor", "contact_person", "third_party", "attorney"
 ]
 Act = Literal["contact", "stage_move", "filing", "placement", "report"]
+Ground = Literal["legal_duty", "active_litigation", "consumer_request", "outside_harm"]
+"""What a law's presumption may yield to: the factors of comment 14(b)(2)(ii)-2 to Regulation F."""
+MARKS = ("employer_provided", "known_disclosure", "unlawful_source")
+"""What is known against a number or address."""
+STATEMENTS = (
+    "consent", "opt_out", "opt_in", "inconvenient_time", "inconvenient_place", "no_work_contact", "no_medium",
+    "no_endpoint", "no_contact",
+)  # fmt: skip
+HOLDS = (
+    "dispute", "cease", "refusal_to_pay", "attorney", "bankruptcy", "deceased", "hardship", "vulnerable", "moratorium",
+    "instalment_agreement", "mental_capacity", "fraud", "investigation", "manual",
+)  # fmt: skip
+UNREADABLE = "unreadable"
+"""The kind of a statement or hold on file that nobody can read: whatever it is about is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +83,7 @@ class Statement:
     Something a person told us about being contacted: one line of the consent and preference ledger.
 
     Attributes:
-        kind: consent, opt_out, opt_in, inconvenient_time, inconvenient_place, no_work_contact,
-            no_medium, no_endpoint, no_contact.
+        kind: one of `STATEMENTS`, or `UNREADABLE`.
         scope: for consents: call_frequency, contact_time, electronic, prerecorded; else empty.
         channels, endpoint, debts, purposes: what it covers; empty or None means all.
         until_us: when it lapses; None means until something later says otherwise.
@@ -99,8 +112,7 @@ class Hold:
     A state that forbids something until it ends: dispute, cease, attorney, bankruptcy, deceased, hardship, ...
 
     Attributes:
-        kind: dispute, cease, refusal_to_pay, attorney, bankruptcy, deceased, hardship, vulnerable,
-            moratorium, instalment_agreement, mental_capacity, fraud, investigation, manual.
+        kind: one of `HOLDS`, or `UNREADABLE`.
         blocks: the channels it blocks; empty blocks every act.
         debts: the loans it is about; empty means every loan of the person.
         ends_us: known end; None is open.
@@ -122,7 +134,7 @@ class Endpoint:
 
     Attributes:
         kind: mobile, landline, email, postal.
-        marks: what is known against or about it, e.g. known_disclosure, employer_provided.
+        marks: what is known against it, of `MARKS`.
         basis: how we came to use it: text_from_consumer, direct_consent, used_by_consumer_with_collector,
             creditor_notice_35_days, prior_collector_chain, contract, voice_call_only; empty is unknown.
         basis_us: when the basis was last renewed.
@@ -152,6 +164,14 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """A rule that states a presumption only, and the ground on which people set it aside for one contact."""
+
+    rule: str
+    ground: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """
     May this act happen? Everything a pack can look at; what is absent is absent, never assumed.
@@ -169,6 +189,7 @@ class Ask:
         debt_groups: debt -> the account it is serviced under, where a law counts an account as one debt.
         shared: contacts with others: those who stand for the same loans, for limits that count whoever was contacted,
             and those reached at the same endpoint, for limits that count by endpoint.
+        override: lifts the one rule it names, where that rule is a presumption and knows the ground; else it is denied.
     """
 
     act: Act
@@ -194,9 +215,12 @@ class Ask:
     notices: Mapping[str, date] = field(default_factory=dict)
     debt_groups: Mapping[int, str] = field(default_factory=dict)
     shared: tuple[PastContact, ...] = ()
+    override: Override | None = None
 
 
 Outcome = Literal["allow", "defer", "deny"]
+UNKNOWN = "gate.unknown."
+"""How the rules begin that say what is not known: nobody is contacted, and somebody must find out."""
 STRICTNESS: Mapping[str, int] = {"allow": 0, "defer": 1, "deny": 2}
 
 

@@ -192,6 +192,8 @@ def _earliest(desk: Desk, rule: Rule, ask: Ask, endpoint: Endpoint | None, deadl
     for _ in range(_ROUNDS_MAX):
         opened = next_open(rule.send, ask.zones, instant)
         if opened is None:
+            # Where nobody knows what time it is there, it is the gate that says so.
+            verdict = desk.gate.check(ask, instant)
             return answer(note=_NO_HOUR)
         if opened >= deadline:
             return answer(later=opened, note="later than the rule stays valid")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from engine.durations import read_hours_of_day
 from engine.errors import Problem, unknown_name
 from engine.fields import Fields
-from engine.gate import CHANNELS, Endpoint, Hold, LocalWindow, PastContact, Purpose, Role, Statement
+from engine.gate import CHANNELS, HOLDS, STATEMENTS, Endpoint, Hold, LocalWindow, PastContact, Purpose, Role, Statement
 from engine.situation import Person
 from engine.source import Node, Text
 from engine.strategy import OUTCOMES
@@ -19,15 +19,7 @@ _KINDS: Final[tuple[_Kind, ...]] = get_args(_Kind)
 _PERSON_KEYS: Final = ("language", "zones", "jurisdictions", "endpoints", "statements", "holds", "history")
 _ENDPOINT_KEYS: Final = ("kind", "valid", "place", "zone", "basis", "basis_days_ago")
 _STATEMENT_KEYS: Final = ("kind", "scope", "channels", "purposes", "days_ago", "between")
-_STATEMENTS: Final = (
-    "consent", "opt_out", "opt_in", "inconvenient_time", "inconvenient_place", "no_work_contact", "no_medium",
-    "no_endpoint", "no_contact",
-)  # fmt: skip
 _HOLD_KEYS: Final = ("kind", "days_ago", "blocks", "form", "this_loan")
-_HOLDS: Final = (
-    "dispute", "cease", "refusal_to_pay", "attorney", "bankruptcy", "deceased", "hardship", "vulnerable", "moratorium",
-    "instalment_agreement", "mental_capacity", "fraud", "investigation", "manual",
-)  # fmt: skip
 _HISTORY_KEYS: Final = ("channel", "outcome", "days_ago", "hours_ago", "direction", "purpose")
 _HISTORY_OUTCOMES: Final = (*OUTCOMES, "planned", "sending", "unknown")
 _DAYS_MAX: Final = 36_500
@@ -110,7 +102,7 @@ def _statement(node: Node, now: datetime, problems: list[Problem]) -> Statement:
     fields.required("kind", "consent")
     between = fields.parsed("between", read_hours_of_day, "a span of hours within one day", '"12:00-14:00"')
     return Statement(
-        kind=fields.one_of("kind", "kind of statement", _STATEMENTS) or "consent",
+        kind=fields.one_of("kind", "kind of statement", STATEMENTS) or "consent",
         at_us=microseconds(now - timedelta(days=fields.whole("days_ago", 0, _DAYS_MAX) or 0)),
         scope=fields.text("scope") or "",
         channels=fields.words("channels", "channel", CHANNELS),
@@ -125,7 +117,7 @@ def _hold(node: Node, loan: int, now: datetime, problems: list[Problem]) -> Hold
         return Hold("manual", microseconds(now))
     fields.required("kind", "dispute")
     return Hold(
-        kind=fields.one_of("kind", "kind of hold", _HOLDS) or "manual",
+        kind=fields.one_of("kind", "kind of hold", HOLDS) or "manual",
         starts_us=microseconds(now - timedelta(days=fields.whole("days_ago", 0, _DAYS_MAX) or 0)),
         blocks=fields.words("blocks", "channel", CHANNELS),
         debts=(loan,) if flag(fields, "this_loan", default=False) else (),

@@ -202,6 +202,7 @@ def gate_rules(decided: LoanDecision) -> list[str]:
     """The ids of every gate rule that had something against what this loan wanted, sorted."""
     verdicts = [move.verdict for move in decided.moves]
     acts = [act for candidate in decided.candidates for act in candidate.acts]
+    acts += decided.by_hand.acts if decided.by_hand is not None else ()
     verdicts += [act.verdict for act in acts]
     reasons = {reason.rule for verdict in verdicts if verdict is not None for reason in verdict.reasons}
     return sorted(reasons | {reason.rule for act in acts for reason in act.delays})

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, or_, text, update
+from sqlalchemy import ColumnElement, Select, delete, or_, text, update
 from sqlmodel import Session, col, select
 
 from store.columns import from_us, to_us
 from store.db import Database
-from store.tables import Contact, ContactStatus, Endpoint, Person, Setting
+from store.tables import Contact, ContactStatus, Endpoint, MessageText, Person, Setting
 
 TASK_CHANNELS: Final = ("call", "visit", "letter", "legal")
 """What people do, from a work queue; the other channels leave through an adapter."""
@@ -38,6 +38,20 @@ _NEXT_OF_QUEUED: Final = NEXT["sent"] | {"cancelled", "expired", "unknown"}
 """A task that is `sent` has only reached its queue: until somebody works it, it can still be called off."""
 
 
+_TEXT_ENDS: Final = frozenset({"sent", "failed", "unknown", "cancelled", "expired"})
+
+
+def is_by_hand(contact: Contact) -> bool:
+    """Whether a person asked for it: no rule of a strategy did, and it waits in nobody's queue."""
+    return contact.rule is None and contact.queue is None
+
+
+def in_other_hands(agent: str) -> ColumnElement[bool]:
+    """Contacts that keep this agent from their person: another agent has one in hand, or a message is leaving."""
+    theirs = col(Contact.claimed_by).like("agent:%") & (col(Contact.claimed_by) != f"agent:{agent}")
+    return or_(col(Contact.status).in_(("claimed", "sending")), (col(Contact.status) == "sent") & theirs)
+
+
 def move(session: Session, contact: Contact, status: str, *, at: datetime, why: str, detail: object = None) -> bool:
     """
     Move one contact to a status and record the change; False where that status cannot be reached any more.
@@ -51,6 +65,9 @@ def move(session: Session, contact: Contact, status: str, *, at: datetime, why: 
         return False
     contact.status, contact.why = status, why
     session.add(contact)
+    if status in _TEXT_ENDS and is_by_hand(contact):
+        # Whether it has left or never will: what somebody wrote is kept no longer than it is needed.
+        session.execute(delete(MessageText).where(col(MessageText.contact_id) == contact.id))
     note(session, contact, at=at, why=why, detail=detail)
     return True
 

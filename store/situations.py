@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.gate import Endpoint, Hold, LocalWindow, PastContact, Role, Statement
+from engine.gate import UNREADABLE, Endpoint, Hold, LocalWindow, PastContact, Role, Statement
 from engine.situation import Loan, Person, RuleUse, Situation
 from engine.slots import repeat_key
 from engine.stages import Stage
@@ -136,7 +136,7 @@ def _person(row: Row, rows: _Rows) -> Person:
         language=row["language"],
         endpoints=endpoints,
         history=tuple(_past(c, rows) for c in rows.contacts.get(person_id, ()) if _counts(c)),
-        statements=tuple(_statement(s) for s in rows.consents.get(person_id, ())),
+        statements=tuple(read_statement(s) for s in rows.consents.get(person_id, ())),
         holds=tuple(_hold(h) for h in rows.holds.get(person_id, ())),
     )
 
@@ -160,6 +160,7 @@ def _endpoint(row: Row) -> Endpoint:
         basis=row["basis"],
         basis_us=row["basis_at"],
         rank=row["rank"],
+        marks=tuple(sorted({*row["marks"].split(), *row["learnt_marks"].split()})),
     )
 
 
@@ -192,7 +193,16 @@ def _past(row: Row, rows: _Rows) -> PastContact:
     )
 
 
-def _statement(row: Row) -> Statement:
+def read_statement(row: Row) -> Statement:
+    """A row of the ledger as the gate reads it; instants are microseconds."""
+    try:
+        return _read_statement(row)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Nobody can say what it forbids, so it forbids everything; it must not stop the loans beside it.
+        return Statement(UNREADABLE, row["received_at"])
+
+
+def _read_statement(row: Row) -> Statement:
     detail = json.loads(row["detail_json"])
     windows = (LocalWindow(w["from"], w["to"], tuple(w.get("days", ()))) for w in detail.get("windows", ()))
     return Statement(

@@ -63,7 +63,8 @@ class Endpoint(SQLModel, table=True):
     """
     A phone number (E.164), mail address or postal address (JSON text) of a person.
 
-    `zone` is the IANA zone its prefix or address points to, where it points to exactly one.
+    `zone` is the IANA zone its prefix or address points to, where it points to exactly one. `marks` holds what the
+    lender's own files say against it, `learnt_marks` what our people learnt of it; words of `engine.gate.MARKS`.
     """
 
     __tablename__ = "endpoint"
@@ -79,6 +80,8 @@ class Endpoint(SQLModel, table=True):
     basis: str = ""
     basis_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
     source: str = ""
+    marks: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    learnt_marks: str = Field(default="", sa_column_kwargs={"server_default": ""})
     recorded_at: datetime = Field(sa_column=_at())
 
 
@@ -491,6 +494,36 @@ class ContactStatus(SQLModel, table=True):
     at: datetime = Field(sa_column=_at())
     why: str = ""
     detail_json: str = Field(default="{}", sa_column=_text())
+
+
+class MessageText(SQLModel, table=True):
+    """
+    What people themselves wrote, and nowhere else: our own words until they have left, the other side's to be read.
+
+    A message of ours loses its row when it has gone or will not go. One of theirs waits for somebody while
+    `read_at` is null.
+    """
+
+    __tablename__ = "message_text"
+    contact_id: str = Field(foreign_key="contact.id", primary_key=True)
+    language: str = ""
+    subject: str = ""
+    text: str = Field(sa_column=_text())
+    read_by: str | None = None
+    read_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+
+
+class OverrideRow(SQLModel, table=True):
+    """A presumption that people set aside for one contact: which rule, on which ground, who, and where the proof is."""
+
+    __tablename__ = "override"
+    contact_id: str = Field(foreign_key="contact.id", primary_key=True)
+    rule: str
+    ground: str
+    evidence: str
+    agent: str
+    approved_by: str
+    at: datetime = Field(sa_column=_at())
 
 
 class Published(SQLModel, table=True):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from sqlmodel import Session, col, select
 
+from engine.errors import DataError, Problem
 from store.tables import AccountSnapshot, Consent, Contact, Hold, Loan, Movement, Notice, Person, Promise, StageChange
 
 Kind = Literal["money", "stage", "contact", "promise", "hold", "consent", "notice", "account"]
@@ -26,6 +27,19 @@ class Line:
 def find_loan(session: Session, ref: str) -> Loan | None:
     """The loan with that reference."""
     return session.exec(select(Loan).where(col(Loan.ref) == ref)).first()
+
+
+def known_loan(session: Session, ref: str) -> Loan:
+    """
+    The loan with that reference.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = find_loan(session, ref)
+    if found is None:
+        raise DataError(Problem(f"no loan `{ref}`", "write the reference it was imported with"))
+    return found
 
 
 def loan_refs(session: Session, loan_ids: Iterable[int]) -> dict[int, str]:

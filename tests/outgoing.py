@@ -21,7 +21,7 @@ from compliance import PackDates, shipped_packs
 from engine.catalogue import load_catalogue
 from engine.errors import DataError, Problem
 from engine.facts import Catalogue
-from engine.gate import Ask, Reason, Verdict
+from engine.gate import UNREADABLE, Ask, Reason, Verdict
 from engine.matching import InterpreterMatcher
 from engine.rulebook import Rulebook
 from engine.strategy_file import read_strategy
@@ -134,6 +134,8 @@ class SmallGate:
             return Verdict("defer", (Reason("test.hours", "defer", "", "", opens),), opens)
         if any(hold.ends_us is None for hold in ask.holds):
             return _no("test.hold")
+        if any(s.kind == UNREADABLE for s in ask.statements):
+            return _no("gate.unknown.statement")
         refused = (s for s in ask.statements if s.kind == "opt_out")
         if any(not s.channels or ask.channel in s.channels for s in refused):
             return _no("test.opted_out")

@@ -7,8 +7,9 @@ from sqlmodel import Session, col, select
 
 from channels.message import Receipt
 from compliance import Matter, PackDates
+from store.consents import NewStatement, add_statement
 from store.situations import jurisdictions
-from store.tables import Consent, Contact, Endpoint, Event, Loan, Notice, Person
+from store.tables import Contact, Endpoint, Event, Loan, Notice, Person
 from workflows.second_look import Look
 
 
@@ -47,18 +48,17 @@ def void_notices(session: Session, contact: Contact, now: datetime) -> None:
 def record_failure(session: Session, contact: Contact, receipt: Receipt, now: datetime) -> None:
     """What a provider's sure refusal means for the person, the number and the ladder."""
     if receipt.meaning == "opted_out":
-        session.add(
-            Consent(
-                person_id=contact.person_id,
-                endpoint_id=contact.endpoint_id,
-                kind="opt_out",
-                channels=contact.channel,
-                how=f"refused by {receipt.provider} with {receipt.code}",
-                received_at=now,
-                source=receipt.provider,
-                ref=f"receipt:{contact.id}:{contact.attempts}",
-            )
+        said = NewStatement(
+            contact.person_id,
+            "opt_out",
+            now,
+            endpoint=contact.endpoint_id,
+            channels=(contact.channel,),
+            how=f"refused by {receipt.provider} with {receipt.code}",
+            source=receipt.provider,
+            ref=f"receipt:{contact.id}:{contact.attempts}",
         )
+        add_statement(session, said)
     elif receipt.meaning == "bad_address":
         invalidate_endpoint(session, contact)
     detail = {"channel": contact.channel, "code": receipt.code, "meaning": receipt.meaning}

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from channels.message import Adapter, Receipt
 from engine.errors import Problem, StoreError
 from store.outbox import TASK_CHANNELS, expire, give_up_on
+from workflows.alerts import alert_unknown
 from workflows.brake import channel_brake
 from workflows.door import (
     LOOK_TO_SEND_MAX,
@@ -95,6 +96,7 @@ async def dispatch(
         finally:
             for adapter in door.outward.adapters.values():
                 await adapter.close()
+    alert_unknown(done.counts)
     for error in ended:
         if error is not None:
             raise error

@@ -15,6 +15,7 @@ from engine.gate import Gate
 from engine.matching import Matcher
 from engine.rulebook import Rulebook
 from engine.situation import Situation
+from engine.tree import FactValue
 from store.db import Database
 from store.identity import is_production
 from store.settings import read_setting
@@ -36,6 +37,8 @@ Compose = Callable[[Session, Contact, Look, datetime], Message]
 """Renders a message: the only moment at which a name, a number and an amount meet."""
 Brief = Callable[[Session, Contact, Look], str]
 """Fills in a task's script for whoever works it: the same moment, for people."""
+Said = Callable[[Session, Contact], Mapping[str, FactValue]]
+"""What the text of a contact that no rule asked for says, as far as the gate may ask about it."""
 Situations = Callable[[Sequence[int], datetime], Mapping[int, tuple[Situation, Mapping[int, int]]]]
 """Borrower ids and now -> borrower id -> (situation on fresh facts, person id -> version it was read at)."""
 
@@ -93,6 +96,7 @@ class Door:
     dates: PackDates
     outward: Outward
     worker: str
+    said: Said = lambda _session, _contact: {}
 
 
 @dataclass(slots=True)
@@ -102,7 +106,7 @@ class Dispatched:
 
     Attributes:
         counts: contacts by what became of them: claimed, sent, handed over, failed, retry, unknown, delayed,
-            cancelled, unsayable, expired, redo, waiting.
+            cancelled, unsayable, expired, redo, waiting; and `unknown.zone` and the like, by what was not known.
         problems: why a whole channel stood still.
     """
 

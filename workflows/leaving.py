@@ -17,14 +17,15 @@ from sqlmodel import Session, col, select
 
 from channels.message import Message
 from engine.errors import DataError, DuecourseError, StoreError
-from engine.gate import Verdict
+from engine.gate import Override, Verdict
 from engine.situation import Situation
 from store.outbox import TASK_CHANNELS, bump_versions, claim, lock_versions, move, release, reserve
 from store.shared_endpoints import Shared, shared_endpoints
-from store.tables import Contact, Endpoint, Loan
+from store.tables import Contact, Endpoint, Loan, OverrideRow
+from workflows.alerts import unknowns
 from workflows.brake import channel_brake
 from workflows.door import LEASE, LOOK_TO_SEND_MAX, TURN_WAIT_MAX, Door, reach
-from workflows.second_look import Look, second_look
+from workflows.second_look import NOTHING_BROUGHT, Brought, Look, second_look
 
 log = logging.getLogger(__name__)
 
@@ -115,16 +116,23 @@ def look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
         endpoints = {contact.endpoint_id for contact in contacts if contact.endpoint_id is not None}
         # Their versions are read before the facts: whoever changes in between is noticed.
         shared = shared_endpoints(session, endpoints, now=now)
+        brought = {contact.id: _brought(session, door, contact) for contact in contacts if contact.rule is None}
         session.expunge_all()
     fresh = _fresh(door, sorted(set(borrower_of.values())), now)
     looked = []
     for contact in contacts:
         borrower = borrower_of[contact.loan_id]
         others = shared.get(contact.endpoint_id or 0, _NOBODY)
-        look, seen = _look(door, contact, fresh.get(borrower), others, now)
+        look, seen = _look(door, contact, fresh.get(borrower), others, brought.get(contact.id, NOTHING_BROUGHT), now)
         # Everybody around the loan: some laws count what any of them heard.
         looked.append(Looked(contact, look, {**others.versions, **seen}))
     return looked
+
+
+def _brought(session: Session, door: Door, contact: Contact) -> Brought:
+    aside = session.get(OverrideRow, contact.id)
+    override = Override(aside.rule, aside.ground) if aside is not None else None
+    return Brought(door.said(session, contact), override)
 
 
 def _fresh(door: Door, borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
@@ -148,13 +156,16 @@ def _look(
     contact: Contact,
     fresh: tuple[Situation, Mapping[int, int]] | None,
     others: Shared,
+    brought: Brought,
     now: datetime,
 ) -> tuple[Look, Mapping[int, int]]:
     if fresh is None:
         return Look("cancel", "what is on file about the borrower cannot be read"), {}
     situation, seen = fresh
     try:
-        look = second_look(contact, situation, door.rulebook, door.gate, door.matcher, now=now, shared=others.past)
+        look = second_look(
+            contact, situation, door.rulebook, door.gate, door.matcher, now=now, shared=others.past, brought=brought
+        )
     except Exception as error:  # noqa: BLE001 - a broken invariant holds this contact, not the round
         _alert(contact, "a contact could not be judged", error)
         return Look("cancel", f"it could not be judged ({_kind(error)})"), seen
@@ -193,6 +204,7 @@ def _write(
                 reachable = reached.covers(endpoints.get(contact.endpoint_id))
                 word, message = _let_out(session, door, contact, one, reachable, now)
                 counts[word] += 1
+                counts.update(unknowns([one.look.verdict]))
                 if word != "delayed":
                     told.update(one.seen)
                 if message is not None:

@@ -68,6 +68,10 @@ OUTCOMES: Final[Mapping[str, Mapping[str, Outcome]]] = {
     },
     "legal": {"filed": Outcome("filed"), "withdrawn": Outcome("withdrawn", "cancelled"), **_GIVE_BACK},
 }
+MESSAGE_OUTCOMES: Final[Mapping[str, Mapping[str, Outcome]]] = {
+    channel: {"sent": Outcome("sent"), "received": Outcome("received")} for channel in ("sms", "email")
+}
+"""What can be said of a message that did not pass through here."""
 LATE_NEWS: Final = {("posted", "returned")}
 """What may still be reported of a task that is worked: a letter that was posted comes back."""
 

@@ -23,7 +23,8 @@ from engine.strategy import Strategy
 from engine.tree import FactValue
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
-from store.decisions import DecisionRows, LoanBefore, is_news
+from store.decisions import DecisionRows, LoanBefore, gate_rules, is_news
+from workflows.alerts import unknown_rules
 from workflows.chunk import Chunk
 from workflows.machine import refuse_illegal
 from workflows.matching import Quiet
@@ -61,6 +62,7 @@ class Recorder:
         self.counts["decisions"] += 1
         self.counts[f"outcome.{decided.outcome}"] += 1
         self.counts["moves"] += decided.stage_after != decided.stage_before
+        self.counts.update(unknown_rules(gate_rules(decided)))
         for contact in decided.contacts:
             self.counts["contacts"] += 1
             self.counts[f"contacts.{contact.channel}"] += 1

@@ -18,6 +18,7 @@ from engine.errors import Problem, StoreError
 from engine.gate import Gate
 from engine.strategy import Strategy
 from store.tables import Published, Run
+from workflows.alerts import alert_unknown
 
 ENGINE_VERSION: Final = "1"
 """Grows whenever the same facts, strategies and packs could be decided differently than before."""
@@ -84,6 +85,11 @@ def begin_entry(session: Session, strategies: Mapping[str, Strategy], gate: Gate
     return _begin(session, "entry", strategies, gate, now)
 
 
+def begin_by_hand(session: Session, strategies: Mapping[str, Strategy], gate: Gate, *, now: datetime) -> Frozen:
+    """A new run for one contact that a person started, sent or told us of."""
+    return _begin(session, "by_hand", strategies, gate, now)
+
+
 def _begin(session: Session, kind: str, strategies: Mapping[str, Strategy], gate: Gate, now: datetime) -> Frozen:
     digests = {name: strategy.digest for name, strategy in strategies.items()}
     publish(session, strategies.values(), now=now)
@@ -111,6 +117,8 @@ def end(session: Session, run_id: int, *, now: datetime, counts: Mapping[str, in
     run = session.get_one(Run, run_id)
     run.status, run.ended_at = status, now
     run.counts_json = json.dumps(counts, sort_keys=True)
+    if status == "done":
+        alert_unknown(counts, run=run_id)
 
 
 def _add(

@@ -4,20 +4,33 @@ The second look at a contact, immediately before it would go: may it still?
 It can only cancel or delay, never strengthen: the contact goes exactly as it was planned, or later, or not.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final, Literal, cast
 
 from engine.addressing import ask_contact
-from engine.gate import Ask, Channel, Endpoint, Gate, PastContact, Purpose, Role, Verdict
+from engine.gate import Ask, Channel, Gate, Override, PastContact, Purpose, Role, Verdict
 from engine.matching import Matcher
 from engine.rulebook import Rulebook
 from engine.situation import Loan, Person, Situation
 from engine.strategy import Act, Rule, Strategy
+from engine.tree import FactValue
 from store.tables import Contact
 
 _FEED_RETRY: Final = timedelta(hours=1)
 Answer = Literal["go", "delay", "cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a contact that no rule asked for brings to its second look: what its text says, a presumption set aside."""
+
+    content: Mapping[str, FactValue] = field(default_factory=dict)
+    override: Override | None = None
+
+
+NOTHING_BROUGHT: Final = Brought()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,7 @@ def second_look(
     *,
     now: datetime,
     shared: tuple[PastContact, ...] = (),
+    brought: Brought = NOTHING_BROUGHT,
 ) -> Look:
     """
     Judge one planned contact on fresh facts: its rule, its stage, its promise policy, and the gate.
@@ -59,6 +73,7 @@ def second_look(
         contact: as it stands in the outbox; one without a rule was asked for by a person: only the gate judges it.
         situation: the borrower's, read anew.
         shared: what others were sent at the same number or address.
+        brought: what a contact without a rule brings along.
     """
     loan = next((loan for loan in situation.loans if loan.id == contact.loan_id), None)
     person = _addressee(contact, situation, loan)
@@ -83,7 +98,18 @@ def second_look(
     endpoint = next((e for e in person.endpoints if e.id == contact.endpoint_id), None)
     if contact.endpoint_id is not None and (endpoint is None or not endpoint.valid):
         return replace(look, answer="cancel", why="the number or address is not valid any more")
-    verdict = gate.check(_ask(contact, _act(contact, look.rule), situation, loan, person, endpoint, shared), now)
+    act = _act(contact, look.rule, brought)
+    ask = ask_contact(
+        situation,
+        loan,
+        person=person,
+        role=cast("Role", contact.role),
+        act=act,
+        endpoint=endpoint,
+        purpose=cast("Purpose", contact.purpose),
+    )
+    ask = replace(with_shared(ask, shared), own_id=contact.id, override=brought.override)
+    verdict = gate.check(ask, now)
     look = replace(look, verdict=verdict)
     if verdict.outcome == "allow":
         return look
@@ -127,30 +153,13 @@ def _is_of(act: Act, contact: Contact) -> bool:
     return (act.channel, act.name) == (contact.channel, contact.name)
 
 
-def _act(contact: Contact, rule: Rule | None) -> Act:
-    """The rule's own act, which knows what its text says; a contact without a rule has only its channel and name."""
+def _act(contact: Contact, rule: Rule | None, brought: Brought) -> Act:
+    """The rule's own act, which knows what its text says; a contact without a rule brings that along."""
     own = (act for act in (rule.acts if rule is not None else ()) if _is_of(act, contact))
-    return next(own, Act(cast("Channel", contact.channel), contact.name, contact.queue))
+    return next(own, Act(cast("Channel", contact.channel), contact.name, contact.queue, content=brought.content))
 
 
-def _ask(
-    contact: Contact,
-    act: Act,
-    situation: Situation,
-    loan: Loan,
-    person: Person,
-    endpoint: Endpoint | None,
-    shared: tuple[PastContact, ...],
-) -> Ask:
-    ask = ask_contact(
-        situation,
-        loan,
-        person=person,
-        role=cast("Role", contact.role),
-        act=act,
-        endpoint=endpoint,
-        purpose=cast("Purpose", contact.purpose),
-    )
-    # Somebody may stand for the loan and share the number: each of their contacts is there once.
+def with_shared(ask: Ask, shared: tuple[PastContact, ...]) -> Ask:
+    """The question with what others heard at the same number or address; each of their contacts is there once."""
     there = {past.id for past in shared}
-    return replace(ask, own_id=contact.id, shared=(*shared, *(past for past in ask.shared if past.id not in there)))
+    return replace(ask, shared=(*shared, *(past for past in ask.shared if past.id not in there)))

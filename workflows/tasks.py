@@ -1,25 +1,20 @@
-"""Work queues for people: what is waiting, who takes the next one, and what came of it."""
+"""Work queues for people: what is waiting, who takes the next one, and what is called off."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, func, or_, select
 
-from compliance import PackDates
-from engine.errors import DataError, Problem, unknown_name
-from engine.strategy import PromisePolicy
+from engine.errors import DataError
 from store.db import Database
-from store.outbox import ROW, TASK_CHANNELS, bump_versions, lock_versions, move, note
+from store.outbox import ROW, TASK_CHANNELS, bump_versions, in_other_hands, lock_versions, move, note
 from store.tables import Contact, Loan
-from workflows.aftermath import add_event, concerned
+from workflows.alerts import alert_unknown, unknowns
 from workflows.door import Door
 from workflows.leaving import Looked, look_again, verdict_detail
-from workflows.outcomes import LATE_NEWS, OUTCOMES, Outcome, Promised, add_promise, follow, refuse_promise
-
-__all__ = ["Handed", "Promised", "call_off", "record_outcome", "take_next", "waiting"]
 
 _CALL_OFF_AT_ONCE: Final = 500
 
@@ -63,6 +58,7 @@ def take_next(door: Door, *, queue: str, agent: str, now: datetime) -> Handed | 
     """
     while (contact_id := _pick(door.database, queue, agent, now)) is not None:
         (looked,) = look_again(door, [contact_id], now)
+        alert_unknown(unknowns([looked.look.verdict]), contact=contact_id)
         handed = _hand(door, looked, agent, now)
         if handed is not None:
             return handed
@@ -70,12 +66,7 @@ def take_next(door: Door, *, queue: str, agent: str, now: datetime) -> Handed | 
 
 
 def _pick(database: Database, queue: str, agent: str, now: datetime) -> str | None:
-    mine = f"agent:{agent}"
-    # Not two agents for one person at a time, nor an agent while a message is leaving.
-    elsewhere = or_(
-        col(Contact.status).in_(("claimed", "sending")),
-        (col(Contact.status) == "sent") & col(Contact.claimed_by).like("agent:%") & (col(Contact.claimed_by) != mine),
-    )
+    mine, elsewhere = f"agent:{agent}", in_other_hands(agent)
     query = (
         select(Contact)
         .where(
@@ -178,103 +169,3 @@ def call_off(door: Door, *, now: datetime, borrowers: Collection[int] | None = N
                     _call_off(session, contact, one, one.look.why, now)
                     count += 1
     return count
-
-
-def record_outcome(
-    database: Database,
-    contact_id: str,
-    outcome: str,
-    *,
-    agent: str,
-    now: datetime,
-    on: date,
-    policy: PromisePolicy,
-    dates: PackDates,
-    promised: Promised | None = None,
-    notice: str | None = None,
-) -> None:
-    """
-    Close a task with what came of it, and do what follows from that; all of it or nothing.
-
-    Args:
-        now: when it happened.
-        on: that day at the borrower's place.
-        policy: what the loan's strategy accepts as a promise.
-        dates: say from when a notice is in force.
-        notice: the duty that the task's rule gives evidence for, if any.
-    Raises:
-        DataError: no such task, it is closed already or in somebody else's hands, an unknown outcome, a promise
-            that the policy does not allow.
-    """
-    with database.write() as session:
-        contact = session.get(Contact, contact_id)
-        if contact is None or contact.channel not in TASK_CHANNELS:
-            raise DataError(no_task(contact_id))
-        people = concerned(session, contact)
-        lock_versions(session, people)
-        session.refresh(contact, with_for_update=ROW)
-        meaning = _meaning(contact, outcome, agent)
-        if (meaning.effect == "promise") != (promised is not None):
-            what = "a promise needs its amount and day" if promised is None else f"`{outcome}` takes no amount and day"
-            raise DataError(Problem(what, "write `--outcome promise --amount 500 --due 2026-03-09`"))
-        if promised is not None:
-            refuse_promise(promised, policy, on)
-            add_promise(session, contact, promised, on=on, now=now)
-        _close(session, contact, outcome, meaning, agent, now)
-        if meaning.effect != "give_back":
-            follow(session, contact, meaning.effect, agent=agent, notice=notice, dates=dates, on=on, now=now)
-            _tell(session, contact, outcome, meaning, now)
-        bump_versions(session, people)
-
-
-def no_task(contact_id: str) -> Problem:
-    """What is said of a task that is not there."""
-    return Problem(f"no task `{contact_id}`", "`duecourse tasks list` shows what is waiting")
-
-
-def _meaning(contact: Contact, outcome: str, agent: str) -> Outcome:
-    known = OUTCOMES[contact.channel]
-    if outcome not in known:
-        mend = f"use one of {', '.join(known)}"
-        raise DataError(unknown_name(f"{contact.channel} outcome", outcome, known, at=None, otherwise=mend))
-    meaning = known[outcome]
-    late = (contact.outcome, outcome) in LATE_NEWS
-    if contact.status not in ("sent", "unknown") and not late:
-        said = f": {contact.outcome}" if contact.outcome else ""
-        what = f"task `{contact.id}` is {contact.status} already{said}"
-        raise DataError(Problem(what, "an outcome is reported once; look at `duecourse loan` for what was said"))
-    if contact.status == "unknown" and meaning.status not in ("delivered", "failed"):
-        what = f"task `{contact.id}` was called off while somebody had it in hand"
-        raise DataError(Problem(what, "say what came of it, if it was tried"))
-    if contact.claimed_by is not None and contact.claimed_by != f"agent:{agent}":
-        what = f"task `{contact.id}` is in the hands of {contact.claimed_by.removeprefix('agent:')}"
-        raise DataError(Problem(what, "let them report, or give it back with `--outcome not_tried`"))
-    return meaning
-
-
-def _close(session: Session, contact: Contact, outcome: str, meaning: Outcome, agent: str, now: datetime) -> None:
-    detail = {"outcome": outcome}
-    if meaning.effect == "give_back":
-        contact.claimed_by = contact.claimed_until_at = None
-        contact.attempts = 0
-        session.add(contact)
-        note(session, contact, at=now, why=f"given back by {agent}", detail=detail)
-        return
-    if contact.status == meaning.status or not move(
-        session, contact, meaning.status, at=now, why=f"{agent}: {outcome}", detail=detail
-    ):
-        # Late news of a letter: what is over stays over, and what is known of it grows.
-        note(session, contact, at=now, why=f"{agent}: {outcome}", detail=detail)
-    else:
-        contact.at = now
-    contact.outcome = meaning.logged
-    contact.claimed_by = contact.claimed_until_at = None
-    session.add(contact)
-
-
-def _tell(session: Session, contact: Contact, outcome: str, meaning: Outcome, now: datetime) -> None:
-    kind = {"promise": "promise_made", "dispute": "dispute"}.get(meaning.effect or "", "call_outcome")
-    if contact.channel == "letter" and meaning.effect == "bad_endpoint":
-        kind = "delivery_failed"
-    detail = {"channel": contact.channel, "outcome": outcome}
-    add_event(session, contact, kind, now, source="tasks", key=f"{contact.id}:{outcome}", detail=detail)

@@ -31,13 +31,11 @@ def decide(
     """Say what would be decided for a loan's borrower at this moment; nothing is written or sent."""
     from engine.explain import explain as explain_decision
     from engine.explain import to_json
-    from store.timeline import find_loan
+    from store.timeline import known_loan
 
     session: Session = context.obj
     with session.database.session() as reading:
-        found = find_loan(reading, loan)
-        if found is None:
-            raise DataError(Problem(f"no loan `{loan}`", "write the reference it was imported with"))
+        found = known_loan(reading, loan)
         borrower, loan_id = found.borrower_id, found.id
     decided = session.works.decide([borrower], instant(at), write=False, plain=plain)
     if not decided:

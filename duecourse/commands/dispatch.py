@@ -36,7 +36,7 @@ def dispatch(
     counts = {name: count for name, count in sorted(done.counts.items()) if count}
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, count in counts.items():
-        table.add_row(name, f"{count:,}")
+        table.add_row(name.replace(".", " "), f"{count:,}")
     session.output.answer(counts, lambda console: console.print(table if counts else "nothing was due"))
     if done.problems:
         session.output.problems(done.problems)

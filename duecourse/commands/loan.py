@@ -9,7 +9,6 @@ from rich.text import Text
 
 from duecourse.clock import instant
 from duecourse.session import Session
-from engine.errors import DataError, Problem
 
 
 def register(app: typer.Typer) -> None:
@@ -26,14 +25,12 @@ def loan(
     """Show a loan's arrears, as of any day and as known at any instant, and everything that happened to it."""
     from duecourse.money import amount
     from store.arrears import read_arrears
-    from store.timeline import find_loan, timeline
+    from store.timeline import known_loan, timeline
 
     session: Session = context.obj
     now = instant(None)
     with session.database.session() as reading:
-        found = find_loan(reading, ref)
-        if found is None:
-            raise DataError(Problem(f"no loan `{ref}`", "write the reference it was imported with"))
+        found = known_loan(reading, ref)
         arrears = read_arrears(reading, found, on=on.date() if on else now.date(), known_at=instant(known))
         lines = timeline(reading, found)
         currency, stage = found.currency, found.stage

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from duecourse.session import Session
-from engine.errors import DataError, Problem
 from engine.stages import Stage
 
 
@@ -27,13 +26,13 @@ def move(
 
     The stage table says which moves there are, and the gate judges every one that makes the treatment harsher.
     """
-    from store.timeline import find_loan
+    from store.timeline import known_loan
 
     session: Session = context.obj
     with session.database.session() as reading:
-        found = find_loan(reading, ref)
-    if found is None or found.id is None:
-        raise DataError(Problem(f"no loan `{ref}`", "write the reference it was imported with"))
+        found = known_loan(reading, ref)
+    if found.id is None:
+        raise AssertionError("a loan of the book has an id")
     works = session.works
     change = works.move_loan(found.borrower_id, found.id, stage, by=by, reason=reason, now=session.rehearsed(at))
     answer = {"loan": ref, "from": change.source, "to": change.target, "on": change.on_on, "by": by, "reason": reason}

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from duecourse.clock import At, instant
 from duecourse.session import Session
+from workflows.alerts import PREFIX
 
 
 def register(app: typer.Typer) -> None:
@@ -35,5 +36,9 @@ def sweep(
     head = "what a sweep would do" if plan else f"run {result.run_id}"
 
     session.output.answer(answer, lambda console: console.print(f"{head} at {result.now:%Y-%m-%d %H:%M}Z", table))
+    if unknown := ", ".join(
+        f"{name.removeprefix(PREFIX)} {count:,}" for name, count in counts.items() if name.startswith(PREFIX)
+    ):
+        session.output.note(f"nobody is contacted where something is not known: {unknown}; `duecourse log` shows whom")
     if brake:
         session.output.note(f"the brake is on: {brake}; `duecourse dispatch --release` lets go")

@@ -1,19 +1,15 @@
 """`duecourse tasks ...`: what waits for people, who takes the next one, and what came of it."""
 
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from duecourse.clock import At, instant, now
+from duecourse.clock import At, instant
+from duecourse.reports import Amount, Due, Mark, Said, happened, learnt_of, promised_of
 from duecourse.session import Session
-from engine.errors import Problem, SettingsError, unknown_name
-
-if TYPE_CHECKING:
-    from workflows.tasks import Promised
+from engine.errors import SettingsError, unknown_name
 
 
 def register(app: typer.Typer) -> None:
@@ -84,40 +80,18 @@ def outcome(
     task: Annotated[str, typer.Argument()],
     result: Annotated[str, typer.Option("--outcome", help="e.g. no_answer, conversation, promise, wrong_number")],
     agent: Annotated[str, typer.Option(help="who worked it", envvar="DUECOURSE_AGENT")],
-    amount: Annotated[str | None, typer.Option(help="amount promised, e.g. 1200.50")] = None,
-    due: Annotated[str | None, typer.Option(help="day promised, e.g. 2026-03-09")] = None,
+    amount: Amount = None,
+    due: Due = None,
+    said: Said = None,
+    mark: Mark = None,
     at: At = None,
 ) -> None:
     """Close a task with what came of it. `--outcome not_tried` gives it back."""
+    from workflows.sayings import given_to
+
     session: Session = context.obj
-    now = _happened(at)
+    now = happened(at)
     _, _, _, _, currency = session.works.task_place(task, now)
-    session.works.record_outcome(task, result, agent=agent, now=now, promised=_promised(amount, due, currency))
+    promised, learnt = promised_of(amount, due, currency), learnt_of(said, mark, given_to(session.settings.actor))
+    session.works.record_outcome(task, result, agent=agent, now=now, promised=promised, learnt=learnt)
     session.output.answer({"task": task, "outcome": result}, lambda console: console.print(f"{task}: {result}"))
-
-
-def _happened(at: str | None) -> datetime:
-    happened = instant(at)
-    if at is not None and happened > now():
-        raise SettingsError(Problem(f"`{at}` has not come yet", "write when it happened, or leave `--at` out"))
-    return happened
-
-
-def _promised(amount: str | None, due: str | None, currency: str) -> "Promised | None":
-    from duecourse.money import minor
-    from workflows.tasks import Promised
-
-    if amount is None and due is None:
-        return None
-    if amount is None or due is None:
-        raise SettingsError(Problem("a promise needs its amount and day", "write `--amount 500 --due 2026-03-09`"))
-    try:
-        value = Decimal(amount)
-    except InvalidOperation:
-        value = Decimal("nan")
-    if not value.is_finite():
-        raise SettingsError(Problem(f"`{amount}` is no amount", "write it like `1200.50`"))
-    try:
-        return Promised(minor(value, currency), date.fromisoformat(due))
-    except ValueError:
-        raise SettingsError(Problem(f"`{due}` is no day", "write it like `2026-03-09`")) from None

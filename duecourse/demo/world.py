@@ -27,7 +27,9 @@ from store.tables import AccountSnapshot, Contact, Instalment, Loan, Person, Pos
 from workflows.duties_by_hand import close_duty
 from workflows.importing import KINDS, import_file
 from workflows.leaving import look_again
-from workflows.tasks import Promised, record_outcome, waiting
+from workflows.outcomes import Promised
+from workflows.reporting import record_outcome
+from workflows.tasks import waiting
 
 _REACHED: Final = ("conversation", "met", "promise")
 

@@ -385,19 +385,32 @@ def test_what_cannot_be_said_is_cancelled_and_the_others_go(
 def test_one_unreadable_person_does_not_stop_the_others(
     sqlite_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A statement on file that cannot be read holds that person's contact only."""
+    """A row on file that cannot be read holds the contacts of whom it is about only."""
     loans = book(sqlite_database, 3)
     sick = borrower_of(sqlite_database, loans[1])
-    add(
-        sqlite_database,
-        Consent(person_id=sick, kind="opt_out", received_at=NOW, ref="sick", detail_json="{"),
-        bump=sick,
-    )
+    plan(sqlite_database, loans[1], status="delivered", period_json="{")
     ids = [plan(sqlite_database, loan) for loan in loans]
     _adapter, wired = to(sqlite_database)
     assert counts(go(door_of(**wired))) == {"sent": 2, "cancelled": 1}
     assert contact_of(sqlite_database, ids[1]).why == "what is on file about the borrower cannot be read"
     assert [record.borrower for record in caplog.records if hasattr(record, "borrower")] == [sick]
+
+
+def test_a_statement_nobody_can_read_is_a_refusal_and_an_alert(
+    sqlite_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a person said and nobody can read closes everything to them, and is counted and told once; the others go."""
+    loans = book(sqlite_database, 4)
+    for n, loan in enumerate(loans[:2]):
+        person = borrower_of(sqlite_database, loan)
+        said = Consent(person_id=person, kind="opt_out", received_at=NOW, ref=f"sick-{n}", detail_json="{")
+        add(sqlite_database, said, bump=person)
+    ids = [plan(sqlite_database, loan) for loan in loans]
+    _adapter, wired = to(sqlite_database)
+    assert counts(go(door_of(**wired))) == {"sent": 2, "cancelled": 2, "unknown.statement": 2}
+    assert contact_of(sqlite_database, ids[0]).why == "refused: gate.unknown.statement"
+    (alert,) = [record for record in caplog.records if getattr(record, "action", "") == "alert"]
+    assert (alert.unknown, alert.count) == ("statement", 2)
 
 
 def test_a_database_that_gives_way_gives_the_claims_back(sqlite_database: Database) -> None:

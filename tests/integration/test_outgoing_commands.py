@@ -43,7 +43,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
     def once(*words: str, workspace: Path = folder) -> tuple[int, str, str]:
         # An hour after the instant of these tests, whatever the machine's own clock says.
-        monkeypatch.setattr("duecourse.commands.tasks.now", lambda: NOW + timedelta(hours=1))
+        monkeypatch.setattr("duecourse.reports.now", lambda: NOW + timedelta(hours=1))
         monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(workspace), *words])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:

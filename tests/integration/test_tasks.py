@@ -28,8 +28,9 @@ from tests.outgoing import (
     rows,
     statuses,
 )
-from workflows.outcomes import OUTCOMES
-from workflows.tasks import Promised, call_off, record_outcome, take_next, waiting
+from workflows.outcomes import OUTCOMES, Promised
+from workflows.reporting import record_outcome
+from workflows.tasks import call_off, take_next, waiting
 
 POLICY = PromisePolicy(max_days=7, grace_days=1)
 

@@ -1,16 +1,18 @@
 """What must be true of the gate for every history, zone and instant."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance import Gate, Pack, read_pack, shipped_packs
+from compliance import Gate, Pack, Rule, read_pack, shipped_packs
 from compliance.clock import microseconds, zone_clock
-from engine.gate import STRICTNESS, Ask, Endpoint, Hold, LocalWindow, PastContact, Statement
+from engine.gate import STRICTNESS, Ask, Endpoint, Ground, Hold, LocalWindow, Override, PastContact, Statement
 
 PACKS = {pack.id: pack for pack in shipped_packs()}
 ZONES = (
@@ -188,6 +190,18 @@ def test_adding_a_pack_never_permits_more(case: tuple[datetime, Ask], left_out: 
     }
     if fewer.until is not None and more.until is not None:
         assert more.until >= fewer.until
+
+
+PRESUMED = [rule for pack in PACKS.values() for rule in pack.rules if rule.override_grounds]
+
+
+@given(asked, st.sampled_from(PRESUMED), st.sampled_from(get_args(Ground)))
+def test_an_override_lifts_its_rule_and_no_other(case: tuple[datetime, Ask], rule: Rule, ground: str):
+    """With an override the gate answers as if the one rule it names were not there, and in no other way otherwise."""
+    now, ask = case
+    ask = replace(ask, actor="agency", jurisdictions=("US",), channel="call")
+    packs = [replace(pack, rules=tuple(one for one in pack.rules if one.id != rule.id)) for pack in PACKS.values()]
+    assert ALL.check(replace(ask, override=Override(rule.id, ground)), now) == fixed(packs).check(ask, now)
 
 
 @given(asked, st.randoms(use_true_random=False))

@@ -9,7 +9,7 @@ import pytest
 from compliance import Gate, sentence, shipped_packs
 from compliance.clock import microseconds
 from engine.errors import RuleError
-from engine.gate import Ask, Endpoint, Hold, Move, PastContact, Statement
+from engine.gate import Ask, Endpoint, Hold, Move, Override, PastContact, Statement
 
 PACKS = {pack.id: pack for pack in shipped_packs()}
 US = Gate([PACKS["us.tcpa"], PACKS["house.default"]])
@@ -69,6 +69,36 @@ def test_what_is_unknown_is_denied(changes, reason):
     assert verdict.outcome == "deny"
     assert [found.rule for found in verdict.reasons] == [f"gate.unknown.{reason}"]
     assert verdict.until is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"statements": (said("optout"),)}, "statement"), ({"holds": (Hold("stop", 0, 1),)}, "hold")],
+)
+def test_a_word_nobody_knows_closes_everything(changes, reason):
+    """A statement or hold of an unknown kind was meant to stop something: it is never passed over, ended or not."""
+    assert rules(US, ask(**changes)) == [f"gate.unknown.{reason}"]
+
+
+SEVEN_CALLS = tuple(past(n * DAY, channel="call", outcome="no_answer") for n in range(7))
+
+
+@pytest.mark.parametrize(
+    ("override", "now", "answer"),
+    [
+        (None, NOON, ["us.regf.freq.calls"]),
+        (Override("us.regf.freq.calls", "consumer_request"), NOON, []),
+        (Override("us.regf.freq.calls", "outside_harm"), NOON + timedelta(hours=12), ["us.regf.time.default"]),
+        (Override("us.regf.freq.after_talk", "legal_duty"), NOON, ["us.regf.freq.calls"]),
+        (Override("us.regf.freq.calls", "good_offer"), NOON, ["gate.override"]),
+        (Override("us.regf.time.default", "legal_duty"), NOON, ["gate.override"]),
+        (Override("us.regf.freq.callz", "legal_duty"), NOON, ["gate.override"]),
+    ],
+)
+def test_a_presumption_yields_to_its_grounds_and_nothing_else_yields(override, now, answer):
+    """The eighth call goes on a recognised ground; at night, on another ground, or against a rule of law it does not."""
+    question = ask(channel="call", actor="agency", history=SEVEN_CALLS, override=override)
+    assert rules(REGF, question, now) == answer
 
 
 def test_a_time_without_zone_is_denied():

@@ -192,6 +192,22 @@ def rule(*lines: str) -> str:
             ),
         ),
         (
+            HEAD + RULE + "    override_grounds: [legal_duty]\n",
+            (
+                "mine.yaml:15:5: a rule of status `house` cannot be overridden\n"
+                "  mend: leave `override_grounds` out; only a `presumption` yields to a ground"
+            ),
+        ),
+        (
+            HEAD.replace("house", "us").replace("everywhere", "US").replace("status: us", "status: law")
+            + RULE.replace("house", "us")
+            + "    status: presumption\n    override_grounds: [legal_duty, good_offer]\n",
+            (
+                "mine.yaml:16:36: unknown ground `good_offer`\n"
+                "  mend: use one of legal_duty, active_litigation, consumer_request, outside_harm"
+            ),
+        ),
+        (
             HEAD.removesuffix("rules:\n"),
             "mine.yaml:1:1: a pack has no rules\n  mend: write `rules:` and at least one rule, or delete the file",
         ),

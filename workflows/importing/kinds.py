@@ -4,19 +4,11 @@ from typing import Final, get_args
 
 from compliance.limit_file import NOTICES
 from compliance.pack import KNOWN_OUTCOMES
-from engine.gate import CHANNELS, Purpose, Role
+from engine.gate import CHANNELS, HOLDS, MARKS, STATEMENTS, Purpose, Role
 from workflows.importing.contract import Column, Kind
 
 MOVEMENTS: Final = (
     "payment", "pending_debit", "pending_cancelled", "reversal", "credit", "fee", "waiver", "forgiveness", "charge_off",
-)  # fmt: skip
-CONSENTS: Final = (
-    "consent", "opt_out", "opt_in", "inconvenient_time", "inconvenient_place", "no_work_contact", "no_medium",
-    "no_endpoint", "no_contact",
-)  # fmt: skip
-HOLDS: Final = (
-    "dispute", "cease", "refusal_to_pay", "attorney", "bankruptcy", "deceased", "hardship", "vulnerable", "moratorium",
-    "instalment_agreement", "mental_capacity", "fraud", "investigation", "manual",
 )  # fmt: skip
 SCOPES: Final = ("call_frequency", "contact_time", "electronic", "prerecorded")
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -62,6 +54,7 @@ _ENDPOINTS: Final = Kind(
         Column("basis", "text", "how the lender came to use it, e.g. direct_consent"),
         Column("basis_at", "instant", "when that basis was last renewed", past=True),
         Column("source", "text", "where it comes from, e.g. contract"),
+        Column("marks", "words", "what is known against it; what our own people learnt stays beside it", values=MARKS),
     ),
     ("person", "kind", "value"),
     replaces=True,
@@ -161,7 +154,7 @@ _CONSENTS: Final = Kind(
     (
         _ref("the source's name for this statement"),
         _PERSON,
-        Column("kind", "word", "what was said", required=True, values=CONSENTS),
+        Column("kind", "word", "what was said", required=True, values=STATEMENTS),
         Column("scope", "word", "of a consent, or of the consent that is taken back", values=SCOPES),
         Column("channels", "words", "what it is about; empty: all channels", values=CHANNELS),
         Column("endpoint", "endpoint", "the number or address it is about; empty: all of them"),

@@ -1,0 +1,75 @@
+"""`duecourse endpoints ...`: the numbers and addresses of a person, and what is known against them."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from duecourse.output import table
+from duecourse.session import Session
+from engine.errors import DataError, Problem
+from engine.gate import Role
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(help="Numbers and addresses, and what is known against them.", no_args_is_help=True)
+    group.command("list")(list_endpoints)
+    group.command("mark")(mark)
+    app.add_typer(group, name="endpoints")
+
+
+def list_endpoints(
+    context: typer.Context,
+    loan: Annotated[str | None, typer.Argument(help="a loan's reference; its borrower is meant, or `--role`")] = None,
+    person: Annotated[str | None, typer.Option(help="or a person's own reference")] = None,
+    role: Annotated[Role | None, typer.Option(help="their part in the loan [default: borrower]")] = None,
+) -> None:
+    """List them by id; of the number or address itself only as much as tells it from the others."""
+    from workflows.ledger_view import endpoints_of, find_person
+
+    session: Session = context.obj
+    with session.database.session() as reading:
+        found = endpoints_of(reading, find_person(reading, loan, person, role))
+    rows = [
+        {"endpoint": e.id, "kind": e.kind, "value": _masked(e.kind, e.value), "place": e.place, "valid": e.valid,
+         "basis": e.basis, "source": e.source, "marks": sorted({*e.marks.split(), *e.learnt_marks.split()})}
+        for e in found
+    ]  # fmt: skip
+    drawn = table("endpoint", "kind", "value", "place", "valid", "basis", "source", "marks")
+    for row in rows:
+        cells = [" ".join(cell) if isinstance(cell, list) else "" if cell is None else cell for cell in row.values()]
+        cells[4] = "yes" if row["valid"] else "no"
+        drawn.add_row(*(Text(str(cell)) for cell in cells))
+    session.output.answer(rows, lambda console: console.print(drawn if rows else "there is none on file"))
+
+
+def mark(
+    context: typer.Context,
+    endpoint: Annotated[int, typer.Argument(help="its id")],
+    marks: Annotated[list[str], typer.Argument(help="employer_provided, known_disclosure, unlawful_source")],
+    off: Annotated[bool, typer.Option("--off", help="take it back: it was a mistake")] = False,
+) -> None:
+    """Write down what is known against a number or address; whatever is about to leave for it is looked at again."""
+    from store.outbox import bump_versions, lock_versions
+    from store.tables import Endpoint
+    from workflows.sayings import mark as mark_endpoint
+
+    session: Session = context.obj
+    with session.database.write() as writing:
+        found = writing.get(Endpoint, endpoint)
+        if found is None:
+            raise DataError(Problem(f"no endpoint `{endpoint}`", "`duecourse endpoints list LOAN` shows their ids"))
+        lock_versions(writing, [found.person_id])
+        mark_endpoint(writing, endpoint, marks, off=off)
+        bump_versions(writing, [found.person_id])
+        known = found.learnt_marks.split()
+    line = f"endpoint {endpoint}: {', '.join(known) or 'nothing is known against it'}"
+    session.output.answer({"endpoint": endpoint, "marks": known}, lambda console: console.print(line, markup=False))
+
+
+def _masked(kind: str, value: str) -> str:
+    if kind == "email":
+        name, _, domain = value.rpartition("@")
+        return f"{name[:1]}***@{domain}"
+    return f"***{value[-4:]}" if kind in ("mobile", "landline") else "***"

@@ -1,0 +1,491 @@
+"""What people start, send or tell us of: through the gate, counted, logged, and stopped by whatever stops a contact."""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import SQLModel, col, select
+
+from compliance import Gate, load_packs, shipped_packs
+from engine.decision_json import from_json
+from engine.errors import DataError, SettingsError
+from engine.gate import Override
+from engine.situation import Situation
+from store.consents import NewStatement, add_statement
+from store.db import Database, open_database
+from store.tables import (
+    Consent,
+    Contact,
+    DecisionRow,
+    Endpoint,
+    Event,
+    Loan,
+    MessageText,
+    OverrideRow,
+    Party,
+    Person,
+    Run,
+)
+from tests.factories import make_person
+from tests.outgoing import (
+    NOW,
+    TODAY,
+    Silent,
+    SmallGate,
+    add,
+    book,
+    borrower_of,
+    contact_of,
+    counts,
+    door_of,
+    fed,
+    go,
+    plan,
+    rows,
+    small_rulebook,
+    statuses,
+)
+from workflows.asking import Wanted, ask
+from workflows.by_hand import Approval, Done, Text, record, send, start
+from workflows.decide import decide_borrowers
+from workflows.door import Door
+from workflows.outcomes import Promised
+from workflows.reporting import record_outcome
+from workflows.sayings import NOTHING_LEARNT, Learnt, read_saying
+from workflows.tasks import take_next
+
+CAP = """
+pack: house.cap
+title: {en: One a day, zh: 一天一次}
+places: [everywhere]
+actors: [first_party]
+status: house
+provenance: verified
+from: 2020-01-01
+review_on: 2030-01-01
+rules:
+  - id: house.cap.day
+    kind: count
+    says: {en: One contact a day., zh: 一天一次。}
+    channels: [sms, email, call, visit, letter]
+    max: 1
+    within: 1 dates
+    counts: {except_outcomes: [failed]}
+    citation: A test
+"""
+OWN = "Example Lender: please call us."
+
+
+def ref(database: Database, loan: int) -> str:
+    with database.session() as session:
+        return session.get_one(Loan, loan).ref
+
+
+def call(database: Database, loan: int, **changes: object) -> Wanted:
+    return replace(Wanted(ref(database, loan), "call"), **changes)  # type: ignore[arg-type]
+
+
+def sms(database: Database, loan: int, **changes: object) -> Wanted:
+    return replace(Wanted(ref(database, loan), "sms"), **changes)  # type: ignore[arg-type]
+
+
+def told(database: Database, loan: int, done: Done) -> DecisionRow:
+    """The row of the log."""
+    (row,) = rows(database, DecisionRow, col(DecisionRow.run_id) == done.run, col(DecisionRow.loan_id) == loan)
+    found: DecisionRow = row
+    return found
+
+
+def report(database: Database, contact: str, outcome: str, **changes: object) -> None:
+    from engine.strategy import PromisePolicy
+
+    given = {"agent": "mei", "now": NOW, "on": TODAY, "policy": PromisePolicy()}
+    record_outcome(database, contact, outcome, **(given | changes))  # type: ignore[arg-type]
+
+
+# -- starting ---------------------------------------------------------------------------------------------
+
+
+def test_an_agents_own_call_is_in_their_hands_counted_and_logged(database: Database) -> None:
+    """Allowed, it is theirs at once, stands in the log with the gate's answer, and closes like any task."""
+    (loan,) = book(database)
+    before = {p.id: p.version for p in rows(database, Person)}
+    door = door_of(database, {})
+    done = start(door, call(database, loan), agent="mei", now=NOW)
+    assert done.contact is not None
+    contact = contact_of(database, done.contact)
+    assert (contact.status, contact.claimed_by, contact.rule, contact.at) == ("sent", "agent:mei", None, NOW)
+    name = next(p.name for p in rows(database, Person))
+    assert done.text == f"call {name}"
+    row = told(database, loan, done)
+    assert (row.outcome, row.rule, row.strategy, row.reasons) == ("contact", None, None, "")
+    decided = from_json(row.trace_json)
+    assert decided.by_hand is not None
+    assert (decided.by_hand.by, decided.by_hand.what, decided.by_hand.contact) == ("mei", "start", done.contact)
+    assert [act.verdict.outcome for act in decided.by_hand.acts if act.verdict is not None] == ["allow"]
+    assert [run.kind for run in rows(database, Run)] == ["by_hand"]
+    assert {p.id for p in rows(database, Person) if p.version > (before[p.id] or 0)} == {borrower_of(database, loan)}
+    report(database, done.contact, "no_answer")
+    assert contact_of(database, done.contact).outcome == "no_answer"
+    assert [event.kind for event in rows(database, Event)] == ["call_outcome"]
+
+
+def test_a_refusal_is_logged_with_its_reasons_and_leaves_no_contact(database: Database) -> None:
+    """At night, and after an opt-out, the gate says so in the log; nobody is bothered."""
+    (loan,) = book(database)
+    door, night = door_of(database, {}), NOW + timedelta(hours=10)
+    late = start(door, call(database, loan), agent="mei", now=night)
+    assert (late.contact, told(database, loan, late).outcome) == (None, "wait")
+    assert told(database, loan, late).next_look_at == NOW + timedelta(hours=20)
+    person = borrower_of(database, loan)
+    add(database, Consent(person_id=person, kind="opt_out", received_at=NOW, ref="o"), bump=person)
+    no = start(door, call(database, loan), agent="mei", now=NOW)
+    assert (no.contact, told(database, loan, no).outcome, told(database, loan, no).reasons) == (
+        None, "withheld", "test.opted_out",
+    )  # fmt: skip
+    assert rows(database, Contact) == []
+
+
+def test_a_call_in_hand_counts_for_the_next_one(database: Database) -> None:
+    """Under a limit of one a day a second call is refused while the first is still in somebody's hands."""
+    (loan,) = book(database)
+    door = door_of(database, {}, gate=SmallGate(per_day=1))
+    assert start(door, call(database, loan), agent="mei", now=NOW).contact is not None
+    assert start(door, call(database, loan), agent="mei", now=NOW).contact is None
+
+
+def test_nobody_is_reached_by_two_at_once(database: Database) -> None:
+    """While an agent has a person in hand, or a message is leaving for them, another agent cannot start."""
+    loans = book(database, 2)
+    door = door_of(database, {})
+    first = start(door, call(database, loans[0]), agent="mei", now=NOW)
+    for loan, other in ((loans[0], first.contact), (loans[1], plan(database, loans[1], status="sending"))):
+        with pytest.raises(DataError, match=f"`{other}` reaches the same person at this moment"):
+            start(door, call(database, loan), agent="ben", now=NOW)
+    assert len(rows(database, DecisionRow)) == 1
+
+
+def test_four_agents_at_once_under_a_limit_of_one(postgres_database: Database) -> None:
+    """The last seat under a limit is taken once, however many ask at the same moment."""
+    (loan,) = book(postgres_database)
+    url = postgres_database.url.render_as_string(hide_password=False)
+    barrier, came = threading.Barrier(4), list[str | None]()
+
+    def work(agent: str) -> None:
+        own = open_database(url)
+        door, wanted = door_of(own, {}, gate=SmallGate(per_day=1)), call(own, loan)
+        barrier.wait(60)
+        try:
+            came.append(start(door, wanted, agent=agent, now=NOW).contact)
+        except DataError:
+            came.append(None)
+        own.close()
+
+    threads = [threading.Thread(target=work, args=(f"agent-{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    assert len(came) == 4
+    assert len([one for one in came if one is not None]) == 1
+    assert len(rows(postgres_database, Contact)) == 1
+
+
+def test_what_is_committed_while_the_gate_is_asked_is_heard(database: Database) -> None:
+    """A stop that comes between the look and the writing stops the call: it is looked at again."""
+    (loan,) = book(database)
+    person = borrower_of(database, loan)
+    usual = door_of(database, {})
+    once = iter([True])
+
+    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
+        found = usual.situations(borrowers, now)
+        if next(once, False):
+            with database.write() as session:
+                add_statement(session, NewStatement(person, "opt_out", NOW, source="test", ref="late"))
+        return found
+
+    done = start(replace(usual, situations=situations), call(database, loan), agent="mei", now=NOW)
+    assert (done.contact, told(database, loan, done).reasons) == (None, "test.opted_out")
+
+
+def test_given_back_it_is_over(database: Database) -> None:
+    """Nobody's rule asks for it, so a call that was not tried goes to nobody else."""
+    (loan,) = book(database)
+    door = door_of(database, {})
+    done = start(door, call(database, loan), agent="mei", now=NOW)
+    assert done.contact is not None
+    report(database, done.contact, "not_tried")
+    assert contact_of(database, done.contact).status == "cancelled"
+    assert take_next(door, queue="call", agent="ben", now=NOW) is None
+    assert start(door, call(database, loan), agent="ben", now=NOW).contact is not None
+
+
+def test_the_switches_hold_for_people_too(database: Database) -> None:
+    """With sending off, or for a number that is not on the allow list outside production, nobody can start."""
+    (loan,) = book(database)
+    with pytest.raises(SettingsError, match="sending is off"):
+        start(door_of(database, {}, stand_in=False), call(database, loan), agent="mei", now=NOW)
+    with database.write() as session:
+        session.execute(text("update setting set value = 'on' where name = 'sending'"))
+    door = door_of(database, {}, stand_in=False, allow_list=frozenset({"+1"}))
+    with pytest.raises(SettingsError, match="is not on the allow list"):
+        start(door, call(database, loan), agent="mei", now=NOW)
+    assert rows(database, DecisionRow) == []
+
+
+def test_whom_it_is_about_has_to_be_clear(database: Database) -> None:
+    """A role nobody has, two people in one role, a number of somebody else's and an excepted purpose are refused."""
+    (loan,) = book(database)
+    door = door_of(database, {})
+    with pytest.raises(DataError, match="has no guarantor"):
+        ask(door, call(database, loan, role="guarantor"), NOW)
+    for n in range(2):
+        other = make_person(database, mobile=f"+86137000000{n}0")
+        add(database, Party(loan_id=loan, person_id=other, role="guarantor"))
+    with pytest.raises(DataError, match="has 2 people in the role guarantor"):
+        ask(door, call(database, loan, role="guarantor"), NOW)
+    with pytest.raises(DataError, match="is no number or address of theirs for call"):
+        ask(door, call(database, loan, endpoint=99_999), NOW)
+    with pytest.raises(DataError, match="`legally_required` is no purpose that a person chooses"):
+        start(door, call(database, loan, purpose="legally_required"), agent="mei", now=NOW)
+
+
+# -- the same limits for people and machines (P10) ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", ["1 dates", "24 hours"])
+def test_a_manual_call_at_five_and_the_scheduler_at_six(database: Database, window: str) -> None:
+    """Manual call at 17:00, scheduler at 06:00: under a house limit of one a day no second contact comes before its time."""
+    gate = Gate(load_packs({"cap.yaml": CAP.replace("1 dates", window)}), ["CN"])
+    (loan,) = book(database)
+    five, six = NOW.replace(hour=9), NOW.replace(hour=22)  # in Shanghai 17:00, and 06:00 the next morning
+    already = plan(database, loan, not_before_at=six, at=six, expires_at=six + timedelta(hours=22))
+    door = door_of(database, {"sms": (adapter := Silent())}, gate=gate)
+    with database.write() as session:
+        session.get_one(Contact, already).status = "cancelled"  # so that the agent may call at all
+    done = start(door, call(database, loan), agent="mei", now=five)
+    assert done.contact is not None
+    report(database, done.contact, "conversation", now=five)
+    with database.write() as session:
+        session.get_one(Contact, already).status = "planned"
+    fed(database, six)
+    earliest = five + timedelta(hours=24) if window == "24 hours" else six
+    assert counts(go(door, six)) == ({"delayed": 1} if window == "24 hours" else {"sent": 1})
+    assert contact_of(database, already).at >= earliest
+    assert len(adapter.seen) == (window != "24 hours")
+    # A sweep the same evening plans nothing for that day either.
+    (second,) = book(database)
+    done = start(door, call(database, second), agent="mei", now=five)
+    assert done.contact is not None
+    report(database, done.contact, "conversation", now=five)
+    evening = five + timedelta(hours=2)
+    rules = small_rulebook()
+    decided = decide_borrowers(
+        database, rules, gate, borrower_ids=[borrower_of(database, second)], now=evening, matcher=door.matcher
+    )
+    over = five + timedelta(hours=24) if window == "24 hours" else NOW.replace(hour=16)
+    planned = [c.not_before for decision, _ in decided for answer in decision.loans for c in answer.contacts]
+    assert planned
+    assert min(planned) >= over
+
+
+# -- sending ----------------------------------------------------------------------------------------------
+
+
+def everywhere(database: Database) -> str:
+    """Every text of every table, in one."""
+    with database.session() as session:
+        return "\n".join(
+            str(list(session.connection().execute(select(table)))) for table in SQLModel.metadata.sorted_tables
+        )
+
+
+def test_own_words_are_in_one_place_until_they_have_left_and_then_nowhere(database: Database) -> None:
+    """A message of somebody's own goes out as it was written; no table, log or history keeps its words."""
+    (loan,) = book(database)
+    said: list[str] = []
+    adapter = Silent(before=lambda message: said.append(message.text))
+
+    def compose(session, contact, look, now):  # type: ignore[no-untyped-def] # as the wiring does
+        from channels.message import Message
+
+        return Message(contact.id, "sms", "+1", "", session.get_one(MessageText, contact.id).text)
+
+    door = door_of(database, {"sms": adapter}, compose=compose)
+    done = send(door, sms(database, loan), Text(OWN, "en"), agent="mei", now=NOW)
+    assert done.contact is not None
+    assert everywhere(database).count(OWN) == 1
+    assert counts(go(door)) == {"sent": 1}
+    assert said == [OWN]
+    assert OWN not in everywhere(database)
+    assert statuses(database, done.contact) == ["planned", "sending", "sent"]
+    assert told(database, loan, done).outcome == "contact"
+
+
+def test_the_second_look_stops_own_words_and_forgets_them(database: Database) -> None:
+    """A stop after the writing cancels the message like any other, and its words go with it."""
+    (loan,) = book(database)
+    door = door_of(database, {"sms": Silent()})
+    done = send(door, sms(database, loan), Text(OWN, "en"), agent="mei", now=NOW)
+    assert done.contact is not None
+    with database.write() as session:
+        add_statement(session, NewStatement(borrower_of(database, loan), "opt_out", NOW, source="test", ref="stop"))
+    assert counts(go(door)) == {"cancelled": 1}
+    assert contact_of(database, done.contact).why == "refused: test.opted_out"
+    assert OWN not in everywhere(database)
+
+
+def test_what_a_text_says_is_asked_again_before_it_leaves(database: Database) -> None:
+    """The second look hears what the text says, as the first did: by then the law may read it otherwise."""
+    (loan,) = book(database)
+    gate = SmallGate()
+    door = door_of(database, {"sms": Silent()}, gate=gate, said=lambda _session, _contact: {"opt_out_notice": True})
+    send(door, sms(database, loan, content={"opt_out_notice": True}), Text(OWN, "en"), agent="mei", now=NOW)
+    go(door)
+    assert [asked.content.get("opt_out_notice") for asked in gate.asked] == [True, True]
+
+
+def test_a_message_written_at_night_waits_for_the_morning(database: Database) -> None:
+    """Put off by less than a day it is planned for then; put off longer, it is not planned at all."""
+    (loan,) = book(database)
+    done = send(door_of(database, {}), sms(database, loan), Text(OWN, "en"), agent="mei", now=NOW + timedelta(hours=9))
+    assert done.not_before == NOW + timedelta(hours=20)
+    assert done.contact is not None
+    assert contact_of(database, done.contact).not_before_at == NOW + timedelta(hours=20)
+
+
+# -- telling ----------------------------------------------------------------------------------------------
+
+
+def test_a_borrowers_call_counts_and_is_never_judged(database: Database) -> None:
+    """They called us at midnight: it is written down, heard by the rules, and nothing is said against it."""
+    (loan,) = book(database)
+    gate = SmallGate()
+    door = door_of(database, {}, gate=gate)
+    at = NOW - timedelta(hours=11)
+    done = record(
+        door, call(database, loan), "promise", direction="in", agent="mei", at=at, now=NOW, learnt=NOTHING_LEARNT,
+        promised=Promised(50_00, TODAY + timedelta(days=2)),
+    )  # fmt: skip
+    assert done.contact is not None
+    contact = contact_of(database, done.contact)
+    assert (contact.direction, contact.outcome, contact.at, contact.status) == ("in", "conversation", at, "delivered")
+    row = told(database, loan, done)
+    assert (row.outcome, row.reasons) == ("recorded", "")
+    assert [event.kind for event in rows(database, Event)] == ["promise_made"]
+
+
+def test_a_call_the_gate_would_have_refused_is_kept_and_raises_an_alert(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It happened, so it counts; who called at night stands in the log with the reasons, and somebody hears of it."""
+    (loan,) = book(database)
+    door, at = door_of(database, {}, gate=SmallGate(per_day=1)), NOW - timedelta(hours=9)
+    before = {p.id: p.version for p in rows(database, Person)}
+    done = record(
+        door, call(database, loan), "conversation", direction="out", agent="mei", at=at, now=NOW, learnt=NOTHING_LEARNT
+    )
+    assert done.contact is not None
+    assert (told(database, loan, done).outcome, told(database, loan, done).reasons) == ("recorded", "test.hours")
+    (alert,) = [r for r in caplog.records if getattr(r, "action", "") == "alert"]
+    assert (alert.contact, alert.rules) == (done.contact, ["test.hours"])  # type: ignore[attr-defined]
+    assert {p.id for p in rows(database, Person) if p.version > (before[p.id] or 0)} == {borrower_of(database, loan)}
+    # It was today in Shanghai, so today's one contact is used up.
+    assert start(door, call(database, loan), agent="mei", now=NOW).contact is None
+
+
+def test_what_was_said_and_learnt_in_a_call_holds_at_once(database: Database) -> None:
+    """One command closes the task, writes the refusals down and marks the number; a message that waited is stopped."""
+    (loan,) = book(database)
+    door = door_of(database, {"sms": Silent()})
+    done = start(door, call(database, loan), agent="mei", now=NOW)
+    waiting = plan(database, loan)
+    assert done.contact is not None
+    sayings = tuple(map(read_saying, ("opt_out sms", "inconvenient_time 00:00-12:00", "no_endpoint")))
+    learnt = Learnt(sayings, ("known_disclosure",), zones=("Asia/Shanghai",))
+    report(database, done.contact, "conversation", learnt=learnt)
+    said = [(c.kind, c.channels, c.endpoint_id is not None, c.source) for c in rows(database, Consent)]
+    assert said == [
+        ("opt_out", "sms", False, "agent:mei"), ("inconvenient_time", "", False, "agent:mei"),
+        ("no_endpoint", "", True, "agent:mei"),
+    ]  # fmt: skip
+    marked = rows(database, Endpoint, col(Endpoint.learnt_marks) != "")
+    assert [(e.id, e.learnt_marks) for e in marked] == [
+        (contact_of(database, done.contact).endpoint_id, "known_disclosure")
+    ]
+    assert counts(go(door)) == {"cancelled": 1}
+    assert contact_of(database, waiting).why == "refused: test.opted_out"
+
+
+# -- overrides --------------------------------------------------------------------------------------------
+
+CALLS = "us.regf.freq.calls"
+
+
+def agency(database: Database) -> tuple[int, Door]:
+    """A borrower in New York who was called seven times this week by an agency under Regulation F, and its door."""
+    (loan,) = book(database)
+    person = borrower_of(database, loan)
+    with database.write() as session:
+        row = session.get_one(Person, person)
+        row.country, row.zones = "US", "America/New_York"
+    for n in range(7):
+        at = NOW + timedelta(hours=12) - timedelta(days=n)
+        plan(database, loan, "call", status="delivered", outcome="no_answer", at=at)
+    gate = Gate([pack for pack in shipped_packs() if pack.id == "us.regf"])
+    door = door_of(database, {}, gate=gate)
+
+    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
+        found = door.situations(borrowers, now)
+        return {key: (replace(situation, actor="agency"), seen) for key, (situation, seen) in found.items()}
+
+    return loan, replace(door, situations=situations)
+
+
+def test_a_presumption_is_set_aside_by_two_people_and_a_proof(database: Database) -> None:
+    """The eighth call goes with a recognised ground; who, why, on what proof and by whose leave stand beside it."""
+    loan, door = agency(database)
+    now = NOW + timedelta(hours=13)  # noon in New York
+    assert start(door, call(database, loan), agent="mei", now=now).contact is None
+    with pytest.raises(DataError, match="`mei` cannot approve their own override"):
+        start(
+            door, call(database, loan), agent="mei", now=now, approval=Approval(CALLS, "consumer_request", "r", "mei")
+        )
+    with pytest.raises(DataError, match="an override needs its evidence"):
+        start(
+            door, call(database, loan), agent="mei", now=now, approval=Approval(CALLS, "consumer_request", " ", "ana")
+        )
+    approval = Approval(CALLS, "consumer_request", "call-recording:7", "ana")
+    done = start(door, call(database, loan), agent="mei", now=now, approval=approval)
+    assert done.contact is not None
+    (kept,) = rows(database, OverrideRow)
+    assert (kept.contact_id, kept.rule, kept.ground, kept.evidence, kept.agent, kept.approved_by) == (
+        done.contact, CALLS, "consumer_request", "call-recording:7", "mei", "ana",
+    )  # fmt: skip
+    decided = from_json(told(database, loan, done).trace_json)
+    assert decided.by_hand is not None
+    assert (decided.by_hand.override, decided.by_hand.approved_by) == (Override(CALLS, "consumer_request"), "ana")
+    # Whoever looks again, as when the agent asks for their task once more, hears of it too.
+    again = take_next(door, queue="call", agent="mei", now=now)
+    assert again is not None
+    assert again.contact.id == done.contact
+
+
+def test_an_override_that_lifts_nothing_is_refused_and_logged(database: Database) -> None:
+    """A rule of law cannot be set aside, and a presumption not at night: the row of the log says why."""
+    loan, door = agency(database)
+    law = Approval("us.regf.time.default", "consumer_request", "r", "ana")
+    no = start(door, call(database, loan), agent="mei", now=NOW + timedelta(hours=13), approval=law)
+    assert (no.contact, told(database, loan, no).reasons) == (None, "gate.override")
+    night = start(
+        door, call(database, loan), agent="mei", now=NOW, approval=Approval(CALLS, "outside_harm", "r", "ana")
+    )
+    assert (night.contact, told(database, loan, night).reasons) == (None, "us.regf.time.default")
+    assert rows(database, OverrideRow) == []
+    asked = json.loads(told(database, loan, night).trace_json)["by_hand"]
+    assert asked["override"] == {"rule": CALLS, "ground": "outside_harm"}

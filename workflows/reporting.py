@@ -1,0 +1,174 @@
+"""What people report of their contacts, written down with everything that follows from it; all of it or nothing."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlmodel import Session
+
+from compliance import PackDates
+from engine.errors import DataError, Problem, unknown_name
+from engine.strategy import PromisePolicy
+from store.db import Database
+from store.outbox import ROW, TASK_CHANNELS, bump_versions, is_by_hand, lock_versions, move, note
+from store.tables import Contact
+from workflows.aftermath import add_event, concerned
+from workflows.outcomes import (
+    LATE_NEWS,
+    MESSAGE_OUTCOMES,
+    OUTCOMES,
+    Outcome,
+    Promised,
+    add_promise,
+    follow,
+    refuse_promise,
+)
+from workflows.sayings import NOTHING_LEARNT, Learnt, hear
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    What somebody reports.
+
+    Attributes:
+        at: when it happened; on: that day at the borrower's place.
+        policy: what the loan's strategy accepts as a promise.
+        dates: say from when a notice is in force.
+        learnt: what else was said or found out.
+    """
+
+    outcome: str
+    agent: str
+    at: datetime
+    on: date
+    policy: PromisePolicy
+    dates: PackDates
+    promised: Promised | None = None
+    learnt: Learnt = NOTHING_LEARNT
+
+
+def record_outcome(
+    database: Database,
+    contact_id: str,
+    outcome: str,
+    *,
+    agent: str,
+    now: datetime,
+    on: date,
+    policy: PromisePolicy,
+    dates: PackDates,
+    promised: Promised | None = None,
+    notice: str | None = None,
+    learnt: Learnt = NOTHING_LEARNT,
+) -> None:
+    """
+    Close a task with what came of it, and do what follows from that; all of it or nothing.
+
+    Args:
+        now: when it happened.
+        on: that day at the borrower's place.
+        policy: what the loan's strategy accepts as a promise.
+        dates: say from when a notice is in force.
+        notice: the duty that the task's rule gives evidence for, if any.
+        learnt: what else was said or found out.
+    Raises:
+        DataError: no such task, it is closed already or in somebody else's hands, an unknown outcome, a promise
+            that the policy does not allow.
+    """
+    with database.write() as session:
+        contact = session.get(Contact, contact_id)
+        if contact is None or contact.channel not in TASK_CHANNELS:
+            raise DataError(no_task(contact_id))
+        people = concerned(session, contact)
+        lock_versions(session, people)
+        session.refresh(contact, with_for_update=ROW)
+        report = Report(outcome, agent, now, on, policy, dates, promised, learnt)
+        close(session, contact, report, notice=notice)
+        bump_versions(session, people)
+
+
+def close(session: Session, contact: Contact, report: Report, *, notice: str | None = None) -> None:
+    """
+    The same in the caller's transaction, which has locked everybody concerned and bumps their versions.
+
+    Raises:
+        DataError: as `record_outcome`.
+    """
+    promised, outcome = report.promised, report.outcome
+    meaning = _meaning(contact, outcome, report.agent)
+    if (meaning.effect == "promise") != (promised is not None):
+        what = "a promise needs its amount and day" if promised is None else f"`{outcome}` takes no amount and day"
+        raise DataError(Problem(what, "write `--outcome promise --amount 500 --due 2026-03-09`"))
+    if meaning.effect == "give_back" and report.learnt:
+        what = f"`{outcome}` says that nobody was reached, and something was learnt"
+        raise DataError(Problem(what, "report what came of the contact"))
+    if promised is not None:
+        refuse_promise(promised, report.policy, report.on)
+        add_promise(session, contact, promised, on=report.on, now=report.at)
+    _close(session, contact, report, meaning)
+    if meaning.effect != "give_back":
+        follow(
+            session, contact, meaning.effect, agent=report.agent, notice=notice, dates=report.dates, on=report.on,
+            now=report.at,
+        )  # fmt: skip
+        hear(session, contact, report.learnt, agent=report.agent, now=report.at)
+        _tell(session, contact, outcome, meaning, report.at)
+
+
+def no_task(contact_id: str) -> Problem:
+    """What is said of a task that is not there."""
+    return Problem(f"no task `{contact_id}`", "`duecourse tasks list` shows what is waiting")
+
+
+def _meaning(contact: Contact, outcome: str, agent: str) -> Outcome:
+    known = OUTCOMES.get(contact.channel) or MESSAGE_OUTCOMES[contact.channel]
+    if outcome not in known:
+        mend = f"use one of {', '.join(known)}"
+        raise DataError(unknown_name(f"{contact.channel} outcome", outcome, known, at=None, otherwise=mend))
+    meaning = known[outcome]
+    late = (contact.outcome, outcome) in LATE_NEWS
+    if contact.status not in ("sent", "unknown") and not late:
+        said = f": {contact.outcome}" if contact.outcome else ""
+        what = f"task `{contact.id}` is {contact.status} already{said}"
+        raise DataError(Problem(what, "an outcome is reported once; look at `duecourse loan` for what was said"))
+    if contact.status == "unknown" and meaning.status not in ("delivered", "failed"):
+        what = f"task `{contact.id}` was called off while somebody had it in hand"
+        raise DataError(Problem(what, "say what came of it, if it was tried"))
+    if contact.claimed_by is not None and contact.claimed_by != f"agent:{agent}":
+        what = f"task `{contact.id}` is in the hands of {contact.claimed_by.removeprefix('agent:')}"
+        raise DataError(Problem(what, "let them report, or give it back with `--outcome not_tried`"))
+    return meaning
+
+
+def _close(session: Session, contact: Contact, report: Report, meaning: Outcome) -> None:
+    outcome, agent, now = report.outcome, report.agent, report.at
+    detail = {"outcome": outcome}
+    if meaning.effect == "give_back" and is_by_hand(contact):
+        # No rule asks for it, so nobody else takes it.
+        move(session, contact, "cancelled", at=now, why=f"{agent}: {outcome}", detail=detail)
+        return
+    if meaning.effect == "give_back":
+        contact.claimed_by = contact.claimed_until_at = None
+        contact.attempts = 0
+        session.add(contact)
+        note(session, contact, at=now, why=f"given back by {agent}", detail=detail)
+        return
+    if contact.status == meaning.status or not move(
+        session, contact, meaning.status, at=now, why=f"{agent}: {outcome}", detail=detail
+    ):
+        # Late news of a letter: what is over stays over, and what is known of it grows.
+        note(session, contact, at=now, why=f"{agent}: {outcome}", detail=detail)
+    else:
+        contact.at = now
+    contact.outcome = meaning.logged
+    contact.claimed_by = contact.claimed_until_at = None
+    session.add(contact)
+
+
+def _tell(session: Session, contact: Contact, outcome: str, meaning: Outcome, now: datetime) -> None:
+    usual = "reply" if contact.direction == "in" else "call_outcome"
+    kind = {"promise": "promise_made", "dispute": "dispute"}.get(meaning.effect or "", usual)
+    if contact.channel == "letter" and meaning.effect == "bad_endpoint":
+        kind = "delivery_failed"
+    detail = {"channel": contact.channel, "outcome": outcome}
+    add_event(session, contact, kind, now, source="tasks", key=f"{contact.id}:{outcome}", detail=detail)
