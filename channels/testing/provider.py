@@ -236,8 +236,7 @@ class FakeProvider(Served):
         form = {name: str(value) for name, value in (await request.post()).items()}
         if self._latency:
             await asyncio.sleep(self._latency)
-        is_call = request.path.endswith("/Calls.json")
-        fault = self._verdict(form, is_call=is_call)
+        fault = self._verdict(form)
         if fault == "hang":
             await self.stopping.wait()
         if fault == "drop":
@@ -246,7 +245,7 @@ class FakeProvider(Served):
             return answer(502, text="<html><body>502 Bad Gateway</body></html>", content_type="text/html")
         elif isinstance(fault, int):
             return refusal(fault)
-        taken = self._take(form, is_call=is_call)
+        taken = self._take(form)
         if fault == "drop_after_accept":
             cut(request)
         if fault == "no_json":
@@ -270,14 +269,11 @@ class FakeProvider(Served):
         known = base64.b64encode(f"{self.account_sid}:{self.auth_token}".encode()).decode()
         return None if hmac.compare_digest(told, known) else refusal(20003)
 
-    def _verdict(self, form: Mapping[str, str], *, is_call: bool) -> Fault | None:
+    def _verdict(self, form: Mapping[str, str]) -> Fault | None:
         to, sender = form.get("To", ""), form.get("From", "")
-        if is_call:
-            if not (form.get("Twiml") or form.get("Url")):
-                return 21205
-        elif not form.get("Body"):
+        if not form.get("Body") and "Twiml" not in form:
             return 21602
-        elif len(form["Body"]) > 1600:
+        if len(form.get("Body", "")) > 1600:
             return 21617
         if not sender and not form.get("MessagingServiceSid"):
             return 21603
@@ -293,8 +289,8 @@ class FakeProvider(Served):
             told = 21211
         return told if told is not None or self._judge is None else self._judge(to, nth)
 
-    def _take(self, form: Mapping[str, str], *, is_call: bool) -> Accepted:
-        callback = form.get("StatusCallback", "")
+    def _take(self, form: Mapping[str, str]) -> Accepted:
+        callback, is_call = form.get("StatusCallback", ""), "Twiml" in form
         contact = parse_qs(urlsplit(callback).query).get("contact", [""])[0]
         with self._lock:
             sid = self._sid("CA" if is_call else "SM", str(len(self._taken)))
