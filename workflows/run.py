@@ -20,7 +20,7 @@ from engine.strategy import Strategy
 from store.tables import Published, Run
 from workflows.alerts import alert_unknown
 
-ENGINE_VERSION: Final = "1"
+ENGINE_VERSION: Final = "2"
 """Grows whenever the same facts, strategies and packs could be decided differently than before."""
 
 
