@@ -32,6 +32,7 @@ from store.tables import (
 )
 from tests.factories import make_person
 from tests.outgoing import (
+    DATES,
     NOW,
     TODAY,
     Silent,
@@ -103,7 +104,7 @@ def told(database: Database, loan: int, done: Done) -> DecisionRow:
 def report(database: Database, contact: str, outcome: str, **changes: object) -> None:
     from engine.strategy import PromisePolicy
 
-    given = {"agent": "mei", "now": NOW, "on": TODAY, "policy": PromisePolicy()}
+    given = {"agent": "mei", "now": NOW, "on": TODAY, "policy": PromisePolicy(), "dates": DATES}
     record_outcome(database, contact, outcome, **(given | changes))  # type: ignore[arg-type]
 
 
