@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from duecourse.output import ANSWER_IS_NO, table
 from duecourse.session import Session
@@ -22,6 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def list_packs(context: typer.Context) -> None:
     """List every pack with its rules' provenance: what nobody has read is called unverified."""
+    from rich.text import Text
+
     session: Session = context.obj
     packs = session.workspace_or_shipped.gate.packs
     drawn = table("pack", "title", "rules", "verified", "secondary", "unverified")
@@ -38,6 +39,8 @@ _PROVENANCES = ("verified", "secondary", "unverified")
 
 def show(context: typer.Context, pack: Annotated[str, typer.Argument(help="e.g. cn.cba2026")]) -> None:
     """Say what each rule of a pack does, and where that is written."""
+    from rich.text import Text
+
     session: Session = context.obj
     packs = {p.id: p for p in session.workspace_or_shipped.gate.packs}
     if pack not in packs:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from duecourse.clock import At, instant
 from duecourse.session import Session
@@ -24,6 +23,8 @@ def sweep(
 
     A sweep that was stopped goes on where it was. Nothing is sent here: `duecourse dispatch` sends.
     """
+    from rich.table import Table
+
     session: Session = context.obj
     with session.output.progress("deciding") as progress:
         result, brake = session.works.sweep(instant(at), progress, plan=plan)

@@ -5,8 +5,6 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from duecourse.clock import At, instant, now
 from duecourse.session import Session
@@ -29,6 +27,9 @@ def list_tasks(
     context: typer.Context, queue: Annotated[str | None, typer.Option(help="only this queue")] = None, at: At = None
 ) -> None:
     """List what is waiting, by queue, oldest hand-over first."""
+    from rich.table import Table
+    from rich.text import Text
+
     from store.timeline import loan_refs
     from workflows.tasks import waiting
 
