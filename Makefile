@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+SPARK_STAMP := $(VENV)/.installed-spark
 ARGS ?=
+SIZE ?= 100k,1m
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow diff histories scenarios sim docs bench style types layers check lock clean
@@ -45,9 +48,14 @@ docs: install  ## Run every session the pages show, and write the real output in
 	$(RUN)/python -m tests.facts_page
 	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md
 
-bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows, and count verdicts a second
-	$(RUN)/python -m benchmarks.sweep $(ARGS)
+bench: $(BENCH_STAMP)  ## Sweep next to plain reads and writes, rules next to other engines, verdicts a second (SIZE=100k|1m|10m)
+	$(RUN)/python -m benchmarks.sweep --sizes $(SIZE) $(ARGS)
+	$(RUN)/python -m benchmarks.matching
 	$(RUN)/python -m benchmarks.decisions
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
 
 style: install  ## ruff, formatting, spelling, YAML
 	$(RUN)/ruff check .
@@ -65,7 +73,7 @@ check: style types layers test scenarios  ## Everything CI runs
 
 lock: install  ## Pin and hash the requirements anew
 	$(RUN)/python -m pip install --quiet pip-tools
-	for f in requirements requirements-dev; do $(RUN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o $$f.txt $$f.in; done
+	for f in requirements requirements-dev requirements-bench requirements-spark; do $(RUN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o $$f.txt $$f.in; done
 
 clean:       ## Remove what make made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
