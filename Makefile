@@ -9,7 +9,7 @@ ARGS ?=
 SIZE ?= 100k,1m
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories scenarios sim docs bench style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories scenarios sim docs bench spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ demo: install  ## Watch sixty days of a real loan book being collected (ARGS="--
 	$(RUN)/duecourse demo $(ARGS)
 
 test: install  ## The quick suite: minutes
-	$(RUN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(RUN)/python -m pytest -n 2 -m "not slow and not spark" $(ARGS)
 
 test-slow: install  ## The long runs: stress, a million pairs, sixty checked days
 	$(RUN)/python -m pytest -m slow $(ARGS)
@@ -47,6 +47,16 @@ sim: install  ## Sixty simulated days, checked by code that shares nothing with 
 docs: install  ## Run every session the pages show, and write the real output into them
 	$(RUN)/python -m tests.facts_page
 	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md
+
+test-spark: $(SPARK_STAMP)  ## The tests that need Spark, on a cluster of two executors of their own
+	$(RUN)/python -m pytest -m spark $(ARGS)
+
+spark: $(SPARK_STAMP)  ## A million loans on DuckDB, and on Spark with one executor and with two: the same decisions, and the time
+	$(RUN)/python -m benchmarks.spark $(ARGS)
+
+$(SPARK_STAMP): $(STAMP) requirements-spark.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.txt
+	@touch $@
 
 bench: $(BENCH_STAMP)  ## Sweep next to plain reads and writes, rules next to other engines, verdicts a second (SIZE=100k|1m|10m)
 	$(RUN)/python -m benchmarks.sweep --sizes $(SIZE) $(ARGS)

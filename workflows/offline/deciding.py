@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -27,7 +28,7 @@ from workflows.allotment import Claim, Claimant, Closed, Queue, claims_of, limit
 from workflows.chunk import Chunk, before_of
 from workflows.matching import Quiet, SweepMatcher
 from workflows.matching_sql import MatchingSql
-from workflows.offline.layout import PEOPLE_TABLES, About
+from workflows.offline.layout import PEOPLE_TABLES, About, files
 from workflows.recording import QuietDecider, Recorder
 from workflows.run import frozen_plan
 
@@ -63,6 +64,18 @@ class Plan:
     def matching(self) -> MatchingSql:
         """The statement, and what its numbers mean."""
         return MatchingSql(self.rulebook.strategies.values())
+
+
+def read_retry(folder: Path) -> dict[int, frozenset[str]]:
+    """Loan id -> rules whose contact, called for by an event, the gate put off."""
+    import pyarrow.parquet as pq
+
+    retry: dict[int, set[str]] = {}
+    for file in files(folder, "retry"):
+        rows = pq.read_table(file)
+        for loan, rule in zip(rows["loan_id"].to_pylist(), rows["rule"].to_pylist(), strict=True):
+            retry.setdefault(loan, set()).add(rule)
+    return {loan: frozenset(rules) for loan, rules in retry.items()}
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ there are, and which borrowers share one, is free.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -138,8 +138,3 @@ def check_facts(folder: Path, catalogue: Catalogue) -> None:
 def files(folder: Path, part: str) -> list[str]:
     """The Parquet files of a part, in order."""
     return [str(path) for path in sorted((folder / part).glob("*.parquet"))]
-
-
-def fact_names(catalogue: Catalogue) -> Sequence[str]:
-    """The columns of `facts` that hold facts."""
-    return tuple(catalogue.facts)

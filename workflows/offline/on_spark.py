@@ -7,6 +7,7 @@ What differs from DuckDB is who runs the statement, and how the rows are dealt o
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +21,6 @@ from workflows.offline.statement import INPUTS, STEPS, steps
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
-
-MASTER: Final = "local[*]"
 
 _TASKS_PER_CORE: Final = 4
 """More tasks than cores, so that nobody waits long for the last one."""
@@ -41,9 +40,10 @@ _SCHEMA: Final = (
 )
 
 
-def session(master: str = MASTER, settings: Mapping[str, str] | None = None) -> "SparkSession":
+@contextmanager
+def session(master: str, settings: Mapping[str, str] | None = None) -> "Iterator[SparkSession]":
     """
-    A session with what we rely on set; the one that runs already, if there is one.
+    A session with what we rely on set, stopped at the end: executors outlive a program that just goes away.
 
     Args:
         master: `local[4]`, `local-cluster[2,1,1024]`, `spark://host:7077`, `yarn`, ...
@@ -72,7 +72,10 @@ def session(master: str = MASTER, settings: Mapping[str, str] | None = None) -> 
         what = f"Spark does not start: {str(error).splitlines()[0]}"
         raise SettingsError(Problem(what, "is there a Java of version 17, and is JAVA_HOME right?")) from None
     made.sparkContext.setLogLevel("ERROR")
-    return made
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 def decide_files(plan: Plan, folder: Path, decisions: Path, spark: "SparkSession") -> Told:

@@ -33,30 +33,31 @@ def to_spark(sql: str) -> str:
         RuleError: it holds something that the two do not mean alike, each with its place in the statement.
     """
     tree = parse_one(sql, dialect="duckdb")
-    problems = [problem for node in tree.walk() if (problem := _problem(node)) is not None]
+    problems = [problem for node in tree.walk() if (problem := _problem(node, sql)) is not None]
     if problems:
         raise RuleError(problems)
     return tree.sql(dialect="spark")
 
 
-def _problem(node: exp.Expr) -> Problem | None:
+def _problem(node: exp.Expr, sql: str) -> Problem | None:
     mend = "make a fact of it: facts are computed before, by one engine only (docs/scale-out.md)"
     if type(node) not in _MEANT_ALIKE:
         what = f"DuckDB and Spark may not mean the same by `{node.sql('duckdb')[:80]}`"
-        return Problem(what, mend, _place(node))
+        return Problem(what, mend, _place(node, sql))
     if isinstance(node, exp.Cast) and node.to.sql("duckdb") != _WHOLE:
         what = f"DuckDB and Spark cast differently: `{node.sql('duckdb')[:80]}`"
-        return Problem(what, mend, _place(node))
+        return Problem(what, mend, _place(node, sql))
     if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdecimal():
-        return Problem(f"`{node.this}` is not a whole number", "count in minor units, days or percent", _place(node))
+        return Problem(
+            f"`{node.this}` is not a whole number", "count in minor units, days or percent", _place(node, sql)
+        )
     return None
 
 
-def _place(node: exp.Expr) -> Place:
-    """The first position within the node that the parser noted."""
-    for part in node.walk():
-        if "line" in part.meta:
-            # The parser tells where a word ends.
-            column = part.meta["col"] - len(part.name) + 1
-            return Place("the sweep's statement", part.meta["line"], max(1, column))
-    return Place("the sweep's statement")
+def _place(node: exp.Expr, sql: str) -> Place:
+    """The first position within the node that the parser noted, as an offset."""
+    starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
+    if not starts:
+        return Place("the sweep's statement")
+    before = sql[: min(starts)]
+    return Place("the sweep's statement", before.count("\n") + 1, len(before) - before.rfind("\n"))
