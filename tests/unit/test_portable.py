@@ -57,5 +57,5 @@ def test_a_refusal_says_where_and_what_to_do() -> None:
             "the sweep's statement:3:7: DuckDB and Spark may not mean the same by `LOWER(stage)`\n"
             "  mend: make a fact of it: facts are computed before, by one engine only (docs/scale-out.md)"
         ),
-        "the sweep's statement: `1.5` is not a whole number\n  mend: count in minor units, days or percent",
+        "the sweep's statement:3:40: `1.5` is not a whole number\n  mend: count in minor units, days or percent",
     ]
