@@ -7,6 +7,7 @@ Which of some conditions match is one number (`engine.sql.bits`).
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from engine.matching import after_move
@@ -49,6 +50,8 @@ class MatchingSql:
 
     def __init__(self, strategies: Iterable[Strategy]) -> None:
         self.strategies = tuple(strategies)
+        # Of a whole book few combinations are ever found.
+        self._found = lru_cache(maxsize=10_000)(self._ids)
         applies = bits([strategy.applies_to for strategy in self.strategies])
         self.matched = (
             f"with applied as (select facts.*, retrying.loan_id as retry, {applies} as strategies from facts {_RETRYING})\n"
@@ -59,6 +62,10 @@ class MatchingSql:
             "select cast(0 as bigint) as loan_id, '' as target, 0 as strategies, 0 as rules, 0 as retries where false",
             *(self._moved_to(target) for target in STAGES if self._sources(target)),
         ])  # fmt: skip
+
+    def __reduce__(self) -> tuple[type["MatchingSql"], tuple[tuple[Strategy, ...]]]:
+        """What it remembers does not travel between processes."""
+        return MatchingSql, (self.strategies,)
 
     def read(
         self, loans: Iterable[tuple[int, int, Stage, int, int, int, int]], moved: Iterable[tuple[Any, ...]]
@@ -72,24 +79,27 @@ class MatchingSql:
         """
         matched: dict[int, Matched] = {}
         for loan_id, borrower_id, stage, strategies, moves, rules, retries in loans:
-            loan = matched[loan_id] = Matched(borrower_id, self.names(strategies))
-            if len(loan.strategies) == 1:
-                strategy = self._only(strategies)
-                loan.moves = _ids(_moves(strategy, stage), moves)
-                loan.rules[stage] = _ids(_rules(strategy, stage), rules) | _ids(_listening(strategy, stage), retries)
+            names, moving, ruling = self._found(strategies, stage, moves, rules, retries)
+            matched[loan_id] = Matched(borrower_id, names, moving, {stage: ruling})
         for loan_id, target, strategies, rules, retries in moved:
-            if loan_id in matched and len(matched[loan_id].strategies) == 1:
-                strategy = self._only(strategies)
-                found = _ids(_rules(strategy, target), rules) | _ids(_listening(strategy, target), retries)
-                matched[loan_id].rules[target] = found
+            if loan_id in matched:
+                _, _, matched[loan_id].rules[target] = self._found(strategies, target, 0, rules, retries)
         return matched
 
     def names(self, strategies: int) -> tuple[str, ...]:
         """Ids of the strategies that apply."""
         return tuple(self.strategies[position].id for position in _positions(strategies))
 
-    def _only(self, strategies: int) -> Strategy:
-        return self.strategies[strategies.bit_length() - 1]
+    def _ids(
+        self, strategies: int, stage: Stage, moves: int, rules: int, retries: int
+    ) -> tuple[tuple[str, ...], frozenset[str], frozenset[str]]:
+        """Ids of strategies, moves and rules; of moves and rules where one strategy applies."""
+        names = self.names(strategies)
+        if len(names) != 1:
+            return names, _NOTHING, _NOTHING
+        strategy = self.strategies[strategies.bit_length() - 1]
+        ruling = _ids(_rules(strategy, stage), rules) | _ids(_listening(strategy, stage), retries)
+        return names, _ids(_moves(strategy, stage), moves), ruling
 
     def _sources(self, target: Stage) -> list[Stage]:
         return sorted({s for x in self.strategies for m in x.moves if m.target == target for s in m.sources})
