@@ -9,18 +9,16 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from sqlalchemy import func, select
 
-from duecourse.workspace import open_workspace, shipped_folder
+from duecourse.workspace import open_workspace
 from store.bulk import reading
 from store.bulk_arrow import table_of
 from tests.e2e.command import Said, duecourse
+from tests.offline_book import AT, export_demo
 from workflows.offline.deciding import COLUMNS
 from workflows.offline.layout import PEOPLE_TABLES
 
-AT = "2026-03-02T00:30Z"
-BOOK = shipped_folder() / "duecourse" / "demo" / "book"
 Rows = dict[int, Mapping[str, Any]]
 
 
@@ -28,16 +26,7 @@ Rows = dict[int, Mapping[str, Any]]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the demo's book, where two queues cannot take everybody, and the same book in files."""
     home = tmp_path_factory.mktemp("offline")
-    assert duecourse("init", "ws", "--seed", "files", cwd=home).code == 0
-    queues = home / "ws" / "config" / "queues.yaml"
-    said = yaml.safe_load(queues.read_text())
-    said["early-junior"]["capacity"] = said["late-stage"]["capacity"] = "4/day"
-    queues.write_text(yaml.safe_dump(said))
-    imported = duecourse(
-        "-w", "ws", "import", BOOK, "--as-of", "2026-03-02T00:00Z", "--at", "2026-03-02T00:10Z", cwd=home
-    )
-    assert imported.code == 0, imported.err
-    exported = duecourse("-w", "ws", "sweep", "--export", "book", "--at", AT, cwd=home)
+    exported = export_demo(home)
     assert exported.failure == (0, f"{_loans(home)} loans as of 2026-03-02 00:30Z in book\n", "")
     return home
 

@@ -10,15 +10,14 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from benchmarks.differential import Facts, Writer, Written, parse
-from duecourse.workspace import Workspace, open_workspace, shipped_folder
+from duecourse.workspace import Workspace, open_workspace
 from engine.catalogue import load_catalogue
 from engine.interpreter import evaluate
 from engine.sql import BITS_MAX, bits, column
 from engine.tree import Condition
-from tests.e2e.command import duecourse
+from tests.offline_book import export_demo
 from workflows.offline import on_duckdb
 from workflows.offline.deciding import Plan, Told, read_retry
 from workflows.offline.layout import new_folder, read_about
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(1200), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
-AT = "2026-03-02T00:30Z"
-BOOK = shipped_folder() / "duecourse" / "demo" / "book"
 _ARROW = {"int": pa.int64(), "money": pa.int64(), "bool": pa.bool_(), "text": pa.string()}
 
 
@@ -38,14 +35,7 @@ _ARROW = {"int": pa.int64(), "money": pa.int64(), "bool": pa.bool_(), "text": pa
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's book in files; two queues cannot take everybody."""
     home = tmp_path_factory.mktemp("spark")
-    assert duecourse("init", "ws", "--seed", "files", cwd=home).code == 0
-    queues = home / "ws" / "config" / "queues.yaml"
-    said = yaml.safe_load(queues.read_text())
-    said["early-junior"]["capacity"] = said["late-stage"]["capacity"] = "4/day"
-    queues.write_text(yaml.safe_dump(said))
-    when = ("--as-of", "2026-03-02T00:00Z", "--at", "2026-03-02T00:10Z")
-    assert duecourse("-w", "ws", "import", BOOK, *when, cwd=home).code == 0
-    assert duecourse("-w", "ws", "sweep", "--export", "book", "--at", AT, cwd=home).code == 0
+    assert export_demo(home).code == 0
     return home
 
 
