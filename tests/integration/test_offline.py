@@ -1,6 +1,7 @@
 """A book in Parquet files: what is decided there is what is decided from the database, and what is no such book is refused."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import func, select
 
-from duecourse.workspace import open_workspace
+from benchmarks.book import write_book
+from benchmarks.sweep_steps import NOW, ON
+from duecourse.offline import decide_files
+from duecourse.workspace import open_workspace, shipped_folder
+from engine.errors import SettingsError
 from store.bulk import reading
 from store.bulk_arrow import table_of
+from store.db import Database
 from tests.e2e.command import Said, duecourse
 from tests.offline_book import AT, export_demo
+from workflows.offline import on_spark
 from workflows.offline.deciding import COLUMNS
+from workflows.offline.export import export_book
 from workflows.offline.layout import PEOPLE_TABLES
+from workflows.sweep import sweep
 
 Rows = dict[int, Mapping[str, Any]]
 
@@ -48,6 +57,24 @@ def test_files_are_decided_as_the_database_is(home: Path) -> None:
     assert counts["turned_away"] > 0
     assert len({row["outcome"] for row in in_files.values()}) >= 3
     assert len({row["strategy"] for row in in_files.values()}) == 2
+
+
+def test_on_both_databases_and_for_any_number_of_files(database: Database, tmp_path: Path) -> None:
+    """A synthetic book of many files, decided like the database it came from."""
+    workspace = open_workspace(shipped_folder(), {})
+    write_book(database, 1_000, on=ON)
+    options = {"now": NOW, "queues": workspace.queues, "actor": "first_party", "zone": "UTC"}
+    export_book(
+        database, workspace.rulebook, tmp_path / "book", **options, progress=lambda *_: None, loans_per_file=100
+    )
+    assert len(list((tmp_path / "book" / "people").glob("*.parquet"))) == 10
+    decide_files(
+        workspace, tmp_path / "book", tmp_path / "decided", engine="duckdb", master="", progress=lambda *_: None
+    )
+    sweep(database, workspace.rulebook, workspace.gate, **options)
+    decided = _in_files(tmp_path / "decided")
+    assert decided == _last_run(database)
+    assert len(decided) > 150
 
 
 def test_a_signature_is_judged_once(home: Path) -> None:
@@ -98,6 +125,17 @@ def test_what_is_no_book_is_refused(home: Path, tmp_path: Path) -> None:
     assert refusal("book", "used") == "`TMP/used` is not an empty folder\n  mend: name a new one\n"
 
 
+def test_without_pyspark_the_mend_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark is an extra: who asks for it without having it is told what to install."""
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    monkeypatch.setitem(sys.modules, "pyspark.errors", None)
+    with pytest.raises(SettingsError) as refused, on_spark.session("local[1]"):
+        pass
+    assert str(refused.value.problems[0]) == (
+        "pyspark is not installed\n  mend: install requirements-spark.txt, and a Java of version 17"
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -129,9 +167,14 @@ def _in_files(folder: Path) -> Rows:
 
 def _in_database(home: Path) -> Rows:
     database = open_workspace(home / "ws", {}).open_database()
+    rows = _last_run(database)
+    database.close()
+    return rows
+
+
+def _last_run(database: Database) -> Rows:
     decision = table_of("decision")
     last = select(func.max(decision.c.run_id)).scalar_subquery()
     with reading(database) as source:
         rows = source.read(select(*(decision.c[name] for name in COLUMNS)).where(decision.c.run_id == last)).to_pylist()
-    database.close()
     return {row["loan_id"]: row for row in rows}

@@ -47,7 +47,7 @@ Facts = Mapping[str, FactValue]
 @dataclass(frozen=True)
 class Plan:
     """
-    Everything that decides, besides the rows: goes to each worker process once.
+    Everything that decides, besides the rows; travels with every task.
 
     Attributes:
         key: tells one run from another in a worker that outlives it.
