@@ -19,7 +19,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.latest import OUT, keep
-from benchmarks.peers import PEERS, Durable, Live, Polars, Zen, ZenExpression, absent
+from benchmarks.peer_durable import Durable, Live
+from benchmarks.peer_polars import Polars
+from benchmarks.peer_zen import Zen, ZenExpression
+from benchmarks.peers import PEERS, absent
 from benchmarks.sixty import NOBODY, Tests, fill, rows, rulebook, table, tests_of
 from workflows.matching import SweepStatement
 
