@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+SPARK_STAMP := $(VENV)/.installed-spark
 ARGS ?=
+SIZE ?= 100k,1m
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories scenarios sim docs bench bench-sending style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories scenarios sim docs bench bench-sending spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -24,7 +27,7 @@ demo: install  ## Watch sixty days of a real loan book being collected (ARGS="--
 	$(RUN)/duecourse demo $(ARGS)
 
 test: install  ## The quick suite: minutes
-	$(RUN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(RUN)/python -m pytest -n 2 -m "not slow and not spark" $(ARGS)
 
 test-slow: install  ## The long runs: stress, a million pairs, sixty checked days
 	$(RUN)/python -m pytest -m slow $(ARGS)
@@ -43,14 +46,29 @@ sim: install  ## Sixty simulated days, checked by code that shares nothing with 
 
 docs: install  ## Run every session the pages show, and write the real output into them
 	$(RUN)/python -m tests.facts_page
-	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md
+	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md docs/scale-out.md
 
-bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows, and count verdicts a second
-	$(RUN)/python -m benchmarks.sweep $(ARGS)
+test-spark: $(SPARK_STAMP)  ## The tests that need Spark, on a cluster of two executors of their own
+	$(RUN)/python -m pytest -m spark $(ARGS)
+
+spark: $(SPARK_STAMP)  ## A million loans on DuckDB, and on Spark with one executor and with two: the same decisions, and the time
+	$(RUN)/python -m benchmarks.spark $(ARGS)
+
+$(SPARK_STAMP): $(STAMP) requirements-spark.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.txt
+	@touch $@
+
+bench: $(BENCH_STAMP)  ## Sweep next to plain reads and writes, rules next to other engines, verdicts a second (SIZE=100k|1m|10m)
+	$(RUN)/python -m benchmarks.sweep --sizes $(SIZE) $(ARGS)
+	$(RUN)/python -m benchmarks.matching
 	$(RUN)/python -m benchmarks.decisions
 
 bench-sending: install  ## Texts and mails a second to servers on this machine, next to bare loops
 	$(RUN)/python -m benchmarks.sending $(ARGS)
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
 
 style: install  ## ruff, formatting, spelling, YAML
 	$(RUN)/ruff check .
@@ -68,7 +86,7 @@ check: style types layers test scenarios  ## Everything CI runs
 
 lock: install  ## Pin and hash the requirements anew
 	$(RUN)/python -m pip install --quiet pip-tools
-	for f in requirements requirements-dev; do $(RUN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o $$f.txt $$f.in; done
+	for f in requirements requirements-dev requirements-bench requirements-spark; do $(RUN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links -o $$f.txt $$f.in; done
 
 clean:       ## Remove what make made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from engine.errors import Problem, RuleError, unknown_name
 from engine.source import Table, Text, read_yaml
-from workflows.schedule import JOBS, Entry
+from workflows.jobs import JOBS, Entry
 
 _KEYS = ("cron", "zone")
 

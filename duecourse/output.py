@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from engine.errors import DuecourseError, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _PIPE_WIDTH = 1_000
 """What reads a pipe wants whole lines: nothing is wrapped or cut there."""
@@ -27,10 +29,22 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, soft_wrap=True, width=_width())
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def answer(self, value: Any, draw: Callable[[Console], None]) -> None:
+    @cached_property
+    def out(self) -> "Console":
+        """Where results go."""
+        from rich.console import Console
+
+        return Console(highlight=False, soft_wrap=True, width=_width())
+
+    @cached_property
+    def err(self) -> "Console":
+        """Where everything else goes."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def answer(self, value: Any, draw: "Callable[[Console], None]") -> None:
         """Give the result: `value` as JSON under `--json`, else whatever `draw` prints."""
         if self.as_json:
             typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
@@ -68,14 +82,18 @@ class Output:
         if self.as_json or not self.err.is_terminal:
             yield lambda _done, _total: None
             return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.err, transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def table(*columns: str) -> Table:
+def table(*columns: str) -> "Table":
     """A table in the house style: on a narrow terminal its cells run on over several lines, and none is cut short."""
+    from rich.table import Table
+
     drawn = Table(box=None, pad_edge=False)
     for column in columns:
         drawn.add_column(column, overflow="fold")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from engine.rulebook import Rulebook
     from store.db import Database
     from workflows.allotment import Queue
-    from workflows.schedule import Entry
+    from workflows.jobs import Entry
 
 
 def shipped_folder() -> Path:

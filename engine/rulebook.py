@@ -12,6 +12,7 @@ from engine.facts import Catalogue, Facts
 from engine.interpreter import evaluate
 from engine.overlaps import find_overlap
 from engine.rulebook_checks import ladder_problems, name_problems, text_problems
+from engine.sql import BITS_MAX
 from engine.strategy import Strategy
 from engine.strategy_file import read_strategy
 
@@ -79,6 +80,9 @@ def read_rulebook(
             strategy = with_content(strategy, templates)
             strategy = replace(strategy, digest=digest(strategy))
         strategies[strategy.id] = strategy
+    if len(strategies) > BITS_MAX:
+        what = f"there are {len(strategies)} strategies, and {BITS_MAX} are the most"
+        problems.append(Problem(what, "join strategies that do the same", [*strategies.values()][BITS_MAX].at))
     for one, other in combinations(strategies.values(), 2):
         shared = find_overlap(one.applies_to, other.applies_to, catalogue)
         if shared is not None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from engine.errors import Place, Problem, unknown_name
+from engine.sql import BITS_MAX
 from engine.strategy import EntryRule, MoveRule, Rule, Strategy
 from engine.tree import All, Any, Condition, Leaf, Named
 
@@ -36,6 +37,18 @@ def id_problems(strategy: Strategy) -> Iterator[Problem]:
             if name in first or former[name] > 1:
                 what = f"`{name}` under `was` of rule `{rule.id}` is the name of another rule"
                 yield Problem(what, "a former name belongs to one rule only: remove it here", rule.at)
+
+
+def size_problems(strategy: Strategy) -> Iterator[Problem]:
+    """A sweep tells which rules of a stage match by one number, which has room for so many."""
+    for stage, rules in strategy.rules.items():
+        if len(rules) > BITS_MAX:
+            what = f"stage `{stage}` has {len(rules)} rules, and {BITS_MAX} are the most"
+            yield Problem(what, "join rules that do the same, or part the strategy by `applies_to`", rules[BITS_MAX].at)
+        moves = [move for move in strategy.moves if stage in move.sources]
+        if len(moves) > BITS_MAX:
+            what = f"{len(moves)} moves start from stage `{stage}`, and {BITS_MAX} are the most"
+            yield Problem(what, "join moves that lead to the same stage", moves[BITS_MAX].at)
 
 
 def mention_problems(strategy: Strategy, define_at: Mapping[str, Place]) -> Iterator[Problem]:

@@ -30,7 +30,7 @@ from engine.fields import Fields
 from engine.source import Listing, Node, Table, read_yaml
 from engine.stages import STAGES, Stage
 from engine.strategy import PromisePolicy, Rule, Strategy
-from engine.strategy_checks import REMINDER_DUE, id_problems, mention_problems
+from engine.strategy_checks import REMINDER_DUE, id_problems, mention_problems, size_problems
 from engine.strategy_moves import read_entry, read_move
 from engine.strategy_policies import read_arms, read_cure, read_currency, read_feed, read_promise
 from engine.strategy_rule import read_rule
@@ -96,6 +96,7 @@ def read_strategy(text: str, file: str, catalogue: Catalogue, problems: list[Pro
         source=text,
     )
     problems.extend(id_problems(strategy))
+    problems.extend(size_problems(strategy))
     if len(problems) == found:
         # Only of a file that is read whole can be said what it never mentions.
         problems.extend(mention_problems(strategy, _define_places(fields)))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from duecourse.logs import log_to_stderr
 from store.db import open_database
-from workflows.schedule import Entry, Stop, serve
+from workflows.jobs import Entry
+from workflows.schedule import Stop, serve
 
 ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "UTC"), "events": Entry("events", "* * * * *", "UTC")}
 

@@ -11,14 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import select
 
 from engine.decision import Decision
 from engine.tree import FactValue
-from store.bulk_arrow import Reader, table_of
-from store.columns import from_us
+
+if TYPE_CHECKING:
+    from store.bulk_arrow import Reader
 
 Closed = frozenset[str]
 """The queues that turned a borrower away."""
@@ -94,8 +94,14 @@ def local_day(at: datetime, zone: ZoneInfo) -> date:
     return at.astimezone(zone).date()
 
 
-def seats_taken(source: Reader, queues: Sequence[str], *, now: datetime, zone: ZoneInfo) -> Seats:
+def seats_taken(source: "Reader", queues: Sequence[str], *, now: datetime, zone: ZoneInfo) -> Seats:
     """The seats that contacts planned earlier fill, for today and later."""
+    # Whoever only reads the queues' file needs no database library: `rules check` is to feel instant.
+    from sqlalchemy import select
+
+    from store.bulk_arrow import table_of
+    from store.columns import from_us
+
     contact = table_of("contact")
     since = datetime.combine(local_day(now, zone), time(), zone)
     rows = source.read(

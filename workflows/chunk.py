@@ -146,10 +146,11 @@ class ChunkReader:
         facts = {loan: json.loads(text) for loan, text in texts.items()}
         made = tuple(situations(book, facts, busy, now=now, happened=happened, actor=self._actor))
         versions = dict(zip(_column(book.person, "id"), _column(book.person, "version"), strict=True))
-        return Chunk(made, versions, _before(book, texts, made), book.loan.num_rows)
+        return Chunk(made, versions, before_of(book, texts, made), book.loan.num_rows)
 
 
-def _before(book: RawBook, texts: Mapping[int, str], made: Sequence[Situation]) -> dict[int, LoanBefore]:
+def before_of(book: RawBook, texts: Mapping[int, str], made: Sequence[Situation]) -> dict[int, LoanBefore]:
+    """What each loan of these situations was before, by loan id; `texts` are its facts as canonical JSON."""
     episodes = dict(zip(_column(book.loan, "id"), _column(book.loan, "episode"), strict=True))
     began = dict(zip(_column(book.loan, "id"), _column(book.loan, "episode_on"), strict=True))
     return {

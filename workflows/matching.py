@@ -4,36 +4,24 @@ The sweep's target: every condition of every strategy over a whole chunk in one 
 What comes back is a `SweepMatcher`: the same questions as any other matcher, answered from columns.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from engine.facts import Catalogue
-from engine.matching import after_move
 from engine.rulebook import Rulebook
 from engine.situation import Loan
-from engine.sql import case_list
-from engine.stages import STAGES, Stage
-from engine.strategy import MoveRule, Rule, Strategy
-from engine.tree import Condition, FactValue
+from engine.stages import Stage
+from engine.strategy import Strategy
+from engine.tree import FactValue
+from workflows.matching_sql import ANYTHING, Matched, MatchingSql
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
 
 _NOTHING: Final[frozenset[str]] = frozenset()
-_EMPTY: Final = "''"
-
-
-@dataclass(slots=True)
-class Matched:
-    """What matches one loan: strategies, moves from its stage, and rules by the stage it is or may come to be in."""
-
-    borrower: int
-    strategies: tuple[str, ...] = ()
-    moves: frozenset[str] = _NOTHING
-    rules: dict[Stage, frozenset[str]] = field(default_factory=dict)
 
 
 class SweepMatcher:
@@ -75,7 +63,7 @@ class SweepStatement:
     """The statements of one rulebook, generated when first needed and run for every chunk."""
 
     def __init__(self, rulebook: Rulebook) -> None:
-        self._strategies = tuple(rulebook.strategies.values())
+        self._sql = MatchingSql(rulebook.strategies.values())
         self._facts_text = facts_text(rulebook.catalogue)
         self._statements: list[Statement] = []
 
@@ -101,25 +89,9 @@ class SweepStatement:
             rows = duckdb.execute(
                 "select loan_id, borrower_id, stage, strategies, moves, rules, retries from matched"
                 " anti join done using (borrower_id) where borrower_id in ("
-                "select borrower_id from matched"
-                " where moves <> '' or rules <> '' or retries <> '' or contains(strategies, ','))"
+                f"select borrower_id from matched where {ANYTHING})"
             ).fetchall()
-        matched: dict[int, Matched] = {}
-        for loan_id, borrower_id, stage, strategies, moves, rules, retries in rows:
-            loan = Matched(borrower_id, tuple(self._strategies[i].id for i in _positions(strategies)))
-            matched[loan_id] = loan
-            if len(loan.strategies) != 1:
-                continue
-            strategy = self._strategies[int(strategies)]
-            loan.moves = _ids(_moves(strategy, stage), moves)
-            loan.rules[stage] = _ids(_rules(strategy, stage), rules) | _ids(_listening(strategy, stage), retries)
-        for loan_id, target, strategies, rules, retries in duckdb.execute("from matched_moved").fetchall():
-            if loan_id in matched and len(matched[loan_id].strategies) == 1:
-                strategy = self._strategies[int(strategies)]
-                matched[loan_id].rules[target] = _ids(_rules(strategy, target), rules) | _ids(
-                    _listening(strategy, target), retries
-                )
-        return matched
+        return self._sql.read(rows, duckdb.execute("from matched_moved").fetchall())
 
     def facts_json(self, duckdb: "DuckDBPyConnection", loans: Sequence[int]) -> dict[int, str]:
         """The facts of these loans as canonical JSON: keys sorted, missing facts left out."""
@@ -137,92 +109,17 @@ class SweepStatement:
                 " where dpd > 0 order by loan_id"
             ).fetchall()
         for loan, borrower, on, stage, arm, strategies, feed_age, text in rows:
-            strategy = self._strategies[int(strategies)].id if strategies else None
+            (strategy,) = self._sql.names(strategies) or (None,)
             yield Quiet(loan, borrower, on, stage, arm, strategy, feed_age, text)
 
     def _parsed(self, duckdb: "DuckDBPyConnection") -> "list[Statement]":
         if not self._statements:
             # Parsing takes as long as matching a small book.
-            self._statements = duckdb.extract_statements(f"{self._matched_sql};\n{self._moved_sql}")
-        return self._statements
-
-    @property
-    def _matched_sql(self) -> str:
-        applies = _list(strategy.applies_to for strategy in self._strategies)
-        return (
-            f"create or replace temp table matched as with applied as (select *, {applies} as strategies from facts)"
-            f" select loan_id, borrower_id, stage, strategies,"
-            f" {self._nested(_moves)} as moves, {self._nested(_rules)} as rules,"
-            f" {_if_retrying(self._nested(_listening))} as retries from applied"
-        )
-
-    @property
-    def _moved_sql(self) -> str:
-        """The rules of every stage that a matching move may lead to, on the facts as they are there."""
-        parts = []
-        for target in STAGES:
-            sources = sorted({s for x in self._strategies for m in x.moves if m.target == target for s in m.sources})
-            if not sources:
-                continue
-            anew = ", ".join(f"{_literal(value)} as {name}" for name, value in after_move({}, target).items())
-            parts.append(
-                f"select loan_id, '{target}' as target, strategies, {self._by_strategy(_rules, target)} as rules,"
-                f" {_if_retrying(self._by_strategy(_listening, target))} as retries"
-                f" from (select facts.* replace ({anew}), strategies from facts join matched using (loan_id)"
-                f" where moves <> '' and facts.stage in ({', '.join(map(_literal, sources))}))"
+            self._statements = duckdb.extract_statements(
+                f"create or replace temp table matched as {self._sql.matched};\n"
+                f"create or replace temp table matched_moved as {self._sql.moved}"
             )
-        nothing = "select 0::bigint as loan_id, '' as target, '' as strategies, '' as rules, '' as retries where false"
-        return f"create or replace temp table matched_moved as {' union all '.join([nothing, *parts])}"
-
-    def _nested(self, parts: "_Parts") -> str:
-        """By strategy, then by stage: a loan is compared with the conditions of its own stage only."""
-        return _case("stage", {stage: self._by_strategy(parts, stage) for stage in STAGES})
-
-    def _by_strategy(self, parts: "_Parts", stage: Stage) -> str:
-        lists = {str(i): _list(p.when for p in parts(s, stage)) for i, s in enumerate(self._strategies)}
-        return _case("strategies", lists)
-
-
-_Part = MoveRule | Rule
-_Parts = Callable[[Strategy, Stage], tuple[_Part, ...]]
-
-
-def _moves(strategy: Strategy, stage: Stage) -> tuple[_Part, ...]:
-    return tuple(move for move in strategy.moves if stage in move.sources)
-
-
-def _rules(strategy: Strategy, stage: Stage) -> tuple[_Part, ...]:
-    return tuple(rule for rule in strategy.rules.get(stage, ()) if not rule.on)
-
-
-def _listening(strategy: Strategy, stage: Stage) -> tuple[_Part, ...]:
-    return tuple(rule for rule in strategy.rules.get(stage, ()) if rule.on)
-
-
-def _list(conditions: Iterable[Condition]) -> str:
-    """The positions of the conditions that are true, joined by commas; an empty text for none."""
-    return case_list({str(n): condition for n, condition in enumerate(conditions)})
-
-
-def _case(column: str, branches: Mapping[str, str]) -> str:
-    filled = [f"when {_literal(key)} then {branch}" for key, branch in branches.items() if branch != _EMPTY]
-    return f"case {column} {' '.join(filled)} else {_EMPTY} end" if filled else _EMPTY
-
-
-def _if_retrying(branch: str) -> str:
-    return branch if branch == _EMPTY else f"case when loan_id in (from retrying) then {branch} else {_EMPTY} end"
-
-
-def _literal(value: FactValue) -> str:
-    return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _positions(text: str) -> list[int]:
-    return [int(position) for position in text.split(",")] if text else []
-
-
-def _ids(parts: Sequence[_Part], positions: str) -> frozenset[str]:
-    return frozenset(parts[position].id for position in _positions(positions)) if positions else _NOTHING
+        return self._statements
 
 
 def facts_text(catalogue: Catalogue) -> str:

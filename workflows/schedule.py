@@ -19,31 +19,19 @@ from engine.errors import DuecourseError, StoreError
 from store.db import Database
 from store.lock import sole
 from store.settings import read_setting, write_setting
+from workflows.jobs import JOBS, Entry
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
 
 log = logging.getLogger(__name__)
 
-JOBS: Final = ("promises", "duties", "sweep", "events", "dispatch")
 STAND_BY_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 1.0
 
 Stop = Callable[[], bool]
 Run = Callable[[str, Stop], None]
 """Job name, and what to ask between two steps whether to stop -> does the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One job and when it runs: a cron entry in a zone."""
-
-    name: str
-    cron: str
-    zone: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.cron} {self.zone}"
 
 
 @dataclass(frozen=True, slots=True)

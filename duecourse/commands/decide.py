@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
-from rich.tree import Tree
 
 from duecourse.clock import At, instant
 from duecourse.session import Session
 from engine.errors import DataError, Problem
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
+
     from engine.explain_tree import ExplainNode
 
 _MARKS = {"ok": "✓", "no": "✗", "unknown": "?", "note": ""}
@@ -53,8 +53,11 @@ def decide(
     )
 
 
-def draw(node: "ExplainNode", into: Tree | None = None) -> Tree:
+def draw(node: "ExplainNode", into: "Tree | None" = None) -> "Tree":
     """The tree as lines: a mark, what was asked, and below it why."""
+    from rich.text import Text
+    from rich.tree import Tree
+
     label = Text(f"{_MARKS[node.mark]} {node.label}".strip())
     branch = Tree(label) if into is None else into.add(label)
     for child in node.children:

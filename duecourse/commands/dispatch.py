@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from duecourse.clock import At, now
 from duecourse.output import COULD_NOT_RUN
@@ -25,6 +24,8 @@ def dispatch(
 
     Real providers are reached only where the database says production and sending is on.
     """
+    from rich.table import Table
+
     from workflows.brake import release_brake
 
     session: Session = context.obj

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from duecourse.clock import At, instant
 from duecourse.output import ANSWER_IS_NO
@@ -91,6 +90,8 @@ def _enter(session: Session, now: "datetime") -> "Mapping[str, int]":
 
 
 def _draw(console: "Console", results: "list[Imported]", entered: "Mapping[str, int]") -> None:
+    from rich.table import Table
+
     names = ("file", "rows", "added", "changed", "removed", "same", "rejected")
     table = Table(*names, box=None, pad_edge=False)
     for column in table.columns[1:]:

@@ -1,9 +1,7 @@
 """`duecourse init DIR`: a lender's own workspace."""
 
-import secrets
 import shutil
 from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +45,8 @@ def init(
     ] = None,
 ) -> None:
     """Make a workspace: strategies, templates, house pack, queues, settings and an empty database."""
+    from hashlib import sha256
+
     session: Session = context.obj
     create_workspace(folder, database, bucket_key=None if seed is None else sha256(seed.encode()).hexdigest()[:32])
     session.folder = folder
@@ -73,6 +73,8 @@ def create_workspace(folder: Path, database: str | None = None, *, bucket_key: s
         SettingsError: the folder holds a workspace or other files already.
         StoreError: the database cannot be created.
     """
+    import secrets
+
     from duecourse.workspace import open_workspace, shipped_folder
     from store.db import open_database
 

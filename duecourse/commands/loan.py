@@ -4,8 +4,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from duecourse.clock import instant
 from duecourse.session import Session
@@ -23,6 +21,9 @@ def loan(
     known: Annotated[str | None, typer.Option(help="with what was known at this instant")] = None,
 ) -> None:
     """Show a loan's arrears, as of any day and as known at any instant, and everything that happened to it."""
+    from rich.table import Table
+    from rich.text import Text
+
     from duecourse.money import amount
     from store.arrears import read_arrears
     from store.timeline import known_loan, timeline

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from duecourse.output import table
 from duecourse.session import Session
@@ -34,6 +33,8 @@ def log(
     limit: Annotated[int, typer.Option(min=1, help="newest first, at most this many")] = 50,
 ) -> None:
     """Show decisions, newest first: what was decided for which loan, by which rule, and what the gate had against it."""
+    from rich.text import Text
+
     from store.decisions import log as read_log
     from store.timeline import find_loan, loan_refs
 

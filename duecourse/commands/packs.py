@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.text import Text
 
 from duecourse.clock import At, instant
 from duecourse.commands.law_diff import law_diff
@@ -54,6 +53,8 @@ def list_packs(context: typer.Context, at: At = None) -> None:
 
     Stale are the rules whose source somebody should have read again by that day.
     """
+    from rich.text import Text
+
     session: Session = context.obj
     on = instant(at).date()
     drawn = table("pack", "title", "rules", *_PROVENANCES, "stale")
@@ -73,6 +74,8 @@ def show(
     at: At = None,
 ) -> None:
     """Say what each rule of a pack does, from when to when, where that is written, and by when to read it again."""
+    from rich.text import Text
+
     session: Session = context.obj
     on = instant(at).date()
     packs: dict[str, Pack] = {p.id: p for p in session.workspace_or_shipped.gate.packs}

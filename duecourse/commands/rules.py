@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import typer
-from rich.text import Text
 
 from duecourse.clock import now
 from duecourse.output import ANSWER_IS_NO, table
@@ -90,6 +89,8 @@ def test(context: typer.Context) -> None:
 
 def facts(context: typer.Context) -> None:
     """List every fact a condition may name: type, unit, range, who supplies it, and what it means."""
+    from rich.text import Text
+
     session: Session = context.obj
     catalogue = session.workspace_or_shipped.catalogue
     drawn = table("fact", "type", "unit", "supplier", "meaning")

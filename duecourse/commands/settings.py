@@ -1,13 +1,14 @@
 """`duecourse config show`: every setting, its value, and where the value came from."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from pydantic import BaseModel
-from rich.table import Table
 
 from duecourse.session import Session
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +20,8 @@ def register(app: typer.Typer) -> None:
 
 def show(context: typer.Context) -> None:
     """List every setting, its value, and whether it is a default, from the file, the environment or a flag."""
+    from rich.table import Table
+
     session: Session = context.obj
     workspace = session.workspace
     rows = [(name, value, workspace.origins.get(name, "default")) for name, value in _leaves(workspace.settings)]
@@ -30,7 +33,9 @@ def show(context: typer.Context) -> None:
     session.output.answer(answer, lambda console: console.print(table))
 
 
-def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(model: "BaseModel", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    from pydantic import BaseModel
+
     for name in type(model).model_fields:
         value = getattr(model, name)
         if isinstance(value, BaseModel):

@@ -3,8 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from duecourse.clock import At, instant
 from duecourse.reports import Amount, Due, Mark, Said, happened, learnt_of, promised_of
@@ -25,6 +23,9 @@ def list_tasks(
     context: typer.Context, queue: Annotated[str | None, typer.Option(help="only this queue")] = None, at: At = None
 ) -> None:
     """List what is waiting, by queue, oldest hand-over first."""
+    from rich.table import Table
+    from rich.text import Text
+
     from store.timeline import loan_refs
     from workflows.tasks import waiting
 

@@ -19,7 +19,8 @@ from engine.errors import Place, Problem, RuleError
 from store.db import Database
 from store.settings import read_setting
 from tests.outgoing import set_setting
-from workflows.schedule import Entry, Stop, _scheduler, serve
+from workflows.jobs import Entry
+from workflows.schedule import Stop, _scheduler, serve
 
 ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "Asia/Shanghai"), "events": Entry("events", "0 5 * * *", "UTC")}
 

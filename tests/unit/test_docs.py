@@ -46,6 +46,7 @@ def test_every_kind_of_page_is_there():
         "docs/operator.md",
         "docs/compliance-officer.md",
         "docs/engineer.md",
+        "docs/scale-out.md",
         "docs/how-decisions-are-made.md",
         "docs/facts.md",
     }

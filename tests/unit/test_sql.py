@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from engine.errors import Place
-from engine.sql import case_list, column, to_sql
+from engine.sql import BITS_MAX, bits, case_list, column, to_sql
 from engine.tree import All, Any, Condition, FactValue, Leaf, Named, Op, Value
 from tests.property.strategies import TEXTS
 
@@ -78,6 +78,15 @@ def test_the_list_names_positions_that_match() -> None:
     assert answer(case_list(rules), {"dpd": 3, "score": None}) == "0,3"
     assert answer(case_list({"b": leaf("dpd", ">=", 9), "c": leaf("score", "=", 1)}), {"dpd": 3, "score": None}) == ""
     assert answer(case_list({}), {"dpd": 3}) == ""
+
+
+def test_the_number_has_a_bit_for_each_condition_that_matches() -> None:
+    """The first condition is worth 1, the next 2; unknown counts like false; the most there may be still fit."""
+    rules = [leaf("dpd", ">=", 1), leaf("dpd", ">=", 9), leaf("score", "=", 1), All(())]
+    assert answer(bits(rules), {"dpd": 3, "score": None}) == 0b1001
+    assert answer(bits(rules), {"dpd": 9, "score": 1}) == 0b1111
+    assert answer(bits([]), {"dpd": 3}) == 0
+    assert answer(bits([All(())] * BITS_MAX), {"dpd": 3}) == 2**BITS_MAX - 1
 
 
 def test_the_list_stays_within_what_spark_means_alike() -> None:

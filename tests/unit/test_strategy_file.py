@@ -287,6 +287,17 @@ def test_all_mistakes_of_a_file_are_told_at_once():
     assert [problem.split(":")[1] for problem in problems] == ["16", "27", "37"]
 
 
+def test_a_stage_with_more_rules_than_a_number_has_bits_is_told():
+    """A sweep could not tell them apart: the first one too many is named."""
+    rule = "    - {id: rule-%d, when: dpd >= 1, act: {email: x}, because: One of many.}\n"
+    many = "  phone:\n" + "".join(rule % n for n in range(62))
+    _, problems = read(WHOLE.replace("  phone:\n", many))
+    what = "stage `phone` has 63 rules, and 62 are the most"
+    assert problems == [
+        f"s.yaml:95:7: {what}\n  mend: join rules that do the same, or part the strategy by `applies_to`"
+    ]
+
+
 def test_a_file_that_is_no_yaml_is_told():
     """Not even YAML: the reader's own message, and no strategy."""
     strategy, problems = read("a: [")
