@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
 from duecourse.clock import At, instant
 from duecourse.output import table
@@ -46,6 +45,8 @@ def show(
     as_of: Annotated[str | None, typer.Option(help="as it stood at this instant [default: now]")] = None,
 ) -> None:
     """Show what somebody said about being contacted, and how each way of reaching them stands."""
+    from rich.text import Text
+
     from workflows.ledger_view import find_person, view
 
     session: Session = context.obj
@@ -144,6 +145,8 @@ def reply(
 
 def replies(context: typer.Context) -> None:
     """List what people wrote and nobody has read."""
+    from rich.text import Text
+
     from store.timeline import loan_refs
     from workflows.replies import waiting_replies
 

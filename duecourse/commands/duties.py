@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.text import Text
 
 from duecourse.clock import At, instant
 from duecourse.output import table
@@ -42,6 +41,8 @@ def list_all(
     at: At = None,
 ) -> None:
     """List what is owed: what has lapsed first, then what is due soon, then the rest by day."""
+    from rich.text import Text
+
     from store.duties import list_duties, state_of
 
     session: Session = context.obj
@@ -108,6 +109,8 @@ def retention(
     context: typer.Context, loan: Annotated[str, typer.Argument(help="the loan's reference")], at: At = None
 ) -> None:
     """Say how long each kind of a loan's records must be kept, by every pack that binds."""
+    from rich.text import Text
+
     from store.retention import read_life
 
     session: Session = context.obj

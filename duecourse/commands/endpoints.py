@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from duecourse.output import table
 from duecourse.session import Session
@@ -26,6 +25,8 @@ def list_endpoints(
     role: Annotated[Role | None, typer.Option(help="their part in the loan [default: borrower]")] = None,
 ) -> None:
     """List them by id; of the number or address itself only as much as tells it from the others."""
+    from rich.text import Text
+
     from workflows.ledger_view import endpoints_of, find_person
 
     session: Session = context.obj

@@ -5,8 +5,6 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from duecourse.clock import At, instant
 from duecourse.output import table
@@ -14,6 +12,8 @@ from duecourse.session import Session
 from engine.errors import Problem, SettingsError, StoreError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from compliance import LawChange
     from workflows.law_impact import Heard
 
@@ -42,6 +42,8 @@ def law_diff(
 
     The book is planned twice, once under the law of either day, with nothing else changed; nothing is written.
     """
+    from rich.text import Text
+
     from compliance import law_diff as changes_between
 
     session: Session = context.obj
@@ -95,7 +97,9 @@ def _told(change: "LawChange") -> dict[str, Any]:
     }
 
 
-def _rules_table(changes: "list[LawChange]") -> Table:
+def _rules_table(changes: "list[LawChange]") -> "Table":
+    from rich.text import Text
+
     drawn = table("on", "what", "rule", "says", "citation")
     drawn.columns[2].no_wrap = True  # a name is copied whole
     for change in changes:
@@ -119,7 +123,7 @@ def _book(impact: _Impact) -> dict[str, Any]:
     }
 
 
-def _channels_table(impact: _Impact) -> Table:
+def _channels_table(impact: _Impact) -> "Table":
     drawn = table("channel", *_ANSWERS)
     channels = sorted({channel for heard in (impact.before, impact.after) for channel, _ in heard.channels})
     for channel in channels:
@@ -135,14 +139,16 @@ def _rules_held(impact: _Impact) -> list[tuple[str, int, int]]:
     return [(name, was, becomes) for name, was, becomes in counted if was != becomes]
 
 
-def _held_table(held: list[tuple[str, int, int]]) -> Table:
+def _held_table(held: list[tuple[str, int, int]]) -> "Table":
     drawn = table("rule", "put off or refused")
     for name, was, becomes in held:
         drawn.add_row(name, _from_to(was, becomes))
     return drawn
 
 
-def _loans_table(impact: _Impact) -> Table:
+def _loans_table(impact: _Impact) -> "Table":
+    from rich.text import Text
+
     drawn = table("loan", "before", "after")
     for row in impact.loans:
         drawn.add_row(*(Text(cell) for cell in row))
