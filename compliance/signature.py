@@ -13,12 +13,16 @@ from compliance.look import Look, given_directly, permits, refuses
 from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Statements, Wording
 from compliance.plan import Plan, may_hold
 from compliance.states import is_past_due
-from engine.gate import Hold
+from engine.gate import Hold, Role
 
 
 class Signer:
     """
     Says the signature of asks of one sort.
+
+    Args:
+        plan: the rules that concern them; like a plan, they all are about people of one role.
+        role: that role.
 
     Attributes:
         complete: false where a rule looks at more than a signature holds: notices, or who was reached before.
@@ -26,10 +30,10 @@ class Signer:
 
     __slots__ = ("_ages", "_before_due", "_counted", "_excuses", "_flags", "_used_up", "_whens", "_wording", "complete")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, role: Role) -> None:
         rules = [bound.rule for bound in plan.rules]
         limits = [rule.limit for rule in rules]
-        self.complete = not any(_looks_further(limit) for limit in limits)
+        self.complete = not any(_looks_further(limit, role) for limit in limits)
         self._counted = tuple(
             (reach(limit), limit.max if isinstance(limit, Count) else 1)
             for limit in limits
@@ -113,9 +117,11 @@ class Signer:
         return tuple([since is not None and at - since < age for age in self._ages])
 
 
-def _looks_further(limit: Limit) -> bool:
+def _looks_further(limit: Limit, role: Role) -> bool:
     return isinstance(limit, Duty) or (
-        isinstance(limit, Addressee) and any(also.unreachable_attempts is not None for also in limit.also)
+        isinstance(limit, Addressee)
+        and role not in limit.roles
+        and any(also.unreachable_attempts is not None for also in limit.also)
     )
 
 

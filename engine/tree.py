@@ -5,7 +5,7 @@ There is no `not` node: the parser pushes `not` down to the leaves, where three-
 the opposite comparison, so that every target agrees on what a missing fact means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -118,6 +118,23 @@ def depth(condition: Condition) -> int:
             return 1 + depth(body)
         case Leaf():
             return 1
+
+
+def relaxed(condition: Condition, known: Collection[str]) -> Condition:
+    """
+    What is left of a condition if of its facts only these are known: it is true wherever the condition itself can be.
+
+    A leaf about another fact is taken for true. There is no `not`, so that this can only let more match, never less.
+    """
+    match condition:
+        case All(parts):
+            return All(tuple(relaxed(part, known) for part in parts))
+        case Any(parts):
+            return Any(tuple(relaxed(part, known) for part in parts))
+        case Named(_, body):
+            return relaxed(body, known)
+        case Leaf(fact):
+            return condition if fact in known else All(())
 
 
 def facts_of(condition: Condition) -> frozenset[str]:

@@ -14,7 +14,7 @@ from engine.rulebook import Rulebook
 from engine.situation import Situation
 from engine.sql import to_sql
 from engine.stages import Stage
-from store.book import Borrowers, RawBook, read_book
+from store.book import RawBook, read_book
 from store.bulk_arrow import Reader
 from store.db import Database
 from store.decisions import LoanBefore, Placed
@@ -99,7 +99,7 @@ class ChunkReader:
     def sweep(
         self,
         source: Database | Reader,
-        borrowers: Borrowers,
+        borrowers: Sequence[int],
         *,
         now: datetime,
         retry: Mapping[int, frozenset[str]],
@@ -127,13 +127,13 @@ class ChunkReader:
         return self._chunk(book, book.loan["id"].to_pylist(), set(owners), now, happened)
 
     def facts(
-        self, source: Database | Reader, borrowers: Borrowers, *, now: datetime
+        self, source: Database | Reader, borrowers: Sequence[int], *, now: datetime
     ) -> tuple["DuckDBPyConnection", RawBook]:
         """What was read of these borrowers; their facts are in the temporary table `facts` of the connection."""
         book = self._compute(source, borrowers, now)
         return self._duckdb, book
 
-    def _compute(self, source: Database | Reader, borrowers: Borrowers, now: datetime) -> RawBook:
+    def _compute(self, source: Database | Reader, borrowers: Sequence[int], now: datetime) -> RawBook:
         book = read_book(source, borrowers, now=now, contact_days=self._contact_days)
         self._effort.suit(book.loan.num_rows)
         self._facts.compute(book, now=now)

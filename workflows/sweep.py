@@ -23,7 +23,6 @@ from engine.gate import Gate
 from engine.resolution import decide
 from engine.rulebook import Rulebook
 from engine.situation import Situation
-from store.book import Borrowers, BorrowerSpan, borrower_chunks
 from store.bulk import reading, writing
 from store.bulk_arrow import BulkTransaction, Param, Reader, table_of
 from store.db import Database
@@ -45,6 +44,7 @@ from workflows.allotment import (
 from workflows.chunk import ChunkReader, SweptChunk
 from workflows.recording import QuietDecider, Recorder, moved_meanwhile
 from workflows.run import Frozen, begin_sweep, end, frozen_plan
+from workflows.screening import Screen, Span
 
 RETRY: Final = timedelta(days=7)
 """For how long a contact that an event called for, and the gate put off, is looked at again in sweeps."""
@@ -185,29 +185,35 @@ class _Sweep:
 
     def run(self, loans_per_chunk: int, progress: Progress, stop: Callable[[], bool]) -> bool:
         """Look at the whole book, give the seats out, decide those who waited for one. False when stopped."""
-        total, done, chunks = self._loans(), 0, 0
+        total, chunks = self._loans(), 0
         swept: SweptChunk | None = None
         # Who waits for a seat is known to this process only: a run that goes on looks at the whole book again,
         # leaving out whoever is decided.
         goes_on = self._frozen.done_to > 0
         after = 0 if self._limited else self._frozen.done_to
-        for span in borrower_chunks(self._database, loans_per_chunk, after=after):
+        for span in self._spans(after, loans_per_chunk):
             if stop():
                 return False
             decided = self._decided(span) if goes_on and self._limited else set()
-            swept = self._reading(self._database, span, decided)
+            swept = self._reading(self._database, span.borrowers, decided)
             self._judge(swept, self._first, done_to=max(span.to, self._frozen.done_to))
-            done, chunks = min(total, done + swept.chunk.loans), chunks + 1
-            progress(done, total)
+            chunks += 1
+            progress(min(total, span.seen), total)
         self._closed = allot(self._waiting.values(), self._queues, self._seats_taken() if self._waiting else {})
         self.counts["turned_away"] += sum(bool(closed) for closed in self._closed.values())
         for claimants in self._claimants(swept if chunks == 1 else None, max(1, loans_per_chunk // _WAITING_WEIGH)):
             if stop():
                 return False
             self._judge(claimants, self._second, done_to=None)
-            progress(done, total)
+            progress(total, total)
         progress(total, total)
         return True
+
+    def _spans(self, after: int, loans_per_chunk: int) -> Iterator[Span]:
+        with Screen(self._rulebook) as screen:
+            yield from screen.spans(
+                self._database, now=self._frozen.now, after=after, retry=self._retry, loans_per_chunk=loans_per_chunk
+            )
 
     def _claimants(self, whole: SweptChunk | None, size: int) -> Iterator[SweptChunk]:
         """Everybody who waits for a seat: out of the one chunk that the whole book was, or read again, so many at once."""
@@ -283,7 +289,7 @@ class _Sweep:
             recorder.rows.write(transaction)
             self._advance(transaction, done_to)
 
-    def _reading(self, source: Database | Reader, borrowers: Borrowers, leave_out: Iterable[int]) -> SweptChunk:
+    def _reading(self, source: Database | Reader, borrowers: Sequence[int], leave_out: Iterable[int]) -> SweptChunk:
         return self._reader.sweep(
             source, borrowers, now=self._frozen.now, retry=self._retry, leave_out=frozenset(leave_out)
         )
@@ -323,11 +329,11 @@ class _Sweep:
             found = source.read(select(func.count().label("id")).select_from(loan).where(loan.c.stage != "closed"))
         return int(found["id"][0].as_py())
 
-    def _decided(self, span: BorrowerSpan) -> set[int]:
+    def _decided(self, span: Span) -> set[int]:
         decision = table_of("decision")
         mine = select(decision.c.borrower_id).where(
             decision.c.run_id == self._frozen.id,
-            decision.c.borrower_id > span.after,
+            decision.c.borrower_id >= span.borrowers[0],
             decision.c.borrower_id <= span.to,
         )
         with reading(self._database) as source:

@@ -1,6 +1,6 @@
 """Facts of small books, counted by hand, on both databases; and of random books, against the definition of arrears."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import count
 from random import Random
@@ -14,7 +14,7 @@ from engine.catalogue import load_catalogue
 from engine.errors import DataError
 from engine.tree import FactValue
 from store.arrears import read_arrears
-from store.book import Borrowers, BorrowerSpan, RawBook, borrower_chunks, read_book
+from store.book import RawBook, packed, read_book
 from store.bulk import writing
 from store.columns import to_us
 from store.db import Database
@@ -28,7 +28,6 @@ from store.tables import (
     Feed,
     Hold,
     Loan,
-    Movement,
     Notice,
     Party,
     Promise,
@@ -42,7 +41,6 @@ from tests.factories import add_movement, add_payment, at, make_loan, make_perso
 TODAY = date(2026, 3, 20)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 3, 20, 9, 30, tzinfo=SHANGHAI)
-ALL = BorrowerSpan(0, 2**62)
 COUNTERS = """
 counters:
   calls_30d_loan: {channel: call, last: 30 days, by: loan, en: Calls about the loan., zh: 本笔贷款电话次数}
@@ -58,8 +56,14 @@ def days_ago(days: int) -> date:
     return TODAY - timedelta(days=days)
 
 
-def facts_in(database: Database, borrowers: Borrowers = ALL, *, now: datetime = NOW) -> Found:
-    return facts_in_book(read_book(database, borrowers, now=now, contact_days=contact_days(CATALOGUE)), now)
+def everybody(database: Database) -> list[int]:
+    with database.session() as session:
+        return sorted(set(session.exec(select(Loan.borrower_id))))
+
+
+def facts_in(database: Database, borrowers: Sequence[int] = (), *, now: datetime = NOW) -> Found:
+    book = read_book(database, borrowers or everybody(database), now=now, contact_days=contact_days(CATALOGUE))
+    return facts_in_book(book, now)
 
 
 def facts_in_book(book: RawBook, now: datetime = NOW) -> Found:
@@ -607,7 +611,9 @@ def test_arrears_are_those_of_the_definition(sqlite_database: Database) -> None:
     random_book(sqlite_database, seed=7, people=40)
     later = NOW + timedelta(days=1)  # everything has taken effect wherever the borrower is
     with duckdb.connect() as con:
-        FactStatement(con, CATALOGUE).compute(read_book(sqlite_database, ALL, now=later), now=later)
+        FactStatement(con, CATALOGUE).compute(
+            read_book(sqlite_database, everybody(sqlite_database), now=later), now=later
+        )
         found, today = facts_of(con, range(1000)), days_of(con)
     compared = 0
     with sqlite_database.session() as session:
@@ -642,8 +648,9 @@ def test_a_loan_alone_has_the_facts_it_has_in_the_whole_book(database: Database)
     for borrower in {borrower_of(database, loan) for loan in whole}:
         alone |= facts_in(database, [borrower])
     chunked: Found = {}
-    for span in borrower_chunks(database, 5):
-        chunked |= facts_in(database, span)
+    people = everybody(database)
+    for chunk in packed(people, [1] * len(people), 2):
+        chunked |= facts_in(database, chunk)
     assert whole == alone == chunked
     assert len(whole) > 6
 
@@ -676,34 +683,11 @@ def test_a_book_holds_nothing_that_identifies_a_person(sqlite_database: Database
     assert "13800000000" not in str(book.endpoint.to_pylist())
 
 
-def spans(found: Iterable[BorrowerSpan]) -> list[tuple[int, int]]:
-    return [(span.after, span.to) for span in found]
-
-
-def test_chunks_are_whole_borrowers(database: Database) -> None:
-    """As many as fit; a borrower with more loans than fit is a chunk alone; who is closed and paid is left out."""
-    people = [make_person(database) for _ in range(6)]
-    for person, loans in zip(people, (1, 2, 5, 1, 1, 1), strict=True):
-        for _ in range(loans):
-            make_loan(database, borrower_id=person, instalments=MONTHLY, stage="phone")
-    done = make_person(database)
-    paid = make_loan(database, borrower_id=done, instalments=[(TODAY, 100)], stage="closed")
-    add_payment(database, paid, 100, TODAY)
-    first = people[0] - 1
-    assert spans(borrower_chunks(database, 3, after=first)) == [
-        (first, people[1]),
-        (people[1], people[2]),
-        (people[2], people[5]),
-    ]
-    assert spans(borrower_chunks(database, 100, after=people[3])) == [(people[3], people[5])]
-    assert spans(borrower_chunks(database, 100, after=people[5])) == []
-    reverse(database, paid, _payment_ref(database, paid), 100, TODAY)
-    assert spans(borrower_chunks(database, 100, after=people[5])) == [(people[5], done)]
-
-
-def _payment_ref(database: Database, loan: int) -> str:
-    with database.session() as session:
-        return session.exec(select(Movement.ref).where(Movement.loan_id == loan)).one()
+def test_chunks_are_whole_borrowers() -> None:
+    """As many as fit; a borrower with more loans than fit is a chunk alone."""
+    assert list(packed([1, 2, 3, 4, 5, 6], [1, 2, 5, 1, 1, 1], 3)) == [[1, 2], [3], [4, 5, 6]]
+    assert list(packed([4, 5, 6], [1, 1, 1], 100)) == [[4, 5, 6]]
+    assert list(packed([], [], 100)) == []
 
 
 def test_contacts_of_a_long_spell_are_read_however_old(database: Database) -> None:
@@ -713,7 +697,7 @@ def test_contacts_of_a_long_spell_are_read_however_old(database: Database) -> No
     for loan in (long, short):
         log(database, contact(loan, borrower_of(database, loan), old), contact(loan, borrower_of(database, loan), NOW))
     log(database, contact(short, borrower_of(database, short), old, status="unknown"))
-    book = read_book(database, ALL, now=NOW)
+    book = read_book(database, everybody(database), now=NOW)
     read = sorted((row["loan_id"], row["at"] == to_us(old), row["status"]) for row in book.contact.to_pylist())
     assert read == [
         (long, False, "delivered"),
