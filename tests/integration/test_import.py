@@ -19,8 +19,8 @@ from store.arrears import read_arrears
 from store.bulk import reading
 from store.bulk_arrow import table_of
 from store.db import Database, open_database
+from store.people import STATEMENT_COLUMNS, statement
 from store.projection import project
-from store.situations import _statement
 from store.tables import Feed, Loan, Movement, Person, Position
 from tests.imports import (
     AS_OF,
@@ -445,7 +445,9 @@ def test_statements_name_endpoints_hours_and_debts(book: Importer) -> None:
         stored = {row["ref"]: row for row in reader.read(consent.select()).to_pylist()}
     mobile = next(row[1] for row in rows(book.database, "endpoint", "kind", "id") if row[0] == "mobile")
     loan = dict(rows(book.database, "loan", "ref", "id"))["L1"]
-    first, second, third = (_statement(stored[ref]) for ref in ("S1", "S2", "S3"))
+    first, second, third = (
+        statement(*(stored[ref][column] for column in STATEMENT_COLUMNS)) for ref in ("S1", "S2", "S3")
+    )
     assert (first.endpoint, first.channels, first.windows) == (mobile, ("sms",), ())
     assert second.windows == (LocalWindow(22 * 60, 24 * 60, (0, 6)), LocalWindow(12 * 60 + 30, 14 * 60, (0, 6)))
     assert (second.debts, second.channels) == ((loan,), ("call", "visit"))
