@@ -5,6 +5,7 @@ Ids and exact times are left out wherever no rule can see them: a call six days 
 """
 
 from collections.abc import Hashable
+from collections.abc import Set as AbstractSet
 
 from compliance.clock import DAY
 from compliance.consents import stands
@@ -13,7 +14,7 @@ from compliance.look import Look, given_directly, permits, refuses
 from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, Hours, Limit, Statements, Wording
 from compliance.plan import Plan, may_hold
 from compliance.states import is_past_due
-from engine.gate import Hold, Role
+from engine.gate import Ask, Hold, Role
 
 
 class Signer:
@@ -56,7 +57,7 @@ class Signer:
                 flags |= {name for also in limit.also for name in also.given}
             if isinstance(limit, Wording):
                 flags |= {element.name for element in (*limit.requires, *limit.forbids)}
-        self._flags = tuple(sorted(flags))
+        self._flags = frozenset(flags)
         wording = {rule.id: rule.limit for rule in rules if isinstance(rule.limit, Wording)}
         self._wording = tuple(sorted(wording))
         self._before_due = any(limit.before_due for limit in wording.values())
@@ -73,12 +74,21 @@ class Signer:
             return None
         endpoint = ask.endpoint
         basis = None if endpoint is None else (endpoint.basis, self._fresh(endpoint.basis_us, at))
-        flags = tuple([look.flag(name) for name in self._flags])
+        flags = frozenset([(name, look.flag(name)) for name in self._told(ask)])
         whens = tuple([may_hold(when, look) for when in self._whens])
         wording = tuple([rule for rule in self._wording if ask.content.get(rule) is False])
         past_due = self._before_due and is_past_due(look)
         holds = tuple(sorted({(hold.kind, hold.form) for hold in ask.holds if _covers(hold, look, at)}))
         return at, ask.zones, look.place, basis, flags, whens, wording, past_due, holds, statements, counted
+
+    def _told(self, ask: Ask) -> AbstractSet[str]:
+        """Those of the flags that anybody said anything about."""
+        told = (self._flags & ask.content.keys()) | (self._flags & ask.facts.keys())
+        return (
+            told
+            if ask.endpoint is None or not ask.endpoint.marks
+            else told | self._flags.intersection(ask.endpoint.marks)
+        )
 
     def _statements(self, look: Look, at: int) -> Hashable | None:
         """Those that stand and concern the ask, oldest first, without their times; simultaneous ones share a place."""

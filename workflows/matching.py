@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from engine.facts import Catalogue
@@ -78,6 +79,8 @@ class SweepStatement:
         self._strategies = tuple(rulebook.strategies.values())
         self._facts_text = facts_text(rulebook.catalogue)
         self._statements: list[Statement] = []
+        # Of a whole book few combinations are ever found.
+        self._found = lru_cache(maxsize=10_000)(self._named)
 
     def match(self, duckdb: "DuckDBPyConnection", retry: Iterable[int]) -> None:
         """
@@ -106,20 +109,24 @@ class SweepStatement:
             ).fetchall()
         matched: dict[int, Matched] = {}
         for loan_id, borrower_id, stage, strategies, moves, rules, retries in rows:
-            loan = Matched(borrower_id, tuple(self._strategies[i].id for i in _positions(strategies)))
-            matched[loan_id] = loan
-            if len(loan.strategies) != 1:
-                continue
-            strategy = self._strategies[int(strategies)]
-            loan.moves = _ids(_moves(strategy, stage), moves)
-            loan.rules[stage] = _ids(_rules(strategy, stage), rules) | _ids(_listening(strategy, stage), retries)
+            names, moving, ruling = self._found(strategies, stage, moves, rules, retries)
+            matched[loan_id] = Matched(borrower_id, names, moving, {stage: ruling})
         for loan_id, target, strategies, rules, retries in duckdb.execute("from matched_moved").fetchall():
-            if loan_id in matched and len(matched[loan_id].strategies) == 1:
-                strategy = self._strategies[int(strategies)]
-                matched[loan_id].rules[target] = _ids(_rules(strategy, target), rules) | _ids(
-                    _listening(strategy, target), retries
-                )
+            if loan_id in matched:
+                _, _, matched[loan_id].rules[target] = self._found(strategies, target, "", rules, retries)
         return matched
+
+    def _named(
+        self, strategies: str, stage: Stage, moves: str, rules: str, retries: str
+    ) -> tuple[tuple[str, ...], frozenset[str], frozenset[str]]:
+        """Ids of strategies, moves and rules by their positions; of moves and rules where one strategy applies."""
+        applying = tuple([self._strategies[position] for position in _positions(strategies)])
+        names = tuple([strategy.id for strategy in applying])
+        if len(applying) != 1:
+            return names, _NOTHING, _NOTHING
+        (strategy,) = applying
+        listening = _ids(_listening(strategy, stage), retries)
+        return names, _ids(_moves(strategy, stage), moves), _ids(_rules(strategy, stage), rules) | listening
 
     def facts_json(self, duckdb: "DuckDBPyConnection", loans: Sequence[int]) -> dict[int, str]:
         """The facts of these loans as canonical JSON: keys sorted, missing facts left out."""
