@@ -4,6 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+SIZE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow diff histories scenarios sim docs bench style types layers check lock clean
@@ -45,8 +46,8 @@ docs: install  ## Run every session the pages show, and write the real output in
 	$(RUN)/python -m tests.facts_page
 	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md
 
-bench: install  ## Sweep 100,000 and 1,000,000 loans next to plain reads and writes of the same rows, and count verdicts a second
-	$(RUN)/python -m benchmarks.sweep $(ARGS)
+bench: install  ## Sweep books next to plain reads and writes of the same rows, and count verdicts a second (SIZE=100k|1m|10m)
+	$(RUN)/python -m benchmarks.sweep $(if $(SIZE),--sizes $(SIZE)) $(ARGS)
 	$(RUN)/python -m benchmarks.decisions
 
 style: install  ## ruff, formatting, spelling, YAML

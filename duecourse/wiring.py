@@ -127,6 +127,7 @@ class Works:
             "actor": settings.actor,
             "zone": settings.zone,
             "progress": progress,
+            "processes": settings.sweep_processes,
         }
         # For one sweep: what it remembers is about one instant.
         gate = BulkGate(workspace.gate)

@@ -313,8 +313,9 @@ def _seats_of(claims: Iterable[Claim]) -> Counter[tuple[str, date]]:
 def _add_counts(transaction: BulkTransaction, run_id: int, counts: Counter[str]) -> None:
     """Add to what the run has done so far, which another process may be doing at this moment as well."""
     run = table_of("run")
-    # Locked until the end: last of all, so that nobody waits for more than the commit.
-    kept = transaction.read(select(run.c.counts_json).where(run.c.id == run_id).with_for_update())
+    # Locked until the end: last of all, so that nobody waits for more than the commit. Not the key, which every row
+    # that names the run holds a share of.
+    kept = transaction.read(select(run.c.counts_json).where(run.c.id == run_id).with_for_update(key_share=True))
     total = Counter(json.loads(kept["counts_json"][0].as_py())) + counts
     transaction.execute(
         "update run set counts_json = :counts where id = :id",

@@ -42,9 +42,8 @@ def processes(setup: Setup, database: Database, *, actor: str, workers: int) -> 
     Raises:
         StoreError: one of them died.
     """
-    url = database.url.render_as_string(hide_password=False)
     pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(setup, url, actor, workers)
+        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(setup, database.address, actor, workers)
     )
 
     def crew(jobs: Iterable[Job]) -> Iterator[tuple[Job, Done]]:
@@ -72,13 +71,13 @@ def processes(setup: Setup, database: Database, *, actor: str, workers: int) -> 
 _sweep: ChunkSweep | None = None
 
 
-def _begin(setup: Setup, url: str, actor: str, workers: int) -> None:
+def _begin(setup: Setup, address: str, actor: str, workers: int) -> None:
     """The first thing a process of the crew does."""
     global _sweep  # noqa: PLW0603 - a process of the crew serves one sweep, and jobs come to a plain function
     Thread(target=_end_with_parent, daemon=True).start()
     threads = max(1, (os.cpu_count() or 1) // workers)
     Finalize(None, _end, exitpriority=1)
-    _sweep = ChunkSweep(setup, open_database(url), ChunkReader(setup.rulebook, actor=actor, threads=threads))
+    _sweep = ChunkSweep(setup, open_database(address), ChunkReader(setup.rulebook, actor=actor, threads=threads))
 
 
 def _end() -> None:
