@@ -151,7 +151,12 @@ def _instalments(loans: Iterable[int], latest_on: date) -> Select[Any]:
     fallen_due = (
         select(instalment)
         .select_from(joined)
-        .where(mine, instalment.c.number >= position.c.first_open_number, instalment.c.due_on <= latest_on)
+        .where(
+            mine,
+            position.c.first_open_on <= latest_on,
+            instalment.c.number >= position.c.first_open_number,
+            instalment.c.due_on <= latest_on,
+        )
     )
     next_due = (
         select(instalment)
@@ -189,8 +194,7 @@ def _contacts(name: str, wanted: Wanted, since: datetime) -> Select[Any]:
     unfinished = contact.c.status.in_(_UNFINISHED)
     # No row is in two of these, so that nothing has to be compared to be counted once.
     parts = [
-        (with_people, recent),
-        (with_people, ~recent, unfinished),
+        (with_people, or_(recent, unfinished)),
         (~with_people, recent, among(contact.c.loan_id, wanted.loans)),
     ]
     if wanted.long_spells:
