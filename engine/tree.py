@@ -63,6 +63,8 @@ class Named:
 Condition = Leaf | All | Any | Named
 """A tree of at most `LEAVES_MAX` leaves, `DEPTH_MAX` deep, names expanded: walkers may recurse."""
 
+_TRUE: Final = All(())
+
 LEAVES_MAX: Final = 200
 DEPTH_MAX: Final = 50
 
@@ -128,13 +130,15 @@ def relaxed(condition: Condition, known: Collection[str]) -> Condition:
     """
     match condition:
         case All(parts):
-            return All(tuple(relaxed(part, known) for part in parts))
+            left = tuple(part for part in (relaxed(part, known) for part in parts) if part != _TRUE)
+            return left[0] if len(left) == 1 else All(left)
         case Any(parts):
-            return Any(tuple(relaxed(part, known) for part in parts))
+            left = tuple(relaxed(part, known) for part in parts)
+            return _TRUE if _TRUE in left else Any(left)
         case Named(_, body):
             return relaxed(body, known)
         case Leaf(fact):
-            return condition if fact in known else All(())
+            return condition if fact in known else _TRUE
 
 
 def facts_of(condition: Condition) -> frozenset[str]:

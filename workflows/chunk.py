@@ -58,6 +58,11 @@ class SweptChunk:
     quiet: tuple[Quiet, ...]
 
 
+def arms_of(rulebook: Rulebook) -> list[Arms]:
+    """How each strategy deals its people, in the rulebook's order."""
+    return [Arms(to_sql(strategy.applies_to), strategy.arms) for strategy in rulebook.strategies.values()]
+
+
 class ChunkReader:
     """Reads chunks for one rulebook, on one DuckDB connection of its own. For one thread at a time."""
 
@@ -70,8 +75,7 @@ class ChunkReader:
 
         self._duckdb: DuckDBPyConnection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
         self._statement = SweepStatement(rulebook)
-        arms = [Arms(to_sql(s.applies_to), s.arms) for s in rulebook.strategies.values()]
-        self._facts = FactStatement(self._duckdb, rulebook.catalogue, arms)
+        self._facts = FactStatement(self._duckdb, rulebook.catalogue, arms_of(rulebook))
         self._contact_days = contact_days(rulebook.catalogue)
         self._effort = Effort(self._duckdb)
         self._actor = actor

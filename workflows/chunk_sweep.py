@@ -7,6 +7,7 @@ seats may be given out, and put aside; whoever holds the claims of the whole boo
 
 import gc
 import json
+import logging
 import pickle
 import zlib
 from collections import Counter, defaultdict
@@ -22,6 +23,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from engine.decision import Decision
+from engine.errors import Problem, StoreError
 from engine.gate import Gate
 from engine.resolution import decide
 from engine.rulebook import Rulebook
@@ -33,6 +35,8 @@ from workflows.allotment import Claim, Claimant, Closed, Queue, claims_of, limit
 from workflows.chunk import ChunkReader, SweptChunk
 from workflows.recording import QuietDecider, Recorded, Recorder, moved_meanwhile
 from workflows.run import Frozen
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,14 @@ class Done:
         waiting: who has to wait for a seat.
         aside: what will be written of them, for every way it may come out.
         seconds: where the time went: read, decide, write.
+        failed: why it was given up, nothing of it written; None: it was not.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     waiting: list[Claimant] = field(default_factory=list)
     aside: bytes | None = None
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    failed: Problem | None = None
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -127,23 +133,40 @@ class ChunkSweep:
 
     def run(self, job: Job) -> Done:
         """
-        Decide the borrowers of a job and write what follows.
+        Decide the borrowers of a job and write what follows, all of it or nothing.
+
+        What fails is tried once more: a lock or a deadlock is over by then. What fails again for a reason in the book
+        or in the program is given up and reported, and does not keep the rest of the book from being decided.
 
         Raises:
-            StoreError: the database cannot be read or written; nothing of the job was written.
+            StoreError: the database cannot be read or written, and so neither for the other jobs.
         """
-        done = Done()
         with _uncollected():
-            if job.aside is None:
-                self._look(job, done)
-            else:
-                self._seat(job, done)
+            try:
+                return self._run(job, goes_on=self._setup.goes_on)
+            except Exception:
+                log.warning("a chunk of the sweep failed and is tried again", exc_info=True)
+            try:
+                # Whether the first try was committed may be what nobody knows.
+                return self._run(job, goes_on=True)
+            except StoreError:
+                raise
+            except Exception as error:
+                log.exception("a chunk of the sweep was given up")
+                return Done(failed=_given_up(job, error))
+
+    def _run(self, job: Job, *, goes_on: bool) -> Done:
+        done = Done()
+        decided = self._decided_before(job.borrowers) if goes_on and self._setup.write else frozenset()
+        if job.aside is None:
+            self._look(job, done, decided)
+        else:
+            self._seat(job, done, decided)
         return done
 
-    def _look(self, job: Job, done: Done) -> None:
+    def _look(self, job: Job, done: Done, decided: frozenset[int]) -> None:
         """The first look, with every queue open."""
         with done.timed("read"):
-            decided = self._decided_before(job.borrowers) if self._setup.goes_on else ()
             swept = self._reading(self._database, job.borrowers, leave_out=decided)
         waiting: list[_Waits] = []
         with done.timed("decide"):
@@ -153,13 +176,15 @@ class ChunkSweep:
             done.waiting = [Claimant(one.borrower, one.claims) for one in waiting]
             done.aside = zlib.compress(pickle.dumps(waiting), level=1)
 
-    def _seat(self, job: Job, done: Done) -> None:
+    def _seat(self, job: Job, done: Done, decided: frozenset[int]) -> None:
         """Write what was put aside, now that it is known who has a seat."""
         with done.timed("read"):
             waited: dict[int, _Waits] = {one.borrower: one for one in _put_aside(job)}
         answers: list[_Answer] = []
         versions: dict[int, int] = {}
         for borrower in job.borrowers:
+            if borrower in decided:
+                continue
             one, closed = waited[borrower], job.closed[borrower]
             versions |= one.versions
             answers.append(_Answer(borrower, tuple(one.versions), partial(_take, one.recorded[closed], bool(closed))))
@@ -298,6 +323,15 @@ def _answer(swept: SweptChunk, situation: Situation, decision: Decision, turned_
 def _take(recorded: Recorded, turned_away: bool, recorder: Recorder) -> None:
     recorder.take(recorded)
     recorder.counts["turned_away"] += turned_away
+
+
+def _given_up(job: Job, error: Exception) -> Problem:
+    first, last = job.borrowers[0], job.borrowers[-1]
+    what = (
+        f"nothing was decided about the loans of borrowers {first} to {last} ({len(job.borrowers)} of them):"
+        f" {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    )
+    return Problem(what, "mend that, and run `duecourse sweep` again: it decides those who are left")
 
 
 def _put_aside(job: Job) -> list[_Waits]:

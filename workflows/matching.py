@@ -150,11 +150,12 @@ class SweepStatement:
     def _parsed(self, duckdb: "DuckDBPyConnection") -> "list[Statement]":
         if not self._statements:
             # Parsing takes as long as matching a small book.
-            self._statements = duckdb.extract_statements(f"{self._matched_sql};\n{self._moved_sql}")
+            self._statements = duckdb.extract_statements(f"{self.matched_sql};\n{self.moved_sql}")
         return self._statements
 
     @property
-    def _matched_sql(self) -> str:
+    def matched_sql(self) -> str:
+        """What matches each loan in the stage it is in, as positions in the rulebook, from 0."""
         applies = _list(strategy.applies_to for strategy in self._strategies)
         return (
             f"create or replace temp table matched as with applied as (select *, {applies} as strategies from facts)"
@@ -164,7 +165,7 @@ class SweepStatement:
         )
 
     @property
-    def _moved_sql(self) -> str:
+    def moved_sql(self) -> str:
         """The rules of every stage that a matching move may lead to, on the facts as they are there."""
         parts = []
         for target in STAGES:

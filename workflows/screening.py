@@ -58,7 +58,7 @@ class Screen:
     def __init__(self, rulebook: Rulebook) -> None:
         import duckdb
 
-        known = _known(rulebook.catalogue)
+        known = known_facts(rulebook.catalogue)
         self._duckdb: DuckDBPyConnection = duckdb.connect(":memory:")
         self._facts = FactStatement(self._duckdb, rulebook.catalogue, only=known)
         self._may_match = may_match(rulebook, known)
@@ -130,7 +130,7 @@ def _in_stage(stage: Stage) -> Condition:
     return Leaf("stage", "=", (stage,), f"stage = '{stage}'", Place(""))
 
 
-def _known(catalogue: Catalogue) -> frozenset[str]:
+def known_facts(catalogue: Catalogue) -> frozenset[str]:
     """What the outline tells of the facts of this catalogue; a lender may bring facts of their own in the place of ours."""
     known = {name for name in OUTLINE_FACTS if name in catalogue.facts and catalogue.facts[name].supplier != "imported"}
     return frozenset(known if "dpd" in known else known - {"days_to_due"})

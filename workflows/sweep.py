@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
+from engine.errors import Problem
 from engine.gate import Gate
 from engine.rulebook import Rulebook
 from store.bulk import reading
@@ -59,9 +60,10 @@ class SweepResult:
     Attributes:
         run_id: None for a plan, which writes nothing.
         now: the moment it decided for, which for a run that went on is the one it was begun with.
-        finished: False where it was asked to stop; the next sweep of the day goes on.
+        finished: False where it was asked to stop, or something failed; the next sweep of the day goes on.
         counts: decisions, contacts, moves, borrowers, `outcome.*`, `contacts.*` (by channel), redone, turned_away.
         seconds: where the time went, by step; those of several processes added up.
+        failed: chunks that could not be decided, and why.
     """
 
     run_id: int | None
@@ -69,6 +71,7 @@ class SweepResult:
     finished: bool
     counts: Mapping[str, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    failed: tuple[Problem, ...] = ()
 
 
 def sweep(
@@ -117,7 +120,7 @@ def sweep(
         with database.write() as session:
             counts = counts_of(session, frozen.id)
             end(session, frozen.id, now=now, counts=counts, status="done" if finished else "stopped")
-    return SweepResult(frozen.id, frozen.now, finished, counts, work.seconds)
+    return SweepResult(frozen.id, frozen.now, finished, counts, work.seconds, tuple(work.failed))
 
 
 def plan_sweep(
@@ -138,7 +141,7 @@ def plan_sweep(
     setup = _setup(database, rulebook, gate, frozen, queues or {}, ZoneInfo(zone), write=False)
     work = _Sweep(database, setup, loans_per_chunk, progress, _never)
     work.run(None, actor, processes)
-    return SweepResult(None, now, True, dict(work.counts), work.seconds)
+    return SweepResult(None, now, not work.failed, dict(work.counts), work.seconds, tuple(work.failed))
 
 
 def _setup(
@@ -173,6 +176,7 @@ class _Sweep:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.failed: list[Problem] = []
         self._database = database
         self._setup = setup
         self._loans_per_chunk = loans_per_chunk
@@ -185,7 +189,7 @@ class _Sweep:
         self._aside: list[tuple[tuple[int, ...], bytes]] = []
 
     def run(self, reader: ChunkReader | None, actor: str, workers: int) -> bool:
-        """Look at the whole book, give the seats out, decide those who waited for one. False when stopped."""
+        """Look at the whole book, give the seats out, decide those who waited for one. False where some are left."""
         workers = min(workers, self._total // LOANS_PER_PROCESS)
         with ExitStack() as stack:
             if workers > 1:
@@ -198,7 +202,7 @@ class _Sweep:
                 self._seat(crew)
         if not self._stopped:
             self._progress(self._total, self._total)
-        return not self._stopped
+        return not (self._stopped or self.failed)
 
     def _look(self, crew: Crew) -> None:
         """Decide everybody who needs no seat in a limited queue."""
@@ -225,9 +229,9 @@ class _Sweep:
                 self._waiting += done.waiting
                 self._aside.append((tuple(claimant.borrower for claimant in done.waiting), done.aside))
             to = job.borrowers[-1]
-            if self._setup.write:
-                advance(self._database, frozen.id, done_to=to)
             self._take(done, min(self._total, seen.pop(to)))
+            if self._setup.write and not self.failed:
+                advance(self._database, frozen.id, done_to=to)
 
     def _seat(self, crew: Crew) -> None:
         """Give the seats out, and decide those who waited for one."""
@@ -245,6 +249,8 @@ class _Sweep:
             yield job
 
     def _take(self, done: Done, seen: int) -> None:
+        if done.failed is not None:
+            self.failed.append(done.failed)
         self.counts += done.counts
         for step, spent in done.seconds.items():
             self.seconds[step] += spent
