@@ -67,9 +67,13 @@ class Databases:
         """An empty database."""
         self._server.execute(f'create database "{name}" template template0')
 
-    def copy(self, name: str, to: str) -> None:
-        """A second book like the first, both with the statistics that a database in use would have."""
+    def analyze(self, name: str) -> None:
+        """Give a book the statistics that a database in use would have."""
         self._server.execute("vacuum analyze", database=name)
+
+    def copy(self, name: str, to: str) -> None:
+        """A second book like the first."""
+        self.analyze(name)
         self._server.execute(f'create database "{to}" template "{name}"')
         self._server.execute("checkpoint")
 
@@ -87,13 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", default=SIZES, help="loans, e.g. 100k,1m")
     parser.add_argument("--databases", default=DATABASES)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that decide at once")
+    parser.add_argument("--doubled", action="store_true", help="also sweep twice the loans, with no more of them due")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     results = []
     for database in options.databases.split(","):
         with _place(database) as place:
             for size in options.sizes.split(","):
-                results.append({"database": database, **measure(place, _number(size), options.processes)})
+                loans = _number(size)
+                results.append({"database": database, **measure(place, loans, options.processes)})
+                if options.doubled:
+                    results[-1]["doubled"] = doubled(place, loans, options.processes, results[-1]["seconds"])
                 print(_row(_cells(results[-1])), file=sys.stderr)
     print(table(results))
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -134,6 +142,19 @@ def measure(place: Place, loans: int, processes: int = 1) -> dict[str, Any]:
     }
 
 
+def doubled(place: Place, loans: int, processes: int, seconds: float) -> dict[str, Any]:
+    """The sweep of a book with as many idle loans more; `growth` is by how much longer it took than without them."""
+    if isinstance(place, Databases):
+        place.make("doubled")
+    step("build", place.url("doubled"), str(loans), str(loans))
+    if isinstance(place, Databases):
+        place.analyze("doubled")
+    swept = step("sweep", place.url("doubled"), str(processes))
+    place.drop("doubled")
+    growth = round(swept["seconds"] / seconds - 1, 3)
+    return {"seconds": swept["seconds"], "growth": growth, "processor_seconds": swept["processor_seconds"]}
+
+
 def table(results: Sequence[dict[str, Any]]) -> str:
     """The results as a Markdown table, and where the time went."""
     lines = [_row(_HEAD), _row(["---"] + ["--:"] * (len(_HEAD) - 1)), *(_row(_cells(one)) for one in results)]
@@ -145,6 +166,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             f"Processor time, without the server's: {one['processor_seconds']:.1f} s, "
             f"of the floor {one['floor_processor_seconds']:.1f} s."
         )
+        if "doubled" in one:
+            more = one["doubled"]
+            lines.append(f"As many idle loans more: {more['seconds']:.1f} s, {more['growth']:+.0%}.")
         asked = one["gate"]
         if asked["all"]:
             lines.append(

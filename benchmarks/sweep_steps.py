@@ -1,7 +1,7 @@
 """
 The steps of `benchmarks.sweep`, each run in a process of its own so that its memory is its own. Prints one JSON object.
 
-    python -m benchmarks.sweep_steps build URL LOANS | sweep URL | keep BEFORE_URL SWEPT_URL FOLDER | floor URL FOLDER
+    python -m benchmarks.sweep_steps build URL LOANS [IDLE] | sweep URL [PROCESSES] | keep BEFORE_URL SWEPT_URL FOLDER | floor URL FOLDER
 """
 
 import json
@@ -62,11 +62,11 @@ _OWN_KEYS: Final = frozenset({("contact_status", "id"), ("stage_change", "id")})
 Counts = dict[str, Any]
 
 
-def build(url: str, loans: str) -> Counts:
-    """Make the book."""
+def build(url: str, loans: str, idle: str = "0") -> Counts:
+    """Make the book, with so many loans more of which nothing is due."""
     database = open_database(url)
     database.create(bucket_key="00" * 16)
-    rows = write_book(database, int(loans), on=ON)
+    rows = write_book(database, int(loans), on=ON, idle=int(idle))
     database.close()
     return {"rows": rows}
 
