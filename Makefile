@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 SPARK_STAMP := $(VENV)/.installed-spark
 ARGS ?=
-SIZE ?= 100k,1m
+SIZE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow diff histories scenarios sim docs bench bench-sending spark test-spark style types layers check lock clean
@@ -59,7 +59,7 @@ $(SPARK_STAMP): $(STAMP) requirements-spark.txt
 	@touch $@
 
 bench: $(BENCH_STAMP)  ## Sweep next to plain reads and writes, rules next to other engines, verdicts a second (SIZE=100k|1m|10m)
-	$(RUN)/python -m benchmarks.sweep --sizes $(SIZE) $(ARGS)
+	$(RUN)/python -m benchmarks.sweep $(if $(SIZE),--sizes $(SIZE)) $(ARGS)
 	$(RUN)/python -m benchmarks.matching
 	$(RUN)/python -m benchmarks.decisions
 

@@ -35,9 +35,9 @@ create or replace temp table base as
 select n as id,
     (n - 1) // 10 * 7 + ((n - 1) % 10) % 7 + 1 as person,
     12 + h(n, 1, 25) as term,
-    1 + h(n, 2, 28) as day,
+    case when n <= {active} then 1 + h(n, 2, 28) else 10 + h(n, 2, 19) end as day,
     20000 + h(n, 3, 180000) as amount,
-    h(n, 4, 1000) < {overdue} as late,
+    n <= {active} and h(n, 4, 1000) < {overdue} as late,
     1 + least(h(n, 5, 7), h(n, 6, 7), h(n, 8, 7)) as behind,
     least(11 + h(n, 1, 25), 3 + h(n, 7, 30)) as age
 from range({first}, {last} + 1) r(n)
@@ -143,13 +143,14 @@ _QUERIES: Final = {
 """Table -> its rows. Written in this order, so that every reference finds its target."""
 
 
-def write_book(database: Database, loans: int, *, on: date, loans_per_block: int = 100_000) -> int:
+def write_book(database: Database, loans: int, *, on: date, idle: int = 0, loans_per_block: int = 100_000) -> int:
     """
     Fill an empty database with that many loans as they stand on that day; returns how many rows were written.
 
     A payment feed of that morning goes with it, so that dunning is not withheld.
 
     Args:
+        idle: so many loans more, behind the others, which have paid everything and owe nothing before the tenth.
         loans_per_block: bounds memory; a multiple of ten. The rows do not depend on it.
     Raises:
         ValueError: a block would part a person's loans.
@@ -167,10 +168,10 @@ def write_book(database: Database, loans: int, *, on: date, loans_per_block: int
     rows = 1
     with duckdb.connect() as con:
         con.execute(_HASH)
-        for first in range(1, loans + 1, loans_per_block):
-            last = min(loans, first + loans_per_block - 1)
+        for first in range(1, loans + idle + 1, loans_per_block):
+            last = min(loans + idle, first + loans_per_block - 1)
             with writing(database) as transaction:
-                for table, columns in _block(con, first, last, on, known_us):
+                for table, columns in _block(con, first, last, loans, on, known_us):
                     transaction.append(table, columns)
                     rows += columns.num_rows
     if database.dialect == "postgresql":
@@ -183,9 +184,16 @@ def write_book(database: Database, loans: int, *, on: date, loans_per_block: int
 
 
 def _block(
-    con: "DuckDBPyConnection", first: int, last: int, on: date, known_us: int
+    con: "DuckDBPyConnection", first: int, last: int, active: int, on: date, known_us: int
 ) -> Iterator[tuple[str, "pa.Table"]]:
-    names = {"first": first, "last": last, "on": on.isoformat(), "overdue": _OVERDUE_PER_1000, "known": known_us}
+    names = {
+        "first": first,
+        "last": last,
+        "active": active,
+        "on": on.isoformat(),
+        "overdue": _OVERDUE_PER_1000,
+        "known": known_us,
+    }
     for statement in (_LOAN, _DUE, _PAID, _STATE):
         con.execute(statement.format(**names))
     for table, query in _QUERIES.items():

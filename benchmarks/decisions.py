@@ -30,7 +30,6 @@ from engine.matching import InterpreterMatcher, LiveMatcherSet, Matcher
 from engine.resolution import decide
 from engine.rulebook import Rulebook
 from engine.situation import Situation
-from store.book import BorrowerSpan
 from store.columns import to_us
 from store.db import open_database
 from workflows.chunk import ChunkReader, SweptChunk
@@ -74,7 +73,7 @@ def busy(rulebook: Rulebook, folder: Path) -> SweptChunk:
     database.create(bucket_key="00" * 16)
     write_book(database, LOANS, on=ON)
     with ChunkReader(rulebook, actor="first_party") as reader:
-        swept = reader.sweep(database, BorrowerSpan(0, LOANS), now=NOW, retry={})
+        swept = reader.sweep(database, range(1, LOANS + 1), now=NOW, retry={})
     database.close()
     return swept
 

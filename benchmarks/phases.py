@@ -73,7 +73,18 @@ class Phases:
         self._since = now
 
 
-def peak_mib() -> int:
-    """The most memory this process has held at once, in MiB."""
+def peak_mib(children: int = 0) -> int:
+    """
+    The most memory this process has held at once, in MiB, and so many others that it started and that have ended.
+
+    Of those the largest counts for each: more than they can have held together, never less.
+    """
     # Linux counts in KiB, and starts from what the process that started this one held: that one must stay small.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    own, other = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own + children * other) // 1024
+
+
+def processor_seconds() -> float:
+    """The processor time of this process and of those it started that have ended; not that of a database server."""
+    spent = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in spent)

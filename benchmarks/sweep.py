@@ -1,7 +1,7 @@
 """
 How long a sweep takes, next to plainly reading its input and plainly writing its output.
 
-    python -m benchmarks.sweep [--sizes 100k,1m] [--databases sqlite,postgresql] [--out benchmarks/out/latest.json]
+    python -m benchmarks.sweep [--sizes 100k,1m] [--databases sqlite,postgresql] [--processes 2] [--out FILE]
 
 For each size and database: a synthetic book is built, swept with the rules, packs and queues that Duecourse ships
 with, and then the floor is measured on a copy from before the sweep: the rows that the sweep reads, read from tables
@@ -67,9 +67,13 @@ class Databases:
         """An empty database."""
         self._server.execute(f'create database "{name}" template template0')
 
-    def copy(self, name: str, to: str) -> None:
-        """A second book like the first, both with the statistics that a database in use would have."""
+    def analyze(self, name: str) -> None:
+        """Give a book the statistics that a database in use would have."""
         self._server.execute("vacuum analyze", database=name)
+
+    def copy(self, name: str, to: str) -> None:
+        """A second book like the first."""
+        self.analyze(name)
         self._server.execute(f'create database "{to}" template "{name}"')
         self._server.execute("checkpoint")
 
@@ -86,39 +90,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0].strip())
     parser.add_argument("--sizes", default=SIZES, help="loans, e.g. 100k,1m")
     parser.add_argument("--databases", default=DATABASES)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that decide at once")
+    parser.add_argument("--doubled", action="store_true", help="also sweep twice the loans, with no more of them due")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     results = []
     for database in options.databases.split(","):
         with _place(database) as place:
             for size in options.sizes.split(","):
-                results.append({"database": database, **measure(place, _number(size))})
+                loans = _number(size)
+                results.append({"database": database, **measure(place, loans, options.processes)})
+                if options.doubled:
+                    results[-1]["doubled"] = doubled(place, loans, options.processes, results[-1]["seconds"])
                 print(_row(_cells(results[-1])), file=sys.stderr)
     print(table(results))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machine": _machine(), "sweep": results}
+    # Other benchmarks keep their figures in the same file.
+    kept = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+    document = {**kept, "machine": _machine(), "sweep": results}
     options.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def measure(place: Place, loans: int) -> dict[str, Any]:
+def measure(place: Place, loans: int, processes: int = 1) -> dict[str, Any]:
     """One size on one database: the sweep, its phases, and the floor."""
     if isinstance(place, Databases):
         place.make("before")
     with tempfile.TemporaryDirectory(prefix="dc-bench-") as rows:
         built = step("build", place.url("before"), str(loans))
         place.copy("before", "swept")
-        swept = step("sweep", place.url("swept"))
+        swept = step("sweep", place.url("swept"), str(processes))
         kept = step("keep", place.url("before"), place.url("swept"), rows)
         place.drop("swept")
         floor = step("floor", place.url("before"), rows)
         place.drop("before")
     return {
         "loans": loans,
+        "processes": processes,
         "seconds": swept["seconds"],
         "floor_seconds": floor["seconds"],
         "ratio": round(swept["seconds"] / floor["seconds"], 1),
         "peak_mib": swept["peak_mib"],
+        "processor_seconds": swept["processor_seconds"],
+        "floor_processor_seconds": floor["processor_seconds"],
         "loans_per_second": round(loans / swept["seconds"]),
         "phases": swept["phases"],
         "floor": {"read": floor["read"], "write": floor["write"], "peak_mib": floor["peak_mib"]},
@@ -128,17 +142,40 @@ def measure(place: Place, loans: int) -> dict[str, Any]:
     }
 
 
+def doubled(place: Place, loans: int, processes: int, seconds: float) -> dict[str, Any]:
+    """The sweep of a book with as many idle loans more; `growth` is by how much longer it took than without them."""
+    if isinstance(place, Databases):
+        place.make("doubled")
+    step("build", place.url("doubled"), str(loans), str(loans))
+    if isinstance(place, Databases):
+        place.analyze("doubled")
+    swept = step("sweep", place.url("doubled"), str(processes))
+    place.drop("doubled")
+    growth = round(swept["seconds"] / seconds - 1, 3)
+    return {"seconds": swept["seconds"], "growth": growth, "processor_seconds": swept["processor_seconds"]}
+
+
 def table(results: Sequence[dict[str, Any]]) -> str:
     """The results as a Markdown table, and where the time went."""
     lines = [_row(_HEAD), _row(["---"] + ["--:"] * (len(_HEAD) - 1)), *(_row(_cells(one)) for one in results)]
     for one in results:
         spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in one["phases"].items())
-        lines.append(f"\n{one['database']}, {one['loans']:,} loans, seconds by phase: {spent}")
-        asked, share = one["gate"], one["phases"]["gate"] / one["seconds"]
+        whose = "process" if one["processes"] == 1 else f"{one['processes']} processes, added up"
+        lines.append(f"\n{one['database']}, {one['loans']:,} loans, seconds by phase, {whose}: {spent}")
         lines.append(
-            f"The gate was asked {asked['all']:,} times: {asked['in_bulk']:,} answered in bulk, {asked['signatures']:,} "
-            f"distinct signatures judged, {share:.0%} of the time."
+            f"Processor time, without the server's: {one['processor_seconds']:.1f} s, "
+            f"of the floor {one['floor_processor_seconds']:.1f} s."
         )
+        if "doubled" in one:
+            more = one["doubled"]
+            lines.append(f"As many idle loans more: {more['seconds']:.1f} s, {more['growth']:+.0%}.")
+        asked = one["gate"]
+        if asked["all"]:
+            lines.append(
+                f"The gate was asked {asked['all']:,} times: {asked['in_bulk']:,} answered in bulk, "
+                f"{asked['signatures']:,} distinct signatures judged, "
+                f"{one['phases']['gate'] / one['seconds']:.0%} of the time."
+            )
     return "\n".join(lines)
 
 

@@ -1,29 +1,43 @@
 """
 The steps of `benchmarks.sweep`, each run in a process of its own so that its memory is its own. Prints one JSON object.
 
-    python -m benchmarks.sweep_steps build URL LOANS | sweep URL | keep BEFORE_URL SWEPT_URL FOLDER | floor URL FOLDER
+    python -m benchmarks.sweep_steps build URL LOANS [IDLE] | sweep URL [PROCESSES] | keep BEFORE_URL SWEPT_URL FOLDER | floor URL FOLDER
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Integer, Select, Table, select
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, Select, Table, Text, select
+from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
+import workflows.chunk
+import workflows.chunk_sweep
+import workflows.recording
+import workflows.screening
+import workflows.sweep
 from benchmarks.book import write_book
-from benchmarks.phases import Phases, peak_mib
-from store.book import CONTACT_DAYS, RAW_TABLES, BorrowerSpan, borrower_chunks
-from store.book_queries import book_queries
+from benchmarks.phases import Phases, peak_mib, processor_seconds
+from compliance import BulkGate
+from duecourse.workspace import open_workspace, shipped_folder
+from store.book import read_book
 from store.bulk import reading, writing
-from store.bulk_arrow import table_of
+from store.bulk_arrow import arrow_type, table_of
+from store.columns import Instant
 from store.db import Database, open_database
+from store.decisions import DecisionRows
+from store.fact_query import FactStatement
+from store.outline import read_outline
 from store.tables import Run
+from workflows.matching import SweepStatement
+from workflows.screening import LOANS_PER_SPAN, Screen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,75 +46,73 @@ ON: Final = date(2026, 3, 2)
 NOW: Final = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
 """Half past eight in the morning where every borrower of the book lives."""
 ZONE: Final = "Asia/Shanghai"
-LOANS_PER_CHUNK: Final = 20_000
+LOANS_PER_CHUNK: Final = 10_000
 
 _WRITTEN: Final = ("decision", "contact", "contact_status", "contact_loan", "stage_change")
 """What a sweep appends, in this order; of `loan` it updates the columns of `_PLACED`."""
 _PLACED: Final = ("id", "stage", "stage_on", "stage_entry", "episode", "episode_on")
+_PLAIN: Final = "plain.json"
+_READS_MAX: Final = 100
+"""More reads than any group has."""
+_KINDS: Final[Mapping[str, type[TypeEngine[Any]]]] = {
+    "instant": Instant, "flag": Boolean, "date": Date, "number": BigInteger, "text": Text,
+}  # fmt: skip
 _OWN_KEYS: Final = frozenset({("contact_status", "id"), ("stage_change", "id")})
 
 Counts = dict[str, Any]
 
 
-def build(url: str, loans: str) -> Counts:
-    """Make the book."""
+def build(url: str, loans: str, idle: str = "0") -> Counts:
+    """Make the book, with so many loans more of which nothing is due."""
     database = open_database(url)
     database.create(bucket_key="00" * 16)
-    rows = write_book(database, int(loans), on=ON)
+    rows = write_book(database, int(loans), on=ON, idle=int(idle))
     database.close()
     return {"rows": rows}
 
 
-def sweep(url: str) -> Counts:
-    """Sweep it, and say where the time went."""
-    from compliance import BulkGate
-    from duecourse.workspace import open_workspace, shipped_folder
-
+def sweep(url: str, processes: str = "1") -> Counts:
+    """Sweep it with so many processes, and say where the time went."""
     workspace = open_workspace(shipped_folder(), {})
     rulebook, gate, queues = workspace.rulebook, BulkGate(workspace.gate), workspace.queues
-    phases = _timed()
-    import workflows.sweep as module
-
+    phases, alone = _timed(), int(processes) == 1
     database = open_database(url)
-    start = time.perf_counter()
+    start, spent = time.perf_counter(), processor_seconds()
     with phases.phase("rest"):
-        result = module.sweep(
-            database, rulebook, gate, now=NOW, queues=queues, loans_per_chunk=LOANS_PER_CHUNK, zone=ZONE
-        )
-    seconds = time.perf_counter() - start
+        result = workflows.sweep.sweep(
+            database, rulebook, gate, now=NOW, queues=queues, loans_per_chunk=LOANS_PER_CHUNK, zone=ZONE,
+            processes=int(processes),
+        )  # fmt: skip
+    seconds, spent = time.perf_counter() - start, processor_seconds() - spent
     database.close()
-    spent = {name: round(spent, 2) for name, spent in phases.seconds.items()}
+    by_phase = phases.seconds if alone else {"screen": phases.seconds["outline"], **result.seconds}
     return {
         "seconds": round(seconds, 2),
-        "phases": spent,
-        "peak_mib": peak_mib(),
+        "processor_seconds": round(spent, 2),
+        "phases": {name: round(part, 2) for name, part in by_phase.items()},
+        "peak_mib": peak_mib(0 if alone else int(processes)),
         "counts": dict(result.counts),
         "gate": asdict(gate.asked),
     }
 
 
 def _timed() -> Phases:
-    import store.decisions
-    import workflows.chunk
-    import workflows.recording
-    import workflows.sweep
-    from compliance import BulkGate
-    from store.fact_query import FactStatement
-    from workflows.matching import SweepStatement
-
+    """Functions of this process, timed from outside; what other processes of a sweep do is not seen."""
     phases = Phases()
+    phases.time(workflows.screening, "read_outline", "outline")
+    phases.time(workflows.screening.Screen, "_candidates", "screen")
     phases.time(workflows.chunk, "read_book", "read")
     phases.time(FactStatement, "compute", "facts")
     for part in ("match", "busy", "quiet", "facts_json"):
         phases.time(SweepStatement, part, "match")
     phases.time(workflows.chunk, "situations", "people")
-    phases.time(workflows.sweep, "decide", "resolve")
+    phases.time(workflows.chunk_sweep, "decide", "resolve")
     phases.time(BulkGate, "check", "gate")
     for part in ("add", "add_quiet"):
         phases.time(workflows.recording.Recorder, part, "record")
-    phases.time(store.decisions.DecisionRows, "write", "write")
-    phases.time(workflows.sweep, "moved_meanwhile", "write")
-    phases.time_block(workflows.sweep, "writing", "write")
+    phases.time(DecisionRows, "write", "write")
+    phases.time(workflows.chunk_sweep, "moved_meanwhile", "write")
+    phases.time_block(workflows.chunk_sweep, "writing", "write")
     return phases
 
 
@@ -111,50 +123,97 @@ def keep(before_url: str, swept_url: str, folder: str) -> Counts:
     What it reads goes into tables of the same database that hold nothing else; what it wrote, into files.
     """
     before, swept = open_database(before_url), open_database(swept_url)
-    spans = list(borrower_chunks(before, LOANS_PER_CHUNK))
-    plain = plain_tables()
-    SQLModel.metadata.create_all(before.engine, list(plain.values()))
-    counts = {"read": 0, "written": 0}
-    for number, span in enumerate(spans):
-        counts["read"] += _keep_input(before, plain, number, span)
-        counts["written"] += _keep_output(swept, Path(folder), number, span)
+    kept = KeptReads(before)
+    outline, after = read_outline(kept, after=0, loans=LOANS_PER_SPAN, now=NOW), 0
+    while outline is not None:
+        after = outline.to
+        kept.put(f"outline-{after}")
+        outline = read_outline(kept, after=after, loans=LOANS_PER_SPAN, now=NOW)
+    spans = _spans(before)
+    counts = {"written": 0}
+    for number, borrowers in enumerate(spans):
+        read_book(kept, borrowers, now=NOW)
+        kept.put(f"chunk-{number}")
+        after = spans[number - 1][-1] if number else 0
+        counts["written"] += _keep_output(swept, Path(folder), number, after, borrowers[-1])
+    plain = {"tables": kept.tables, "groups": kept.groups}
+    (Path(folder) / _PLAIN).write_text(json.dumps(plain), encoding="utf-8")
     for database in (before, swept):
         database.close()
-    return counts
+    return {"read": kept.rows, **counts}
 
 
-def plain_tables() -> dict[str, Table]:
-    """For each table of a `RawBook` one that holds the very rows that are read, with the number of their chunk."""
-    queries = book_queries(BorrowerSpan(0, 0), NOW, CONTACT_DAYS)
-    tables = {}
-    for name in RAW_TABLES:
-        columns = [Column(column.name, column.type) for column in queries[name].selected_columns]
-        chunk = Column("chunk", Integer, index=True)
-        tables[name] = Table(f"plain_{name}", SQLModel.metadata, chunk, *columns)
-    return tables
+class KeptReads:
+    """
+    A reader that puts whatever is read through it aside, into tables that hold nothing else.
+
+    Attributes:
+        tables: name -> its columns, each with its kind (`_KINDS`).
+        groups: group of reads -> for each of them its table, and the number its rows stand under there.
+        rows: how many rows were read in all.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.tables: dict[str, list[tuple[str, str]]] = {}
+        self.groups: dict[str, list[tuple[str, int]]] = {}
+        self.rows = 0
+        self._database = database
+        self._reads: list[tuple[str, pa.Table]] = []
+
+    def read(self, statement: Select[Any]) -> "pa.Table":
+        """The rows of a statement as columns."""
+        with reading(self._database) as source:
+            rows = source.read(statement)
+        columns = [(column.name, _kind(column.type)) for column in statement.selected_columns]
+        name = f"plain_{blake2b(repr(columns).encode(), digest_size=8).hexdigest()}"
+        if name not in self.tables:
+            self.tables[name] = columns
+            plain_table(name, columns).create(self._database.engine)
+        self._reads.append((name, rows))
+        self.rows += rows.num_rows
+        return rows
+
+    def put(self, group: str) -> None:
+        """Put aside what was read since the last call, under the name of a group."""
+        import pyarrow as pa
+
+        first = len(self.groups) * _READS_MAX
+        with writing(self._database) as transaction:
+            for number, (name, rows) in enumerate(self._reads, first):
+                numbers = pa.array([number] * rows.num_rows, pa.int64())
+                transaction.append(name, rows.append_column("read_number", numbers))
+        self.groups[group] = [(name, number) for number, (name, _) in enumerate(self._reads, first)]
+        self._reads.clear()
 
 
-def _keep_input(before: Database, plain: Mapping[str, Table], number: int, span: BorrowerSpan) -> int:
-    import pyarrow as pa
-
-    count = 0
-    queries = book_queries(span, NOW, CONTACT_DAYS)
-    for name, table in plain.items():
-        with reading(before) as source:
-            rows = source.read(queries[name])
-        count += rows.num_rows
-        with writing(before) as transaction:
-            chunk = pa.array([number] * rows.num_rows, pa.int64())
-            transaction.append(table.name, rows.append_column("chunk", chunk))
-    return count
+def plain_table(name: str, columns: Iterable[tuple[str, str]]) -> Table:
+    """The table that holds rows of these columns, with the number of the read that they came from."""
+    number = Column("read_number", Integer, index=True)
+    return Table(name, SQLModel.metadata, number, *(Column(column, _KINDS[kind]()) for column, kind in columns))
 
 
-def _keep_output(swept: Database, folder: Path, number: int, span: BorrowerSpan) -> int:
+def _kind(column: TypeEngine[Any]) -> str:
+    wire = {
+        pa_type: kind
+        for kind, pa_type in (("flag", "bool"), ("date", "date32[day]"), ("number", "int64"), ("text", "string"))
+    }
+    return "instant" if isinstance(column, Instant) else wire[str(arrow_type(column))]
+
+
+def _spans(database: Database) -> list[tuple[int, ...]]:
+    """The borrowers of every chunk, as a sweep cuts them."""
+    rulebook = open_workspace(shipped_folder(), {}).rulebook
+    with Screen(rulebook) as screen:
+        found = screen.spans(database, now=NOW, after=0, retry=(), loans_per_chunk=LOANS_PER_CHUNK)
+        return [span.borrowers for span in found]
+
+
+def _keep_output(swept: Database, folder: Path, number: int, after: int, to: int) -> int:
     import pyarrow as pa
 
     count = 0
     with reading(swept) as source:
-        for name, query in _written(span):
+        for name, query in _written(after, to):
             rows = source.read(query)
             count += rows.num_rows
             with pa.OSFile(str(_file(folder, number, name)), "wb") as file, pa.ipc.new_file(file, rows.schema) as out:
@@ -162,12 +221,12 @@ def _keep_output(swept: Database, folder: Path, number: int, span: BorrowerSpan)
     return count
 
 
-def _written(span: BorrowerSpan) -> Iterator[tuple[str, Select[Any]]]:
-    """What the run wrote about the borrowers of a span."""
+def _written(after: int, to: int) -> Iterator[tuple[str, Select[Any]]]:
+    """What the run wrote about the borrowers behind the first and up to the second."""
     loan, contact, change = table_of("loan"), table_of("contact"), table_of("stage_change")
     sweeps = table_of("run")
     run = select(sweeps.c.id).where(sweeps.c.kind == "sweep").scalar_subquery()
-    loans = select(loan.c.id).where(loan.c.borrower_id > span.after, loan.c.borrower_id <= span.to)
+    loans = select(loan.c.id).where(loan.c.borrower_id > after, loan.c.borrower_id <= to)
     planned = select(contact.c.id).where(contact.c.run_id == run, contact.c.loan_id.in_(loans))
     moved = select(change.c.loan_id).where(change.c.run_id == run, change.c.loan_id.in_(loans))
     for name in _WRITTEN:
@@ -183,28 +242,38 @@ def _written(span: BorrowerSpan) -> Iterator[tuple[str, Select[Any]]]:
 def floor(url: str, folder: str) -> Counts:
     """Read the input plainly, then write the output plainly, chunk by chunk."""
     database = open_database(url)
-    spans = list(borrower_chunks(database, LOANS_PER_CHUNK))
     with database.write() as session:
         session.add(Run(kind="sweep", now_at=NOW, known_at=NOW, started_at=NOW))
-    plain = plain_tables()
-    seconds = {"read": 0.0, "write": 0.0}
-    for number in range(len(spans)):
-        rows = {name: _load(_file(Path(folder), number, name)) for name in (*_WRITTEN, "loan")}
+    plain = json.loads((Path(folder) / _PLAIN).read_text(encoding="utf-8"))
+    tables = {name: plain_table(name, columns) for name, columns in plain["tables"].items()}
+    seconds, spent = {"read": 0.0, "write": 0.0}, processor_seconds()
+    for group, reads in plain["groups"].items():
         start = time.perf_counter()
         with reading(database) as source:
-            for table in plain.values():
-                columns = [column for column in table.columns if column.name != "chunk"]
-                source.read(select(*columns).where(table.c.chunk == number))
-        half = time.perf_counter()
+            for name, number in reads:
+                columns = [column for column in tables[name].columns if column.name != "read_number"]
+                source.read(select(*columns).where(tables[name].c.read_number == number))
+        seconds["read"] += time.perf_counter() - start
+        if not group.startswith("chunk-"):
+            continue
+        rows = {
+            name: _load(_file(Path(folder), int(group.removeprefix("chunk-")), name)) for name in (*_WRITTEN, "loan")
+        }
+        start = time.perf_counter()
         with writing(database) as transaction:
             for name in _WRITTEN:
                 transaction.append(name, rows[name])
             transaction.update("loan", ("id",), rows["loan"])
-        seconds["read"] += half - start
-        seconds["write"] += time.perf_counter() - half
+        seconds["write"] += time.perf_counter() - start
     database.close()
-    rounded = {name: round(spent, 2) for name, spent in seconds.items()}
-    return {"seconds": round(sum(seconds.values()), 2), **rounded, "peak_mib": peak_mib()}
+    spent = processor_seconds() - spent
+    rounded = {name: round(part, 2) for name, part in seconds.items()}
+    return {
+        "seconds": round(sum(seconds.values()), 2),
+        "processor_seconds": round(spent, 2),
+        **rounded,
+        "peak_mib": peak_mib(),
+    }
 
 
 def _file(folder: Path, number: int, table: str) -> Path:

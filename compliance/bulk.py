@@ -74,7 +74,7 @@ class BulkGate:
         plan = ready.plan
         signer = self._signers.get(plan)
         if signer is None:
-            signer = self._signers[plan] = Signer(plan)
+            signer = self._signers[plan] = Signer(plan, ready.look.ask.role)
         try:
             signature = signer.sign(ready.look, ready.at)
         except Exception:  # noqa: BLE001  odd data: the gate itself says what it means

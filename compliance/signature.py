@@ -5,6 +5,7 @@ Ids and exact times are left out wherever no rule can see them: a call six days 
 """
 
 from collections.abc import Hashable
+from collections.abc import Set as AbstractSet
 
 from compliance.clock import DAY
 from compliance.counting import reach
@@ -13,12 +14,16 @@ from compliance.pack import Addressee, Consent, Content, Cooldown, Count, Duty, 
 from compliance.plan import Plan, may_hold
 from compliance.refusals import stands, weighs
 from compliance.states import is_past_due
-from engine.gate import Hold
+from engine.gate import Ask, Hold, Role
 
 
 class Signer:
     """
     Says the signature of asks of one sort.
+
+    Args:
+        plan: the rules that concern them; like a plan, they all are about people of one role.
+        role: that role.
 
     Attributes:
         complete: false where a rule looks at more than a signature holds: notices, or who was reached before.
@@ -28,10 +33,10 @@ class Signer:
         "_ages", "_before_due", "_counted", "_excuses", "_flags", "_judges", "_used_up", "_whens", "_wording", "complete",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, role: Role) -> None:
         rules = [bound.rule for bound in plan.rules]
         limits = [bound.limit for bound in plan.rules]
-        self.complete = not any(_looks_further(limit) for limit in limits)
+        self.complete = not any(_looks_further(limit, role) for limit in limits)
         self._counted = tuple(
             (reach(limit), limit.max if isinstance(limit, Count) else 1)
             for limit in limits
@@ -54,7 +59,7 @@ class Signer:
                 flags |= {name for also in limit.also for name in also.given}
             if isinstance(limit, Wording):
                 flags |= {element.name for element in (*limit.requires, *limit.forbids)}
-        self._flags = tuple(sorted(flags))
+        self._flags = frozenset(flags)
         wording = {rule.id: rule.limit for rule in rules if isinstance(rule.limit, Wording)}
         self._wording = tuple(sorted(wording))
         self._before_due = any(limit.before_due for limit in wording.values())
@@ -75,13 +80,22 @@ class Signer:
             return None
         endpoint = ask.endpoint
         basis = None if endpoint is None else (endpoint.basis, self._fresh(endpoint.basis_us, at))
-        flags = tuple([look.flag(name) for name in self._flags])
+        flags = frozenset([(name, look.flag(name)) for name in self._told(ask)])
         whens = tuple([may_hold(when, look) for when in self._whens])
         wording = tuple([rule for rule in self._wording if ask.content.get(rule) is False])
         past_due = self._before_due and is_past_due(look)
         holds = tuple(sorted({(hold.kind, hold.form) for hold in ask.holds if _covers(hold, look, at)}))
         judged = tuple([judge(look, at) == at for judge in self._judges])
         return at, ask.zones, look.place, basis, flags, whens, wording, past_due, holds, statements, counted, judged
+
+    def _told(self, ask: Ask) -> AbstractSet[str]:
+        """Those of the flags that anybody said anything about."""
+        told = (self._flags & ask.content.keys()) | (self._flags & ask.facts.keys())
+        return (
+            told
+            if ask.endpoint is None or not ask.endpoint.marks
+            else told | self._flags.intersection(ask.endpoint.marks)
+        )
 
     def _statements(self, look: Look, at: int) -> Hashable | None:
         """Those that stand and concern the ask, oldest first, without their times; simultaneous ones share a place."""
@@ -120,9 +134,10 @@ class Signer:
         return tuple([since is not None and at - since < age for age in self._ages])
 
 
-def _looks_further(limit: Limit) -> bool:
+def _looks_further(limit: Limit, role: Role) -> bool:
     return isinstance(limit, Duty) or (
         isinstance(limit, Addressee)
+        and role not in limit.roles
         and any(also.unreachable_attempts is not None or also.unreachable_dates is not None for also in limit.also)
     )
 

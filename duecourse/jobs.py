@@ -9,6 +9,7 @@ from typing import Final
 
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
+from engine.errors import StoreError
 
 _READ: Final = ("duecourse.yaml", "rules/**/*.yaml", "packs/*.yaml", "config/*.yaml")
 
@@ -35,7 +36,9 @@ class Jobs:
         """
         works, now = self._works(name), self.clock()
         if name == "sweep":
-            works.sweep(now, lambda _done, _total: None, stop=stop)
+            result, _ = works.sweep(now, lambda _done, _total: None, stop=stop)
+            if result.failed:
+                raise StoreError(result.failed)
         elif name == "promises":
             works.check_promises(now)
         elif name == "duties":

@@ -154,6 +154,7 @@ class Works:
             "actor": settings.actor,
             "zone": settings.zone,
             "progress": progress,
+            "processes": settings.sweep_processes,
         }
 
     def heard_under(self, law_on: date, now: datetime, progress: Progress) -> Heard:

@@ -54,7 +54,7 @@ def _plain(value: Any) -> Any:
     for name, default in _layout(kind):
         item = getattr(value, name)
         if default is MISSING or item != default:
-            plain[name] = _plain(item)
+            plain[name] = item if item.__class__ in _SCALARS else _plain(item)
     return plain
 
 

@@ -5,7 +5,7 @@ There is no `not` node: the parser pushes `not` down to the leaves, where three-
 the opposite comparison, so that every target agrees on what a missing fact means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -63,6 +63,8 @@ class Named:
 Condition = Leaf | All | Any | Named
 """A tree of at most `LEAVES_MAX` leaves, `DEPTH_MAX` deep, names expanded: walkers may recurse."""
 
+_TRUE: Final = All(())
+
 LEAVES_MAX: Final = 200
 DEPTH_MAX: Final = 50
 
@@ -118,6 +120,25 @@ def depth(condition: Condition) -> int:
             return 1 + depth(body)
         case Leaf():
             return 1
+
+
+def relaxed(condition: Condition, known: Collection[str]) -> Condition:
+    """
+    What is left of a condition if of its facts only these are known: it is true wherever the condition itself can be.
+
+    A leaf about another fact is taken for true. There is no `not`, so that this can only let more match, never less.
+    """
+    match condition:
+        case All(parts):
+            left = tuple(part for part in (relaxed(part, known) for part in parts) if part != _TRUE)
+            return left[0] if len(left) == 1 else All(left)
+        case Any(parts):
+            left = tuple(relaxed(part, known) for part in parts)
+            return _TRUE if _TRUE in left else Any(left)
+        case Named(_, body):
+            return relaxed(body, known)
+        case Leaf(fact):
+            return condition if fact in known else _TRUE
 
 
 def facts_of(condition: Condition) -> frozenset[str]:

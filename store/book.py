@@ -6,23 +6,21 @@ date, standing notices, holds that have not ended, the latest snapshot, contacts
 spell of delinquency all of them, because `repeat: {per: episode}` looks back that far).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, or_, select
-
-from store.book_queries import CONTACT_DAYS, Borrowers, BorrowerSpan, book_queries
+from store.book_queries import CONTACT_DAYS, Wanted, loan_query, other_queries, party_query
 from store.bulk import reading
-from store.bulk_arrow import Reader, table_of
+from store.bulk_arrow import Reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from store.db import Database
 
-__all__ = ["CONTACT_DAYS", "RAW_TABLES", "BorrowerSpan", "Borrowers", "RawBook", "borrower_chunks", "read_book"]
+__all__ = ["CONTACT_DAYS", "RAW_TABLES", "RawBook", "packed", "read_book"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ RAW_TABLES: Final = tuple(field.name for field in fields(RawBook) if field.name 
 
 
 def read_book(
-    source: "Database | Reader", borrowers: Borrowers, *, now: datetime, contact_days: int = CONTACT_DAYS
+    source: "Database | Reader", borrowers: Sequence[int], *, now: datetime, contact_days: int = CONTACT_DAYS
 ) -> RawBook:
     """
     Read the book of some borrowers, as of one moment.
@@ -69,47 +67,47 @@ def read_book(
     Args:
         source: a database, or a reader or bulk transaction that is already open (micro-batches of events read inside
             the transaction that holds the lock).
+        borrowers: their ids, each once.
         now: what "recent", "ended" and "due" are measured against; aware.
         contact_days: how far back contacts are read, where a counter looks further than the usual 400 days.
     """
-    if hasattr(source, "read"):
-        queries = book_queries(borrowers, now, contact_days)
-        return RawBook(**{name: source.read(queries[name]) for name in RAW_TABLES}, contact_days=contact_days)
-    with reading(source) as reader:
-        return read_book(reader, borrowers, now=now, contact_days=contact_days)
-
-
-def borrower_chunks(source: "Database | Reader", loans_per_chunk: int, *, after: int = 0) -> Iterator[BorrowerSpan]:
-    """
-    Cut the book into spans of whole borrowers, in id order.
-
-    A chunk has at least one borrower and otherwise at most `loans_per_chunk` loans. Borrowers all of whose loans are
-    closed and paid are in no chunk of their own (a span may still cover them).
-
-    Args:
-        after: the last borrower id that is already done; 0 starts anew.
-    """
     if not hasattr(source, "read"):
         with reading(source) as reader:
-            spans = list(borrower_chunks(reader, loans_per_chunk, after=after))
-        yield from spans
-        return
-    loan, position = table_of("loan"), table_of("position")
-    counted = (
-        select(loan.c.borrower_id, func.count().label("loans"))
-        .select_from(loan.outerjoin(position, position.c.loan_id == loan.c.id))
-        .where(loan.c.borrower_id > after, or_(loan.c.stage != "closed", position.c.first_open_on.is_not(None)))
-        .group_by(loan.c.borrower_id)
-        .order_by(loan.c.borrower_id)
-    )
-    counts = source.read(counted)
-    last, loans = after, 0
-    previous = after
-    for borrower, count in zip(counts["borrower_id"].to_pylist(), counts["loans"].to_pylist(), strict=True):
-        if loans and loans + count > loans_per_chunk:
-            yield BorrowerSpan(last, previous)
-            last, loans = previous, 0
-        loans += count
-        previous = borrower
-    if loans:
-        yield BorrowerSpan(last, previous)
+            return read_book(reader, borrowers, now=now, contact_days=contact_days)
+    loan = source.read(loan_query(borrowers))
+    party = source.read(party_query(loan["id"].to_pylist()))
+    queries = other_queries(_wanted(borrowers, loan, party, now, contact_days), now, contact_days)
+    rest = {name: source.read(query) for name, query in queries.items()}
+    return RawBook(loan=loan, party=party, **rest, contact_days=contact_days)
+
+
+def _wanted(borrowers: Sequence[int], loan: "pa.Table", party: "pa.Table", now: datetime, contact_days: int) -> Wanted:
+    since = (now - timedelta(days=contact_days)).date()
+    accounts, long_spells = [], []
+    loans = loan["id"].to_pylist()
+    for loan_id, basis, began in zip(loans, loan["basis"].to_pylist(), loan["episode_on"].to_pylist(), strict=True):
+        if basis == "account":
+            accounts.append(loan_id)
+        if began is not None and began < since:
+            long_spells.append(loan_id)
+    people = {*borrowers, *party["person_id"].to_pylist()}
+    return Wanted(tuple(sorted(people)), tuple(sorted(loans)), tuple(accounts), tuple(long_spells))
+
+
+def packed(borrowers: Iterable[int], loans: Iterable[int], loans_per_chunk: int) -> Iterator[list[int]]:
+    """
+    Put borrowers into chunks, in the order given: at least one in each, and otherwise at most so many loans.
+
+    Args:
+        loans: how many each of the borrowers has.
+    """
+    chunk: list[int] = []
+    filled = 0
+    for borrower, count in zip(borrowers, loans, strict=True):
+        if chunk and filled + count > loans_per_chunk:
+            yield chunk
+            chunk, filled = [], 0
+        chunk.append(borrower)
+        filled += count
+    if chunk:
+        yield chunk

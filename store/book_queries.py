@@ -1,14 +1,14 @@
 """The queries that a book is read with: what is due or can still change a decision, of whole borrowers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, or_, select, union, union_all
-from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select, union_all
 
 from store.bulk_arrow import table_of
+from store.ids import among
 
 CONTACT_DAYS: Final = 400
 """How far back contacts are read: a year, the longest window a counter or `per: year` has, and some."""
@@ -33,72 +33,110 @@ _LAST_ZONE: Final = timezone(timedelta(hours=14))
 
 
 @dataclass(frozen=True, slots=True)
-class BorrowerSpan:
-    """Whole borrowers by id: more than `after`, up to and including `to`."""
+class Wanted:
+    """
+    Whom the rest of a book is about, once its loans and parties are read.
 
-    after: int
-    to: int
+    Attributes:
+        people: the borrowers, and everyone who stands in a role for their loans.
+        accounts: those of the loans whose arrears are a core system's own.
+        long_spells: those whose spell of delinquency began before the contacts that are read anyway.
+    """
+
+    people: tuple[int, ...]
+    loans: tuple[int, ...]
+    accounts: tuple[int, ...]
+    long_spells: tuple[int, ...]
 
 
-Borrowers = BorrowerSpan | Sequence[int]
+def loan_query(borrowers: Iterable[int]) -> Select[Any]:
+    """All loans of these borrowers."""
+    loan = table_of("loan")
+    return select(loan).where(among(loan.c.borrower_id, borrowers))
 
 
-def book_queries(borrowers: Borrowers, now: datetime, contact_days: int) -> dict[str, Select[Any]]:
-    """Table of a `RawBook` -> the query that reads it, for some borrowers."""
-    loan, party, person = table_of("loan"), table_of("party"), table_of("person")
-    mine = _within(loan.c.borrower_id, borrowers)
-    loans = select(loan.c.id).where(mine)
-    if isinstance(borrowers, BorrowerSpan):
-        own: SelectBase = select(loan.c.borrower_id).where(mine)
-    else:
-        own = select(person.c.id).where(_within(person.c.id, borrowers))
-    people: SelectBase = union(own, select(party.c.person_id).where(party.c.loan_id.in_(loans)))
+def party_query(loans: Iterable[int]) -> Select[Any]:
+    """Everyone who stands in a role for these loans."""
+    return _of("party", "loan_id", loans)
 
-    def of(name: str, key: str, ids: SelectBase, *conditions: ColumnElement[bool]) -> Select[Any]:
-        return _wanted(name).where(table_of(name).c[key].in_(ids), *conditions)
 
-    hold, notice, change = (table_of(n) for n in ("hold", "notice", "stage_change"))
+def feed_query() -> Select[Any]:
+    """How old our knowledge is, per kind of feed."""
     feed = table_of("feed")
+    newest = func.max(feed.c.as_of_at).label("as_of_at")
+    return select(feed.c.kind, newest).where(feed.c.status == "done").group_by(feed.c.kind)
+
+
+def other_queries(wanted: Wanted, now: datetime, contact_days: int) -> Mapping[str, Select[Any]]:
+    """Table of a `RawBook` -> the query that reads it, of every table but loan and party."""
+    people, loans = wanted.people, wanted.loans
+    hold, notice, change = (table_of(name) for name in ("hold", "notice", "stage_change"))
     since = now - timedelta(days=contact_days)
     return {
-        "loan": select(loan).where(mine),
-        "person": of("person", "id", people),
-        "endpoint": of("endpoint", "person_id", people),
-        "party": of("party", "loan_id", loans),
-        "position": of("position", "loan_id", loans),
+        "person": _of("person", "id", people),
+        "endpoint": _of("endpoint", "person_id", people),
+        "position": _of("position", "loan_id", loans),
         "instalment": _instalments(loans, now.astimezone(_LAST_ZONE).date()),
-        "movement": _movements(loans, mine, now),
-        "account_snapshot": _latest_snapshots(mine),
+        "movement": movement_query(loans, wanted.accounts, now),
+        "account_snapshot": snapshot_query(wanted.accounts),
         "fact_value": _latest_values(loans, now),
-        "consent": of("consent", "person_id", people),
-        "hold": of("hold", "person_id", people, or_(hold.c.ends_at.is_(None), hold.c.ends_at > now)),
-        "notice": of("notice", "loan_id", loans, notice.c.voided_at.is_(None)),
-        "promise": of("promise", "loan_id", loans),
-        "stage_change": of("stage_change", "loan_id", loans, change.c.on_on >= _year_before(now)),
-        "contact": _contacts("contact", loans, people, since),
-        "contact_loan": _contacts("contact_loan", loans, people, since),
-        "feed": select(feed.c.kind, func.max(feed.c.as_of_at).label("as_of_at"))
-        .where(feed.c.status == "done")
-        .group_by(feed.c.kind),
+        "consent": _of("consent", "person_id", people),
+        "hold": _of("hold", "person_id", people, or_(hold.c.ends_at.is_(None), hold.c.ends_at > now)),
+        "notice": _of("notice", "loan_id", loans, notice.c.voided_at.is_(None)),
+        "promise": _of("promise", "loan_id", loans),
+        "stage_change": _of("stage_change", "loan_id", loans, change.c.on_on >= _year_before(now)),
+        "contact": _contacts("contact", wanted, since),
+        "contact_loan": _contacts("contact_loan", wanted, since),
+        "feed": feed_query(),
     }
 
 
-def _wanted(name: str) -> Select[Any]:
+def movement_query(loans: Iterable[int], accounts: Iterable[int], now: datetime) -> Select[Any]:
+    """Recent bounced payments and cancelled debits of these loans; of accounts also what came after their snapshot."""
+    movement, snapshot = table_of("movement"), table_of("account_snapshot")
+    ended = movement.alias("ended")
+    bounced = select(movement.c.id).where(
+        among(movement.c.loan_id, loans),
+        movement.c.effective_on >= (now - timedelta(days=DEBIT_DAYS)).date(),
+        movement.c.kind.in_(("reversal", "pending_cancelled")),
+    )
+    seen_on = select(func.max(snapshot.c.as_of_on)).where(snapshot.c.loan_id == movement.c.loan_id).scalar_subquery()
+    after_snapshot = select(movement.c.id).where(among(movement.c.loan_id, accounts), movement.c.effective_on > seen_on)
+    wanted = bounced.union(after_snapshot) if tuple(accounts) else bounced
+    return (
+        select(movement, ended.c.kind.label("ended_kind"))
+        .select_from(movement.outerjoin(ended, ended.c.id == movement.c.reverses_id))
+        .where(movement.c.id.in_(wanted))
+    )
+
+
+def snapshot_query(accounts: Iterable[int]) -> Select[Any]:
+    """What a core system said last of these loans."""
+    snapshot = table_of("account_snapshot")
+    other = snapshot.alias("other")
+    newest = (
+        select(other.c.id)
+        .where(other.c.loan_id == snapshot.c.loan_id)
+        .order_by(other.c.as_of_on.desc(), other.c.recorded_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(snapshot).where(among(snapshot.c.loan_id, accounts), snapshot.c.id == newest)
+
+
+def _of(name: str, key: str, ids: Iterable[int], *conditions: ColumnElement[bool]) -> Select[Any]:
+    return _columns(name).where(among(table_of(name).c[key], ids), *conditions)
+
+
+def _columns(name: str) -> Select[Any]:
     return select(*(column for column in table_of(name).columns if column.name not in _LEFT_OUT.get(name, ())))
-
-
-def _within(column: ColumnElement[Any], borrowers: Borrowers) -> ColumnElement[bool]:
-    if isinstance(borrowers, BorrowerSpan):
-        return and_(column > borrowers.after, column <= borrowers.to)
-    # Written out when run: there may be more of them than a statement may have parameters.
-    return column.in_(bindparam("borrowers", list(borrowers), expanding=True, literal_execute=True))
 
 
 def _year_before(now: datetime) -> date:
     return (now - timedelta(days=367)).date()
 
 
-def _instalments(loans: SelectBase, latest_on: date) -> Select[Any]:
+def _instalments(loans: Iterable[int], latest_on: date) -> Select[Any]:
     instalment, position = table_of("instalment"), table_of("position")
     later = instalment.alias("later")
     first_later = (
@@ -109,11 +147,16 @@ def _instalments(loans: SelectBase, latest_on: date) -> Select[Any]:
         .scalar_subquery()
     )
     joined = position.join(instalment, instalment.c.loan_id == position.c.loan_id)
-    mine = position.c.loan_id.in_(loans)
+    mine = among(position.c.loan_id, loans)
     fallen_due = (
         select(instalment)
         .select_from(joined)
-        .where(mine, instalment.c.number >= position.c.first_open_number, instalment.c.due_on <= latest_on)
+        .where(
+            mine,
+            position.c.first_open_on <= latest_on,
+            instalment.c.number >= position.c.first_open_number,
+            instalment.c.due_on <= latest_on,
+        )
     )
     next_due = (
         select(instalment)
@@ -125,77 +168,39 @@ def _instalments(loans: SelectBase, latest_on: date) -> Select[Any]:
             position.c.first_open_number.is_not(None),
         )
     )
-    both = union_all(fallen_due, next_due).subquery()
-    return select(both)
+    return select(union_all(fallen_due, next_due).subquery())
 
 
-def _movements(loans: SelectBase, mine: ColumnElement[bool], now: datetime) -> Select[Any]:
-    movement, loan, snapshot = table_of("movement"), table_of("loan"), table_of("account_snapshot")
-    ended = movement.alias("ended")
-    bounced = select(movement.c.id).where(
-        movement.c.loan_id.in_(loans),
-        movement.c.effective_on >= (now - timedelta(days=DEBIT_DAYS)).date(),
-        movement.c.kind.in_(("reversal", "pending_cancelled")),
-    )
-    seen_on = select(func.max(snapshot.c.as_of_on)).where(snapshot.c.loan_id == loan.c.id).scalar_subquery()
-    after_snapshot = (
-        select(movement.c.id)
-        .select_from(loan.join(movement, movement.c.loan_id == loan.c.id))
-        .where(mine, loan.c.basis == "account", movement.c.effective_on > seen_on)
-    )
-    return (
-        select(movement, ended.c.kind.label("ended_kind"))
-        .select_from(movement.outerjoin(ended, ended.c.id == movement.c.reverses_id))
-        .where(movement.c.id.in_(union(bounced, after_snapshot)))
-    )
-
-
-def _latest_snapshots(mine: ColumnElement[bool]) -> Select[Any]:
-    snapshot, loan = table_of("account_snapshot"), table_of("loan")
-    other = snapshot.alias("other")
-    newest = (
-        select(other.c.id)
-        .where(other.c.loan_id == loan.c.id)
-        .order_by(other.c.as_of_on.desc(), other.c.recorded_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    return (
-        select(snapshot)
-        .select_from(loan.join(snapshot, snapshot.c.id == newest))
-        .where(mine, loan.c.basis == "account")
-    )
-
-
-def _latest_values(loans: SelectBase, now: datetime) -> Select[Any]:
+def _latest_values(loans: Iterable[int], now: datetime) -> Select[Any]:
     value = table_of("fact_value")
-    newest = (
-        select(value.c.loan_id, value.c.name, func.max(value.c.as_of_at).label("as_of_at"))
-        .where(value.c.loan_id.in_(loans), value.c.as_of_at <= now)
-        .group_by(value.c.loan_id, value.c.name)
-        .subquery()
+    later = value.alias("later")
+    overtaken = (
+        select(literal(1))
+        .where(
+            later.c.loan_id == value.c.loan_id,
+            later.c.name == value.c.name,
+            later.c.as_of_at > value.c.as_of_at,
+            later.c.as_of_at <= now,
+        )
+        .exists()
     )
-    same = and_(
-        value.c.loan_id == newest.c.loan_id, value.c.name == newest.c.name, value.c.as_of_at == newest.c.as_of_at
-    )
-    return select(value).select_from(value.join(newest, same))
+    return select(value).where(among(value.c.loan_id, loans), value.c.as_of_at <= now, ~overtaken)
 
 
-def _contacts(name: str, loans: SelectBase, people: SelectBase, since: datetime) -> Select[Any]:
+def _contacts(name: str, wanted: Wanted, since: datetime) -> Select[Any]:
     """Rows of `contact`, or of `contact_loan` about the same contacts."""
-    contact, loan = table_of("contact"), table_of("loan")
-    recent, with_people = contact.c.at >= since, contact.c.person_id.in_(people)
+    contact = table_of("contact")
+    recent, with_people = contact.c.at >= since, among(contact.c.person_id, wanted.people)
     unfinished = contact.c.status.in_(_UNFINISHED)
-    long_spells = select(loan.c.id).where(loan.c.id.in_(loans), loan.c.episode_on < since.date())
     # No row is in two of these, so that nothing has to be compared to be counted once.
-    parts = (
-        (with_people, recent),
-        (with_people, ~recent, unfinished),
-        (~with_people, recent, contact.c.loan_id.in_(loans)),
-        (~recent, ~unfinished, contact.c.loan_id.in_(long_spells)),
-    )
-    wanted = _wanted(name)
+    parts = [
+        (with_people, or_(recent, unfinished)),
+        (~with_people, recent, among(contact.c.loan_id, wanted.loans)),
+    ]
+    if wanted.long_spells:
+        parts.append((~recent, ~unfinished, among(contact.c.loan_id, wanted.long_spells)))
+    columns = _columns(name)
     if name != "contact":
         about = table_of(name)
-        wanted = wanted.select_from(contact.join(about, about.c.contact_id == contact.c.id))
-    return select(union_all(*(wanted.where(*part) for part in parts)).subquery())
+        columns = columns.select_from(contact.join(about, about.c.contact_id == contact.c.id))
+    return select(union_all(*(columns.where(*part) for part in parts)).subquery())

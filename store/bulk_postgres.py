@@ -40,6 +40,7 @@ def reading_postgres(engine: Engine) -> Iterator["PostgresReader"]:
     with _connect(engine) as connection:
         reader = PostgresReader(connection)
         reader._run("set transaction isolation level repeatable read read only")  # noqa: SLF001 - its own factory
+        reader._plan_for_bulk()  # noqa: SLF001 - the same
         yield reader
 
 
@@ -59,6 +60,16 @@ class PostgresReader:
             cursor.execute(str(compiled))
             return cursor.fetch_arrow_table().cast(schema)
 
+    def _plan_for_bulk(self) -> None:
+        """
+        Have the planner expect what a bulk read finds.
+
+        Rows are asked for by ids in order, which a disk reads almost like a scan; left to itself the planner scans
+        the whole table for every chunk. Several chunks are read at once, so that none takes further workers.
+        """
+        for setting in ("random_page_cost = 1.1", "max_parallel_workers_per_gather = 0", "jit = off"):
+            self._run(f"set local {setting}")
+
     def _run(self, sql: str) -> int:
         with self._connection.cursor() as cursor:
             cursor.execute(sql)
@@ -72,6 +83,7 @@ class PostgresTransaction(PostgresReader):
         super().__init__(_connect(engine))
         self._open = True
         self._run(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        self._plan_for_bulk()
 
     def append(self, table: str, rows: "pa.Table") -> None:
         """Insert rows."""

@@ -15,7 +15,7 @@ from engine.gate import LocalWindow
 from engine.gate import Statement as Said
 from store.columns import to_us
 from store.outbox import bump_versions
-from store.situations import read_statement
+from store.people import read_statement
 from store.tables import Consent
 
 

@@ -87,6 +87,13 @@ class Database:
             return str(self.url.database)
         return self.url.set(drivername="postgresql").render_as_string(hide_password=True)
 
+    @property
+    def address(self) -> str:
+        """What another process opens it by, with the password: not for messages."""
+        if self.dialect == "sqlite":
+            return f"sqlite:///{self.place}"
+        return self.url.render_as_string(hide_password=False)
+
     def translated(self) -> AbstractContextManager[None]:
         """Turn what the drivers raise within the block into StoreError, where it is something a user can mend."""
         return translated(self.place)

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 from engine.decision import LoanDecision, PlannedContact
 from engine.explain import trace_json
 from engine.gate import STRICTNESS
+from engine.tree import FactValue
 from store.bulk_arrow import BulkTransaction, Reader, arrow_schema, table_of
 from store.columns import to_us
 from store.tables import DecisionRow
@@ -22,7 +23,8 @@ from store.tables import DecisionRow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Columns = dict[str, list[Any]]
+Rows = dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]]
+"""Table -> the names of its columns, and its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class LoanBefore:
     episode: int
     episode_on: date | None
     periods: Mapping[str, str] = field(default_factory=dict)
+    dpd: FactValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,7 @@ class DecisionRows:
         self._run_id = run_id
         self._now_us = to_us(now)
         self._digests = digests
-        self._rows: dict[str, Columns] = {}
-        self.contacts = 0
-        self.moves = 0
-        self.decisions = 0
+        self.rows: Rows = {}
 
     def add_loan(
         self, borrower: int, on: date, decided: LoanDecision, before: LoanBefore, *, after: Placed | None = None
@@ -73,7 +73,6 @@ class DecisionRows:
         Args:
             after: the loan's stage columns after the move; given exactly when the stage changed.
         """
-        self.decisions += 1
         self._add(
             "decision",
             run_id=self._run_id,
@@ -102,7 +101,6 @@ class DecisionRows:
             self._contact(contact, f"{self._run_id}-{decided.loan}-{n}", canonical_json(periods), entry)
 
     def _move(self, decided: LoanDecision, on: date, after: Placed) -> None:
-        self.moves += 1
         cause = next(move.rule for move in decided.moves if move.taken)
         self.add_move(decided.loan, decided.stage_before, on, after, cause=f"move:{cause}")
 
@@ -133,7 +131,6 @@ class DecisionRows:
     def _contact(self, contact: PlannedContact, contact_id: str, period_json: str, entry: int) -> None:
         if contact.stage_entry != entry:
             raise AssertionError(f"contact {contact_id} is of stage entry {contact.stage_entry}, the loan of {entry}")
-        self.contacts += 1
         at = to_us(contact.not_before)
         self._add(
             "contact",
@@ -176,25 +173,33 @@ class DecisionRows:
             self._add("contact_loan", contact_id=contact_id, loan_id=loan)
 
     def _add(self, table: str, **values: object) -> None:
-        columns = self._rows.get(table)
-        if columns is None:
-            columns = self._rows[table] = {name: [] for name in values}
-        for name, value in values.items():
-            columns[name].append(value)
+        gathered = self.rows.get(table)
+        if gathered is None:
+            gathered = self.rows[table] = (tuple(values), [])
+        gathered[1].append(tuple(values.values()))
+
+    def take(self, rows: Rows) -> None:
+        """Add what was gathered elsewhere for the same run."""
+        for table, (columns, more) in rows.items():
+            self.rows.setdefault(table, (columns, []))[1].extend(more)
 
     def table(self, name: str) -> "pa.Table":
         """The rows gathered for a table so far."""
         import pyarrow as pa
 
-        columns = self._rows.get(name, {})
-        return pa.table(columns, schema=arrow_schema(name, tuple(columns)))
+        names, rows = self.rows[name]
+        schema = arrow_schema(name, names)
+        columns = (
+            pa.array(values, column.type) for values, column in zip(zip(*rows, strict=True), schema, strict=True)
+        )
+        return pa.table(list(columns), schema=schema)
 
     def write(self, transaction: BulkTransaction) -> None:
         """Everything into the database, in the caller's transaction: each row after those it points to."""
         for name in ("decision", "contact", "contact_status", "contact_loan", "stage_change"):
-            if name in self._rows:
+            if name in self.rows:
                 transaction.append(name, self.table(name))
-        if "loan" in self._rows:
+        if "loan" in self.rows:
             transaction.update("loan", ("id",), self.table("loan"))
 
 

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from compliance.dated import Mark
 from compliance.duties import Record
-from store.people import People, batches
+from store.matters import People, batches
 from store.tables import Consent, Contact, ContactLoan, Duty, Hold, Loan, Notice, Person
 
 _MADE: Final = ("sent", "delivered", "unknown", "failed")

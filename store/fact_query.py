@@ -19,6 +19,7 @@ from store.fact_sql import PIECES, Piece
 from store.fact_sql.clock import BORROWED, clock_tables
 from store.fact_sql.contacts import counter_pieces
 from store.fact_sql.imported import imported_piece
+from store.fact_sql.loan import PERSON
 from store.fact_sql.piece import texts
 
 if TYPE_CHECKING:
@@ -49,14 +50,23 @@ class Arms:
 class FactStatement:
     """The statement of one catalogue on one connection: parsed once, which takes as long as running it for a person."""
 
-    def __init__(self, con: "DuckDBPyConnection", catalogue: Catalogue, arms: Sequence[Arms] = ()) -> None:
+    def __init__(
+        self,
+        con: "DuckDBPyConnection",
+        catalogue: Catalogue,
+        arms: Sequence[Arms] = (),
+        *,
+        only: frozenset[str] | None = None,
+    ) -> None:
         """
         Args:
             arms: how each strategy deals its people; the first that applies to a loan gives the fact `arm`.
+            only: the facts that are wanted; None: all of the catalogue.
         """
         self._con = con
-        self._contact_days = contact_days(catalogue)
-        (self._parsed,) = con.extract_statements(f"create or replace temp table facts as\n{fact_sql(catalogue, arms)}")
+        self._contact_days = contact_days(catalogue) if only is None else 0
+        sql = fact_sql(catalogue, arms, only=only)
+        (self._parsed,) = con.extract_statements(f"create or replace temp table facts as\n{sql}")
 
     def compute(self, book: RawBook, *, now: datetime) -> None:
         """
@@ -118,16 +128,20 @@ def suppliers(catalogue: Catalogue) -> dict[str, str]:
     return {fact: sql for piece in _pieces(catalogue) for fact, sql in piece.facts.items()}
 
 
-def fact_sql(catalogue: Catalogue, arms: Sequence[Arms] = ()) -> str:
+def fact_sql(catalogue: Catalogue, arms: Sequence[Arms] = (), *, only: frozenset[str] | None = None) -> str:
     """
     The statement, over the tables of a `RawBook` and those of `clock_tables`.
+
+    Args:
+        only: the facts that are wanted; None: all of the catalogue.
 
     Raises:
         KeyError: a fact of the catalogue that no piece supplies.
     """
-    pieces = _pieces(catalogue)
+    wanted = frozenset(catalogue.facts) if only is None else only
+    pieces = [piece for piece in _pieces(catalogue) if _has_part(piece, wanted)]
     expressions = suppliers(catalogue)
-    told = [fact for fact in catalogue.facts.values() if fact.name != "arm"]
+    told = [fact for fact in catalogue.facts.values() if fact.name != "arm" and fact.name in wanted]
     columns = ",\n".join(f"    {_expression(fact, expressions[fact.name])} as {fact.name}" for fact in told)
     joins = "\n".join(
         f"left join {piece.name} on {piece.name}.{piece.key} = borrowed.{piece.key}" for piece in pieces if piece.facts
@@ -143,8 +157,13 @@ def fact_sql(catalogue: Catalogue, arms: Sequence[Arms] = ()) -> str:
     ]
     subqueries = ",\n".join(f"{name} as (\n{indent(sql.strip(), '    ')}\n)" for name, sql in steps)
     names = "".join(f", {fact.name}" for fact in told)
-    arm = f",\n    {_arm(arms)} as arm" if "arm" in catalogue.facts else ""
+    arm = f",\n    {_arm(arms)} as arm" if "arm" in catalogue.facts and "arm" in wanted else ""
     return f"with\n{subqueries}\nselect loan_id, borrower_id, on_on{names}{arm}\nfrom known\n"
+
+
+def _has_part(piece: Piece, wanted: frozenset[str]) -> bool:
+    """Whether a piece supplies something wanted, is a step for others, or holds the bucket that deals the arms."""
+    return not piece.facts or piece is PERSON or not wanted.isdisjoint(piece.facts)
 
 
 def _pieces(catalogue: Catalogue) -> tuple[Piece, ...]:

@@ -7,7 +7,7 @@ from sqlmodel import Session, col, func, select
 
 from compliance import Life, Matter
 from compliance.dated import Records
-from store.situations import jurisdictions
+from store.people import jurisdictions
 from store.tables import Contact, ContactLoan, DecisionRow, Loan, Person, StageChange
 from store.timeline import timeline
 

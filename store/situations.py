@@ -1,18 +1,16 @@
 """
-From rows and facts to values: the `Situation` of each borrower, as a decision or a second look wants it.
+From columns and facts to values: the `Situation` of each borrower, as a decision or a second look wants it.
 
 Only borrowers who have something to decide come through here, so this may be plain Python: the columns of the
 others are never turned into objects.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from engine.gate import UNREADABLE, Endpoint, Hold, LocalWindow, PastContact, Role, Statement
 from engine.situation import Loan, Person, RuleUse, Situation
 from engine.slots import repeat_key
 from engine.stages import Stage
@@ -20,17 +18,13 @@ from engine.tree import FactValue
 from store.book import RawBook
 from store.columns import from_us
 from store.fact_sql.clock import day_at
+from store.grouping import among, by_key, grouped, is_among
+from store.people import outcome, people
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row = dict[str, Any]
 Facts = Mapping[str, FactValue]
-
-_NOT_YET = frozenset({"planned", "claimed", "sending", "unknown", "cancelled", "expired"})
-"""Statuses that say more than an outcome could: nothing has become of these contacts, or never will."""
-_ORAL = frozenset({"phone", "call", "visit", "oral", "in_person"})
-"""Ways of saying something that leave nothing written; whatever else stands in `how` is taken as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,221 +62,115 @@ def situations(
     """
     happened = happened or Happened()
     rows = _Rows(book, borrowers)
-    people = {person["id"]: _person(person, rows) for person in rows.people}
     for borrower_id in sorted(borrowers):
-        borrower = people[borrower_id]
+        borrower = rows.people[borrower_id]
         on = day_at(borrower.zones, now)
-        loans = tuple(_loan(row, borrower, on, facts[row["id"]], rows, happened) for row in rows.loans[borrower_id])
-        others = {person: people[person] for loan in loans for person, _role in loan.parties if person != borrower_id}
+        loans = tuple([_loan(row, borrower, on, facts[row.id], rows, happened) for row in rows.loans[borrower_id]])
+        others = {
+            person: rows.people[person] for loan in loans for person, _role in loan.parties if person != borrower_id
+        }
         events = happened.by_person.get(borrower_id, frozenset())
         yield Situation(borrower, loans, others, on, events, actor)
 
 
+class _LoanRow(NamedTuple):
+    id: int
+    ref: str
+    stage: Stage
+    stage_entry: int
+    basis: str
+    episode: int
+    episode_on: date | None
+
+
+class _Notice(NamedTuple):
+    person_id: int
+    kind: str
+    sent_on: date
+    effective_on: date
+
+
+_USE: Final = (
+    "rule", "at", "stage_entry", "status", "outcome", "period_json", "slot", "run_id", "person_id", "channel",
+)  # fmt: skip
+
+
 class _Rows:
-    """The rows of the wanted borrowers, grouped by what they belong to, each group in a fixed order."""
+    """What there is of the wanted borrowers and of the people around them, by what it belongs to."""
 
     def __init__(self, book: RawBook, borrowers: Collection[int]) -> None:
-        self.loans = _grouped(_of(book.loan, "borrower_id", borrowers), "borrower_id", ("id",))
-        loan_ids = [row["id"] for rows in self.loans.values() for row in rows]
-        self.parties = _grouped(_of(book.party, "loan_id", loan_ids), "loan_id", ("person_id", "role"))
-        persons = set(borrowers) | {row["person_id"] for rows in self.parties.values() for row in rows}
-        self.people = _of(book.person, "id", persons)
-        endpoints = _of(book.endpoint, "person_id", persons)
-        self.endpoints = _grouped(endpoints, "person_id", ("id",))
-        self._places = {row["id"]: row["place"] or "elsewhere" for row in endpoints}
-        self.consents = _grouped(_of(book.consent, "person_id", persons), "person_id", ("received_at", "id"))
-        self.holds = _grouped(_of(book.hold, "person_id", persons), "person_id", ("id",))
-        contacts = _of(book.contact, "person_id", persons)
-        known = {row["id"] for row in contacts}
-        contacts += [row for row in _of(book.contact, "loan_id", loan_ids) if row["id"] not in known]
-        self.contacts = _grouped(contacts, "person_id", ("at", "id"))
-        self.uses = _grouped([row for row in contacts if row["rule"]], "loan_id", ("at", "id"))
-        about = _of(book.contact_loan, "contact_id", [row["id"] for row in contacts])
-        self.debts = _grouped(about, "contact_id", ("loan_id",))
-        self.notices = _grouped(_of(book.notice, "loan_id", loan_ids), "loan_id", ("effective_on",))
-        self.positions = {row["loan_id"]: row for row in _of(book.position, "loan_id", loan_ids)}
-        self.snapshots = {row["loan_id"]: row for row in _of(book.account_snapshot, "loan_id", loan_ids)}
-        self.promises = _grouped(_of(book.promise, "loan_id", loan_ids), "loan_id", ("made_at", "id"))
-
-    def place(self, endpoint: int | None) -> str | None:
-        """Where a contact at this endpoint went: home, work, or elsewhere when it is tied to none; None is not known."""
-        return None if endpoint is None else self._places.get(endpoint)
+        loan = among(book.loan, "borrower_id", borrowers)
+        loans = loan["id"].to_pylist()
+        party, notice, promise = (among(table, "loan_id", loans) for table in (book.party, book.notice, book.promise))
+        persons = {*borrowers, *party["person_id"].to_pylist()}
+        contacts = _contacts(book.contact, persons, loans)
+        used = contacts.filter(contacts["rule"].is_valid())
+        self.loans = grouped(loan, "borrower_id", ("id",), _LoanRow._fields, _LoanRow)
+        self.people = people(book, persons, contacts)
+        self.parties = grouped(party, "loan_id", ("person_id", "role"), ("person_id", "role"))
+        self.uses = grouped(used, "loan_id", ("at", "id"), _USE)
+        self.notices = grouped(notice, "loan_id", ("effective_on",), _Notice._fields, _Notice)
+        self.promises = grouped(promise, "loan_id", ("made_at", "id"), ("id",), str)
+        self.first_open = by_key(book.position, "loan_id", "first_open_on")
+        self.next_due = by_key(book.account_snapshot, "loan_id", "next_due_on")
 
 
-def _of(table: "pa.Table", column: str, values: Collection[Any]) -> list[Row]:
-    import pyarrow as pa
+def _contacts(contact: "pa.Table", persons: Collection[int], loans: Collection[int]) -> "pa.Table":
     import pyarrow.compute as pc
 
-    wanted = pa.array(list(values), table.schema.field(column).type)
-    rows: list[Row] = table.filter(pc.is_in(table[column], value_set=wanted)).to_pylist()
-    return rows
+    return contact.filter(pc.or_(is_among(contact, "person_id", persons), is_among(contact, "loan_id", loans)))
 
 
-def _grouped(rows: Sequence[Row], by: str, order: tuple[str, ...]) -> dict[Any, list[Row]]:
-    groups: defaultdict[Any, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: tuple(row[name] for name in order)):
-        groups[row[by]].append(row)
-    return groups
-
-
-def _person(row: Row, rows: _Rows) -> Person:
-    person_id = row["id"]
-    endpoints = tuple(_endpoint(e) for e in rows.endpoints.get(person_id, ()))
-    zones = {*row["zones"].split(), *(e.zone for e in endpoints if e.zone and e.valid)}
-    return Person(
-        id=person_id,
-        zones=tuple(sorted(zones)),
-        jurisdictions=jurisdictions(row["country"], row["region"]),
-        language=row["language"],
-        endpoints=endpoints,
-        history=tuple(_past(c, rows) for c in rows.contacts.get(person_id, ()) if _counts(c)),
-        statements=tuple(read_statement(s) for s in rows.consents.get(person_id, ())),
-        holds=tuple(_hold(h) for h in rows.holds.get(person_id, ())),
-    )
-
-
-def jurisdictions(country: str | None, region: str | None) -> tuple[str, ...]:
-    """From broad to narrow: ("US", "US-MA"). Empty is unknown."""
-    if not country:
-        return ()
-    if not region:
-        return (country,)
-    return (country, region if region.startswith(f"{country}-") else f"{country}-{region}")
-
-
-def _endpoint(row: Row) -> Endpoint:
-    return Endpoint(
-        id=row["id"],
-        kind=row["kind"],
-        zone=row["zone"],
-        valid=row["valid"],
-        place=row["place"],
-        basis=row["basis"],
-        basis_us=row["basis_at"],
-        rank=row["rank"],
-        marks=tuple(sorted({*row["marks"].split(), *row["learnt_marks"].split()})),
-    )
-
-
-def _counts(contact: Row) -> bool:
-    return contact["status"] not in {"cancelled", "expired"}
-
-
-def outcome(contact: Row) -> str:
-    """What a contact counts as: what became of it, or how far it has come."""
-    status: str = contact["status"]
-    if status in _NOT_YET:
-        return "planned" if status == "claimed" else status
-    return str(contact["outcome"] or status)
-
-
-def _past(row: Row, rows: _Rows) -> PastContact:
-    return PastContact(
-        at_us=row["at"],
-        direction=row["direction"],
-        channel=row["channel"],
-        outcome=outcome(row),
-        purpose=row["purpose"],
-        person=row["person_id"],
-        debts=tuple(about["loan_id"] for about in rows.debts.get(row["id"], ())) or (row["loan_id"],),
-        endpoint=row["endpoint_id"],
-        by=row["by"],
-        misdirected=row["misdirected"],
-        id=row["id"],
-        place=rows.place(row["endpoint_id"]),
-    )
-
-
-def read_statement(row: Row) -> Statement:
-    """A row of the ledger as the gate reads it; instants are microseconds."""
-    try:
-        return _read_statement(row)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        # Nobody can say what it forbids, so it forbids everything; it must not stop the loans beside it.
-        return Statement(UNREADABLE, row["received_at"])
-
-
-def _read_statement(row: Row) -> Statement:
-    detail = json.loads(row["detail_json"])
-    windows = (LocalWindow(w["from"], w["to"], tuple(w.get("days", ()))) for w in detail.get("windows", ()))
-    return Statement(
-        kind=row["kind"],
-        at_us=row["received_at"],
-        scope=row["scope"],
-        channels=tuple(row["channels"].split()),
-        endpoint=row["endpoint_id"],
-        debts=tuple(detail.get("debts", ())),
-        purposes=tuple(row["purposes"].split()),
-        given_to=row["given_to"],
-        until_us=row["until_at"],
-        windows=tuple(windows),
-        only_on=tuple(date.fromisoformat(day) for day in detail.get("only_on", ())),
-        place=detail.get("place"),
-        form="oral" if row["how"] in _ORAL else "",
-    )
-
-
-def _hold(row: Row) -> Hold:
-    return Hold(
-        kind=row["kind"],
-        starts_us=row["starts_at"],
-        ends_us=row["ends_at"],
-        blocks=tuple(row["blocks"].split()),
-        debts=(row["loan_id"],) if row["loan_id"] is not None else (),
-        form=row["form"],
-    )
-
-
-def _loan(row: Row, borrower: Person, on: date, facts: Facts, rows: _Rows, happened: Happened) -> Loan:
-    loan_id = row["id"]
+def _loan(row: _LoanRow, borrower: Person, on: date, facts: Facts, rows: _Rows, happened: Happened) -> Loan:
     notices: dict[str, date] = {}
-    for notice in rows.notices.get(loan_id, ()):
-        if notice["person_id"] == borrower.id and _is_of_today(notice, row, on, facts):
-            notices.setdefault(notice["kind"], notice["effective_on"])
+    for notice in rows.notices.get(row.id, ()):
+        if notice.person_id == borrower.id and _is_of_today(notice, row, on, facts):
+            notices.setdefault(notice.kind, notice.effective_on)
     return Loan(
-        id=loan_id,
-        ref=row["ref"],
-        stage=cast("Stage", row["stage"]),
-        stage_entry=row["stage_entry"],
+        id=row.id,
+        ref=row.ref,
+        stage=row.stage,
+        stage_entry=row.stage_entry,
         facts=facts,
-        parties=tuple((party["person_id"], cast("Role", party["role"])) for party in rows.parties.get(loan_id, ())),
+        parties=tuple(rows.parties.get(row.id, ())),
         notices=notices,
-        uses=tuple(_use(contact, borrower.zones) for contact in rows.uses.get(loan_id, ())),
+        uses=tuple([_use(borrower.zones, *used) for used in rows.uses.get(row.id, ())]),
         periods=_periods(row, rows),
-        events=happened.by_loan.get(loan_id, frozenset()),
-        retry=happened.retry.get(loan_id, frozenset()),
+        events=happened.by_loan.get(row.id, frozenset()),
+        retry=happened.retry.get(row.id, frozenset()),
     )
 
 
-def _is_of_today(notice: Row, loan: Row, on: date, facts: Facts) -> bool:
+def _is_of_today(notice: _Notice, loan: _LoanRow, on: date, facts: Facts) -> bool:
     """Whether a notice was sent since this spell or these arrears began, as the facts about notices have it."""
     dpd = facts.get("dpd")
-    in_spell = loan["episode_on"] is not None and notice["sent_on"] >= loan["episode_on"]
-    return in_spell or (type(dpd) is int and (on - notice["sent_on"]).days <= dpd)
+    in_spell = loan.episode_on is not None and notice.sent_on >= loan.episode_on
+    return in_spell or (type(dpd) is int and (on - notice.sent_on).days <= dpd)
 
 
-def _periods(row: Row, rows: _Rows) -> dict[str, str]:
-    periods = {"episode": str(row["episode"])}
-    position = rows.positions.get(row["id"])
-    snapshot = rows.snapshots.get(row["id"])
-    due_on = position["first_open_on"] if position else None
-    if row["basis"] == "account" and snapshot:
-        due_on = snapshot["next_due_on"]
+def _periods(row: _LoanRow, rows: _Rows) -> dict[str, str]:
+    periods = {"episode": str(row.episode)}
+    due_on = rows.first_open.get(row.id)
+    if row.basis == "account" and row.id in rows.next_due:
+        due_on = rows.next_due[row.id]
     if due_on is not None:
         periods["due_date"] = due_on.isoformat()
-    if promises := rows.promises.get(row["id"]):
-        periods["promise"] = str(promises[-1]["id"])
+    if promises := rows.promises.get(row.id):
+        periods["promise"] = promises[-1]
     return periods
 
 
-def _use(contact: Row, zones: tuple[str, ...]) -> RuleUse:
+def _use(
+    zones: tuple[str, ...], rule: str, at_us: int, stage_entry: int, status: str, came_of_it: str, period_json: str,
+    slot: str, run: int | None, person: int, channel: str,
+) -> RuleUse:  # fmt: skip
     return RuleUse(
-        rule=contact["rule"],
-        on=day_at(zones, from_us(contact["at"])),
-        stage_entry=contact["stage_entry"],
-        outcome=outcome(contact),
-        per=json.loads(contact["period_json"]),
-        key=repeat_key(contact["slot"]) if contact["run_id"] is not None else "",
-        person=contact["person_id"],
-        channel=contact["channel"],
+        rule=rule,
+        on=day_at(zones, from_us(at_us)),
+        stage_entry=stage_entry,
+        outcome=outcome(status, came_of_it),
+        per=json.loads(period_json),
+        key=repeat_key(slot) if run is not None else "",
+        person=person,
+        channel=channel,
     )

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 from channels.message import Receipt
 from compliance import Matter, PackDates
 from store.consents import NewStatement, add_statement
-from store.situations import jurisdictions
+from store.people import jurisdictions
 from store.tables import Contact, Endpoint, Event, Loan, Notice, Person
 from workflows.second_look import Look
 

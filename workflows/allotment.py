@@ -115,22 +115,19 @@ def seats_taken(source: "Reader", queues: Sequence[str], *, now: datetime, zone:
     return Counter((queue, local_day(from_us(at), zone)) for queue, at in pairs)
 
 
-def options_of(
-    first: tuple[Claim, ...], decide: Callable[[Closed], tuple[Claim, ...]]
-) -> dict[Closed, tuple[Claim, ...]]:
+def options_of(decide: Callable[[Closed], tuple[Claim, ...]]) -> dict[Closed, tuple[Claim, ...]]:
     """
     Everything a borrower can come to claim, whichever queues turn them away, in whichever order.
 
     Args:
-        first: the claims with every queue open.
-        decide: the claims with these queues closed.
+        decide: the claims with these queues closed; none to begin with.
     """
     options: dict[Closed, tuple[Claim, ...]] = {}
     ahead: list[Closed] = [frozenset()]
     while ahead:
         closed = ahead.pop()
         if closed not in options:
-            options[closed] = decide(closed) if closed else first
+            options[closed] = decide(closed)
             ahead += [closed | {claim.queue} for claim in options[closed]]
     return options
 

@@ -6,22 +6,20 @@ The same for a million loans, a micro-batch of events and a second look: only wh
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.rulebook import Rulebook
 from engine.situation import Situation
 from engine.sql import to_sql
-from engine.stages import Stage
-from store.book import Borrowers, RawBook, read_book
+from store.book import RawBook, read_book
 from store.bulk_arrow import Reader
 from store.db import Database
-from store.decisions import LoanBefore, Placed
+from store.decisions import LoanBefore
 from store.duck import Effort
 from store.fact_query import Arms, FactStatement, contact_days
 from store.situations import Happened, situations
-from workflows.machine import episode_after
 from workflows.matching import Quiet, SweepMatcher, SweepStatement
 
 if TYPE_CHECKING:
@@ -44,12 +42,6 @@ class Chunk:
     before: Mapping[int, LoanBefore]
     loans: int
 
-    def placed(self, loan: int, source: Stage, target: Stage, on: date) -> Placed:
-        """The stage columns of a loan that moves."""
-        before = self.before[loan]
-        episode, episode_on = episode_after(source, target, before.episode, before.episode_on, on)
-        return Placed(target, on, before.stage_entry + 1, episode, episode_on)
-
 
 @dataclass(frozen=True, slots=True)
 class SweptChunk:
@@ -65,23 +57,25 @@ class SweptChunk:
     matcher: SweepMatcher
     quiet: tuple[Quiet, ...]
 
-    def only(self, borrowers: Collection[int]) -> "SweptChunk":
-        """The same of some of its busy borrowers."""
-        wanted = frozenset(borrowers)
-        situations = tuple(situation for situation in self.chunk.situations if situation.borrower.id in wanted)
-        return replace(self, chunk=replace(self.chunk, situations=situations), quiet=())
+
+def arms_of(rulebook: Rulebook) -> list[Arms]:
+    """How each strategy deals its people, in the rulebook's order."""
+    return [Arms(to_sql(strategy.applies_to), strategy.arms) for strategy in rulebook.strategies.values()]
 
 
 class ChunkReader:
     """Reads chunks for one rulebook, on one DuckDB connection of its own. For one thread at a time."""
 
-    def __init__(self, rulebook: Rulebook, *, actor: str) -> None:
+    def __init__(self, rulebook: Rulebook, *, actor: str, threads: int | None = None) -> None:
+        """
+        Args:
+            threads: how many DuckDB may use; None: as many as there are cores.
+        """
         import duckdb
 
-        self._duckdb: DuckDBPyConnection = duckdb.connect(":memory:")
+        self._duckdb: DuckDBPyConnection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
         self._statement = SweepStatement(rulebook)
-        arms = [Arms(to_sql(s.applies_to), s.arms) for s in rulebook.strategies.values()]
-        self._facts = FactStatement(self._duckdb, rulebook.catalogue, arms)
+        self._facts = FactStatement(self._duckdb, rulebook.catalogue, arms_of(rulebook))
         self._contact_days = contact_days(rulebook.catalogue)
         self._effort = Effort(self._duckdb)
         self._actor = actor
@@ -99,7 +93,7 @@ class ChunkReader:
     def sweep(
         self,
         source: Database | Reader,
-        borrowers: Borrowers,
+        borrowers: Sequence[int],
         *,
         now: datetime,
         retry: Mapping[int, frozenset[str]],
@@ -127,13 +121,13 @@ class ChunkReader:
         return self._chunk(book, book.loan["id"].to_pylist(), set(owners), now, happened)
 
     def facts(
-        self, source: Database | Reader, borrowers: Borrowers, *, now: datetime
+        self, source: Database | Reader, borrowers: Sequence[int], *, now: datetime
     ) -> tuple["DuckDBPyConnection", RawBook]:
         """What was read of these borrowers; their facts are in the temporary table `facts` of the connection."""
         book = self._compute(source, borrowers, now)
         return self._duckdb, book
 
-    def _compute(self, source: Database | Reader, borrowers: Borrowers, now: datetime) -> RawBook:
+    def _compute(self, source: Database | Reader, borrowers: Sequence[int], now: datetime) -> RawBook:
         book = read_book(source, borrowers, now=now, contact_days=self._contact_days)
         self._effort.suit(book.loan.num_rows)
         self._facts.compute(book, now=now)
@@ -154,7 +148,9 @@ def before_of(book: RawBook, texts: Mapping[int, str], made: Sequence[Situation]
     episodes = dict(zip(_column(book.loan, "id"), _column(book.loan, "episode"), strict=True))
     began = dict(zip(_column(book.loan, "id"), _column(book.loan, "episode_on"), strict=True))
     return {
-        loan.id: LoanBefore(texts[loan.id], loan.stage_entry, episodes[loan.id], began[loan.id], loan.periods)
+        loan.id: LoanBefore(
+            texts[loan.id], loan.stage_entry, episodes[loan.id], began[loan.id], loan.periods, loan.facts.get("dpd")
+        )
         for situation in made
         for loan in situation.loans
     }

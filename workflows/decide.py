@@ -119,8 +119,8 @@ def _decide_and_write(
             seats.read(transaction)
             chunk = reader.look(transaction, borrower_ids, now=now, happened=happened)
             decided = _decide(chunk, rulebook, gate, now, matcher, seats)
-            for decision, situation in decided:
-                recorder.add(decision, situation, chunk)
+            for decision, _ in decided:
+                recorder.add(decision, chunk.before)
             recorder.rows.write(transaction)
             _settle_events(transaction, event_ids, frozen.id)
             _tell(transaction, [decision for decision, _ in decided if _changes(decision)])

@@ -23,7 +23,7 @@ from compliance.pack import Pack, Rule
 from store.db import Database
 from store.duty_records import fulfilling, starting
 from store.lock import sole
-from store.people import People, batches
+from store.matters import People, batches
 from store.tables import Duty
 
 log = logging.getLogger(__name__)

@@ -6,25 +6,25 @@ there. No contact is made. The history says which rule it was, and where the sta
 brought no evidence, it says that too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlmodel import col, select
+from sqlalchemy import func, select
 
 from engine.gate import Gate
 from engine.rulebook import Rulebook
 from engine.sql import case_list
 from engine.stages import EDGE, Stage
 from engine.strategy import Strategy
-from store.book import BorrowerSpan, RawBook, borrower_chunks
-from store.bulk import writing
+from store.book import RawBook, packed
+from store.bulk import reading, writing
+from store.bulk_arrow import table_of
 from store.db import Database
 from store.decisions import DecisionRows, Placed
 from store.lock import sole
-from store.tables import Loan
 from workflows.chunk import ChunkReader
 from workflows.machine import episode_after
 from workflows.recording import moved_meanwhile
@@ -40,7 +40,7 @@ def enter_book(
     gate: Gate,
     *,
     now: datetime,
-    loans_per_chunk: int = 20_000,
+    loans_per_chunk: int = 10_000,
     actor: str = "first_party",
 ) -> Mapping[str, int]:
     """
@@ -53,14 +53,14 @@ def enter_book(
     """
     placed: dict[str, int] = {}
     with sole(database, "sweep", what="a sweep"), ExitStack() as stack:
-        spans = [s for s in borrower_chunks(database, loans_per_chunk) if _unplaced_in(database, s)]
-        if not spans:
+        chunks = list(packed(*_with_unplaced(database), loans_per_chunk))
+        if not chunks:
             return placed
         reader = stack.enter_context(ChunkReader(rulebook, actor=actor))
         with database.write() as session:
             frozen = begin_entry(session, rulebook.strategies, gate, now=now)
-        for span in spans:
-            for stage, loans in _enter(database, rulebook, reader, frozen, span).items():
+        for borrowers in chunks:
+            for stage, loans in _enter(database, rulebook, reader, frozen, borrowers).items():
                 placed[stage] = placed.get(stage, 0) + loans
         with database.write() as session:
             end(session, frozen.id, now=now, counts={f"entered.{stage}": loans for stage, loans in placed.items()})
@@ -78,9 +78,9 @@ class _Entry:
 
 
 def _enter(
-    database: Database, rulebook: Rulebook, reader: ChunkReader, frozen: Frozen, span: BorrowerSpan
+    database: Database, rulebook: Rulebook, reader: ChunkReader, frozen: Frozen, borrowers: Sequence[int]
 ) -> dict[str, int]:
-    duckdb, book = reader.facts(database, span, now=frozen.now)
+    duckdb, book = reader.facts(database, borrowers, now=frozen.now)
     entries = list(_entries(duckdb, rulebook, book))
     versions = dict(zip(book.person["id"].to_pylist(), book.person["version"].to_pylist(), strict=True))
     episodes = dict(zip(book.loan["id"].to_pylist(), book.loan["episode"].to_pylist(), strict=True))
@@ -134,8 +134,15 @@ def _matching(strategy: Strategy) -> str:
     return case_list({rule.id: rule.when for rule in strategy.entry})
 
 
-def _unplaced_in(database: Database, span: BorrowerSpan) -> bool:
-    with database.session() as session:
-        mine = (col(Loan.borrower_id) > span.after, col(Loan.borrower_id) <= span.to)
-        unplaced = (col(Loan.stage) == "current", col(Loan.stage_entry) == 0)
-        return session.exec(select(Loan.id).where(*mine, *unplaced).limit(1)).first() is not None
+def _with_unplaced(database: Database) -> tuple[list[int], list[int]]:
+    """The borrowers of loans that were never placed, and how many such loans each has."""
+    loan = table_of("loan")
+    unplaced = (
+        select(loan.c.borrower_id, func.count().label("loans"))
+        .where(loan.c.stage == "current", loan.c.stage_entry == 0)
+        .group_by(loan.c.borrower_id)
+        .order_by(loan.c.borrower_id)
+    )
+    with reading(database) as source:
+        found = source.read(unplaced)
+    return found["borrower_id"].to_pylist(), found["loans"].to_pylist()

@@ -7,8 +7,8 @@ A person whose version moved between the reading and the writing was decided on 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from functools import cache
 
 from sqlalchemy import select
@@ -23,12 +23,19 @@ from engine.strategy import Strategy
 from engine.tree import FactValue
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
-from store.decisions import DecisionRows, LoanBefore, gate_rules, is_news
+from store.decisions import DecisionRows, LoanBefore, Placed, Rows, gate_rules, is_news
 from workflows.alerts import unknown_rules
-from workflows.chunk import Chunk
-from workflows.machine import refuse_illegal
+from workflows.machine import episode_after, refuse_illegal
 from workflows.matching import Quiet
 from workflows.run import Frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The rows of some borrowers, and what they count as; travels between processes."""
+
+    rows: Rows
+    counts: Counter[str]
 
 
 class Recorder:
@@ -39,33 +46,47 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self._all_loans = all_loans
 
-    def add(self, decision: Decision, situation: Situation, chunk: Chunk) -> None:
+    def add(self, decision: Decision, before: Mapping[int, LoanBefore]) -> None:
         """One borrower's decision. Loans that are neither overdue nor asked about leave no row in a sweep."""
         refuse_illegal(decision.loans)
-        facts = {loan.id: loan.facts for loan in situation.loans}
-        for decided in decision.loans:
-            if not (self._all_loans or is_news(decided, facts[decided.loan].get("dpd"))):
-                continue
-            after = None
-            if decided.stage_after != decided.stage_before:
-                after = chunk.placed(decided.loan, decided.stage_before, decided.stage_after, decision.on)
-            self.rows.add_loan(decision.borrower, decision.on, decided, chunk.before[decided.loan], after=after)
+        news = [loan for loan in decision.loans if self._all_loans or is_news(loan, before[loan.loan].dpd)]
+        for decided in news:
+            was = before[decided.loan]
+            after = placed(was, decided, decision.on) if decided.stage_after != decided.stage_before else None
+            self.rows.add_loan(decision.borrower, decision.on, decided, was, after=after)
             self._count(decided)
-        self.counts["borrowers"] += 1
+        self.counts["borrowers"] += bool(news)
 
     def add_quiet(self, quiet: Quiet, decided: LoanDecision) -> None:
         """An overdue loan about which there was nothing to decide: it is logged all the same."""
         self.rows.add_loan(quiet.borrower, quiet.on, decided, LoanBefore(quiet.facts_json, 0, 0, None))
         self._count(decided)
 
+    def recorded(self) -> Recorded:
+        """What was gathered so far, for another recorder of the same run to take."""
+        return Recorded(self.rows.rows, self.counts)
+
+    def take(self, recorded: Recorded) -> None:
+        """Add what another recorder of the same run gathered."""
+        self.rows.take(recorded.rows)
+        self.counts += recorded.counts
+
     def _count(self, decided: LoanDecision) -> None:
         self.counts["decisions"] += 1
         self.counts[f"outcome.{decided.outcome}"] += 1
         self.counts["moves"] += decided.stage_after != decided.stage_before
         self.counts.update(unknown_rules(gate_rules(decided)))
+        self.counts.update(unknown_rules(gate_rules(decided)))
         for contact in decided.contacts:
             self.counts["contacts"] += 1
             self.counts[f"contacts.{contact.channel}"] += 1
+
+
+def placed(before: LoanBefore, decided: LoanDecision, on: date) -> Placed:
+    """The stage columns of a loan that moves."""
+    source, target = decided.stage_before, decided.stage_after
+    episode, episode_on = episode_after(source, target, before.episode, before.episode_on, on)
+    return Placed(target, on, before.stage_entry + 1, episode, episode_on)
 
 
 def locked_versions(database: Database, transaction: Reader, people: Iterable[int]) -> dict[int, int]:

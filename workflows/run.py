@@ -17,6 +17,7 @@ from sqlmodel import Session, col, select
 from engine.errors import Problem, StoreError
 from engine.gate import Gate
 from engine.strategy import Strategy
+from store.db import Database
 from store.tables import Published, Run
 from workflows.alerts import alert_unknown
 
@@ -110,6 +111,19 @@ def publish(session: Session, strategies: Iterable[Strategy], *, now: datetime) 
                     digest=strategy.digest, kind="strategy", name=strategy.id, content=strategy.source, published_at=now
                 )
             )
+
+
+def advance(database: Database, run_id: int, *, done_to: int) -> None:
+    """Note that every borrower up to this one is decided, or waits for a seat in a queue."""
+    with database.write() as session:
+        run = session.get_one(Run, run_id)
+        run.done_to = max(run.done_to, done_to)
+
+
+def counts_of(session: Session, run_id: int) -> dict[str, int]:
+    """What a run has done so far, as the transactions of its chunks added it up."""
+    counts: dict[str, int] = json.loads(session.get_one(Run, run_id).counts_json)
+    return counts
 
 
 def end(session: Session, run_id: int, *, now: datetime, counts: Mapping[str, int], status: str = "done") -> None:

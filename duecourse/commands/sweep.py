@@ -7,6 +7,7 @@ import typer
 
 from duecourse.clock import At, instant
 from duecourse.session import Session
+from engine.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ def sweep(
         str | None,
         typer.Option(envvar="DUECOURSE_SPARK_MASTER", help="Spark's master [default: local[*]]"),
     ] = None,
+    sql: Annotated[bool, typer.Option("--sql", help="only print the statements that it runs, for an auditor")] = False,
 ) -> None:
     """
     Decide every loan now: move stages, plan contacts, and log why, also where the answer is to do nothing.
@@ -44,7 +46,9 @@ def sweep(
     With --facts and --decisions it is a rehearsal on files (docs/scale-out.md): the database is not touched.
     """
     session: Session = context.obj
-    if facts is not None or decisions is not None or engine is not None:
+    if sql:
+        _print_sql(session)
+    elif facts is not None or decisions is not None or engine is not None:
         if facts is None or decisions is None:
             raise typer.BadParameter("--facts and --decisions go together, with or without --engine")
         if plan or export is not None or at is not None:
@@ -58,6 +62,13 @@ def sweep(
         _export(session, export, instant(at))
     else:
         _sweep(session, instant(at), plan=plan)
+
+
+def _print_sql(session: Session) -> None:
+    from workflows.sweep_sql import sweep_sql
+
+    statements = sweep_sql(session.workspace_or_shipped.rulebook)
+    session.output.answer({"sql": statements}, lambda console: console.print(statements, end="", markup=False))
 
 
 def _sweep(session: Session, at: "datetime", *, plan: bool) -> None:
@@ -76,6 +87,8 @@ def _sweep(session: Session, at: "datetime", *, plan: bool) -> None:
         session.output.note(f"nobody is contacted where something is not known: {unknown}; `duecourse log` shows whom")
     if brake:
         session.output.note(f"the brake is on: {brake}; `duecourse dispatch --release` lets go")
+    if result.failed:
+        session.output.fail(StoreError(result.failed))
 
 
 def _export(session: Session, folder: Path, at: "datetime") -> None:

@@ -10,7 +10,7 @@ from engine.gate import LocalWindow
 from store.columns import to_us
 from store.consents import NewStatement, add_statement, ledger
 from store.db import Database
-from store.situations import read_statement
+from store.people import read_statement
 from store.tables import Endpoint, Person
 from tests.factories import make_loan, make_person
 from tests.imports import AS_OF, ENDPOINTS, NOW, PEOPLE, Importer

@@ -19,8 +19,8 @@ from store.arrears import read_arrears
 from store.bulk import reading
 from store.bulk_arrow import table_of
 from store.db import Database, open_database
+from store.people import read_statement
 from store.projection import project
-from store.situations import read_statement
 from store.tables import Feed, Loan, Movement, Person, Position
 from tests.imports import (
     AS_OF,

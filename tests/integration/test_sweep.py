@@ -258,6 +258,47 @@ def test_a_sweep_sees_what_an_event_planned_meanwhile(database: Database) -> Non
         assert len(session.exec(select(DecisionRow).where(DecisionRow.loan_id == 1)).all()) == 2
 
 
+class FailingGate(DayGate):
+    """Fails when it is asked about one person, so many times."""
+
+    def __init__(self, person: int, times: int) -> None:
+        super().__init__()
+        self.person = person
+        self.times = times
+
+    def check(self, ask: Ask, now: datetime) -> Verdict:
+        if ask.person == self.person and self.times > 0:
+            self.times -= 1
+            raise ZeroDivisionError("a bug")
+        return super().check(ask, now)
+
+
+def test_a_chunk_that_fails_is_tried_again(database: Database, sqlite_template, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """What was in the way is gone the second time: nobody notices."""
+    fill(database, SMALL)
+    result = sweep(database, rulebook(), FailingGate(3, times=1), now=NOW, loans_per_chunk=1)
+    assert (result.finished, result.failed) == (True, ())
+    assert {1, 2, 3, 5, 6, 7} >= decisions(database).keys() > {1}
+
+
+def test_a_chunk_that_fails_twice_is_reported_and_the_rest_is_decided(database: Database) -> None:
+    """One borrower about whom the program fails costs nobody else the night, and is decided when that is mended."""
+    fill(database, SMALL)
+    result = sweep(database, rulebook(), FailingGate(3, times=2), now=NOW, loans_per_chunk=1, queues=QUEUES)
+    assert [str(problem) for problem in result.failed] == [
+        (
+            "nothing was decided about the loans of borrowers 3 to 3 (1 of them): ZeroDivisionError: a bug\n"
+            "  mend: mend that, and run `duecourse sweep` again: it decides those who are left"
+        )
+    ]
+    assert not result.finished
+    assert decisions(database).keys() == {1, 2, 3, 6, 7}
+    again = run(database, now=NOW + timedelta(minutes=1), loans_per_chunk=1, queues=QUEUES)
+    assert (again.run_id, again.now, again.finished) == (result.run_id, NOW, True)
+    assert decisions(database).keys() == {1, 2, 3, 5, 6, 7}
+    assert again.counts["decisions"] == 6
+
+
 def test_one_sweep_at_a_time(database: Database) -> None:
     """A second sweep is refused and told who is at it."""
     fill(database, BOOK)

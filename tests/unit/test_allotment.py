@@ -24,7 +24,7 @@ def claimant(borrower: int, *wishes: tuple[str, int]) -> Claimant:
     def decide(closed: Closed) -> tuple[Claim, ...]:
         return next(((Claim(q, DAY, (rank, borrower)),) for q, rank in wishes if q not in closed), ())
 
-    return Claimant(borrower, options_of(decide(NONE), decide))
+    return Claimant(borrower, options_of(decide))
 
 
 def given_seats(people: list[Claimant], closed: dict[int, Closed]) -> dict[str, list[int]]:

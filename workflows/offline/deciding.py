@@ -123,7 +123,7 @@ class Decider:
             if claims:
                 told.waiting.append(self._claimant(situation, found.matcher, claims))
             else:
-                recorder.add(decision, situation, found.chunk)
+                recorder.add(decision, found.chunk.before)
         for quiet in found.quiet:
             recorder.add_quiet(quiet, self._quiet(quiet))
         told.counts.update(recorder.counts)
@@ -145,11 +145,11 @@ class Decider:
         facts = {loan.id: loan.facts for loan in situation.loans}
         return claims_of(decision, facts, self._plan.queues, self._zone)
 
-    def _claimant(self, situation: Situation, matcher: SweepMatcher, claims: tuple[Claim, ...]) -> Claimant:
+    def _claimant(self, situation: Situation, matcher: SweepMatcher, first: tuple[Claim, ...]) -> Claimant:
         def claimed(closed: Closed) -> tuple[Claim, ...]:
-            return self._claims(self._decide(situation, matcher, closed), situation)
+            return self._claims(self._decide(situation, matcher, closed), situation) if closed else first
 
-        return Claimant(situation.borrower.id, options_of(claims, claimed))
+        return Claimant(situation.borrower.id, options_of(claimed))
 
 
 class _Batch:

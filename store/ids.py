@@ -1,0 +1,32 @@
+"""A condition on a long list of ids: handed over as one text, for there may be more than a statement may have parameters."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Boolean
+
+
+def among(column: ColumnElement[Any], ids: Iterable[int]) -> ColumnElement[bool]:
+    """Whether the column is one of these ids. For bulk reads only: on PostgreSQL the ids are written into the statement."""
+    return _Among(column, bindparam(None, ",".join(map(str, ids)), String()))
+
+
+class _Among(FunctionElement[bool]):
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(_Among, "sqlite")
+def _sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    column, ids = (compiler.process(part, **options) for part in element.clauses)
+    return f"({column} in (select value from json_each('[' || {ids} || ']')))"
+
+
+@compiles(_Among, "postgresql")
+def _postgres(element: Any, compiler: Any, **options: Any) -> str:
+    # A constant, so that the planner sees how many there are.
+    column, ids = element.clauses
+    return f"({compiler.process(column, **options)} = any('{{{ids.value}}}'::bigint[]))"
