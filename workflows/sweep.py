@@ -29,10 +29,10 @@ from store.outbox import expire
 from workflows import crew as crews
 from workflows.allotment import Claimant, Queue, Seats, allot, limited, seats_taken
 from workflows.chunk import ChunkReader
-from workflows.chunk_sweep import Done, Job, Setup
 from workflows.crew import Crew
 from workflows.run import Frozen, advance, begin_sweep, counts_of, end, frozen_plan
 from workflows.screening import Screen
+from workflows.sweep_job import Done, Job, Setup
 
 RETRY: Final = timedelta(days=7)
 """For how long a contact that an event called for, and the gate put off, is looked at again in sweeps."""
