@@ -160,11 +160,11 @@ class ChunkSweep:
         answers = []
         for situation in swept.chunk.situations:
             decision = self._decide(situation, swept, frozenset())
-            waits = self._waits(decision, situation, swept) if self._limited else None
-            if waits is None:
+            one = self._waits(decision, situation, swept) if self._limited else None
+            if one is None:
                 answers.append(_answer(swept, situation, decision))
             else:
-                waiting.append(waits)
+                waiting.append(one)
         answers += self._quiet_answers(swept)
         return answers
 
@@ -223,8 +223,8 @@ class ChunkSweep:
         decision = table_of("decision")
         mine = select(decision.c.borrower_id).where(
             decision.c.run_id == self._setup.frozen.id,
-            decision.c.borrower_id >= borrowers[0],
-            decision.c.borrower_id <= borrowers[-1],
+            decision.c.borrower_id >= min(borrowers),
+            decision.c.borrower_id <= max(borrowers),
         )
         with reading(self._database) as source:
             return frozenset(source.read(mine)["borrower_id"].to_pylist())
@@ -244,7 +244,7 @@ def _take(recorded: Recorded, turned_away: bool, recorder: Recorder) -> None:
 
 
 def _given_up(job: Job, error: Exception) -> Problem:
-    first, last = job.borrowers[0], job.borrowers[-1]
+    first, last = min(job.borrowers), max(job.borrowers)
     what = (
         f"nothing was decided about the loans of borrowers {first} to {last} ({len(job.borrowers)} of them):"
         f" {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
