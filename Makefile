@@ -7,9 +7,10 @@ BENCH_STAMP := $(VENV)/.installed-bench
 SPARK_STAMP := $(VENV)/.installed-spark
 ARGS ?=
 SIZE ?=
+LOANS ?= 20000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories scenarios sim docs bench bench-sending spark test-spark style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories targets scenarios sim docs bench bench-sending spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -37,6 +38,9 @@ diff: install  ## A million random (rule, facts) pairs: interpreter == durable-r
 
 histories: install  ## A hundred thousand random histories: the gate == a second, independent reading of the law
 	$(RUN)/python -m pytest -n 2 --timeout=0 --hypothesis-profile=long tests/property/test_gate_brute.py $(ARGS)
+
+targets: install  ## Every loan of a book: sweep == durable-rules == interpreter, on both databases (LOANS=1000000: hours)
+	TARGETS_LOANS=$(LOANS) $(RUN)/python -m pytest -m slow tests/integration/test_targets_at_scale.py $(ARGS)
 
 scenarios: install  ## The strategies' own scenarios, on every target
 	$(RUN)/duecourse rules test

@@ -169,8 +169,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         if "doubled" in one:
             more = one["doubled"]
             lines.append(f"As many idle loans more: {more['seconds']:.1f} s, {more['growth']:+.0%}.")
-        asked = one["gate"]
-        if asked["all"]:
+        if "gate" in one["phases"]:
+            asked = one["gate"]
             lines.append(
                 f"The gate was asked {asked['all']:,} times: {asked['in_bulk']:,} answered in bulk, "
                 f"{asked['signatures']:,} distinct signatures judged, "

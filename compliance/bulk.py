@@ -47,6 +47,10 @@ class BulkGate:
         self._allowed: dict[Hashable, bool] = {}
         self.asked = Asked()
 
+    def __reduce__(self) -> tuple[type["BulkGate"], tuple[Gate]]:
+        """To another process it goes without what it remembers."""
+        return BulkGate, (self._gate,)
+
     @property
     def digest(self) -> str:
         """That of the gate."""

@@ -99,6 +99,10 @@ class Gate:
             seal.update(f"{line}\n".encode())
         self._digest = seal.hexdigest()
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without what it has made ready: another process makes that itself."""
+        return {**self.__dict__, "_plans": {}}
+
     @property
     def packs(self) -> tuple[Pack, ...]:
         """The packs it holds, by id; those of one date with the rules in force then."""

@@ -21,6 +21,7 @@ from store.duck import Effort
 from store.fact_query import Arms, FactStatement, contact_days
 from store.situations import Happened, situations
 from workflows.matching import Quiet, SweepMatcher, SweepStatement
+from workflows.screening import Screen
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -79,6 +80,8 @@ class ChunkReader:
         self._contact_days = contact_days(rulebook.catalogue)
         self._effort = Effort(self._duckdb)
         self._actor = actor
+        self._rulebook = rulebook
+        self._screen: Screen | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -89,6 +92,15 @@ class ChunkReader:
     def close(self) -> None:
         """Give the memory back."""
         self._duckdb.close()
+        if self._screen is not None:
+            self._screen.close()
+
+    @property
+    def screen(self) -> Screen:
+        """Who finds out whom to read, of the same rulebook; made when first asked for, and kept."""
+        if self._screen is None:
+            self._screen = Screen(self._rulebook)
+        return self._screen
 
     def sweep(
         self,

@@ -8,113 +8,32 @@ seats may be given out, and put aside; whoever holds the claims of the whole boo
 import gc
 import json
 import logging
-import pickle
-import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
-from time import perf_counter
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
 from engine.decision import Decision
 from engine.errors import Problem, StoreError
-from engine.gate import Gate
 from engine.resolution import decide
-from engine.rulebook import Rulebook
 from engine.situation import Situation
 from store.bulk import reading, writing
 from store.bulk_arrow import BulkTransaction, Reader, table_of
 from store.db import Database
-from workflows.allotment import Claim, Claimant, Closed, Queue, claims_of, limited, options_of
+from workflows.allotment import Claim, Claimant, Closed, claims_of, limited
 from workflows.chunk import ChunkReader, SweptChunk
 from workflows.recording import QuietDecider, Recorded, Recorder, moved_meanwhile
-from workflows.run import Frozen
+from workflows.sweep_job import Done, Job, Setup
+from workflows.waiting import Waits, put_aside, taken_up, waits
 
 log = logging.getLogger(__name__)
 
-
 See = Callable[[Decision, Situation], None]
 """Shown a decision with every queue open."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """
-    What a sweep decides with: the same for every chunk.
-
-    Attributes:
-        retry: loan id -> rules whose contact, called for by an event, the gate put off.
-        write: False only counts what would be written.
-        goes_on: the run was begun earlier, so that some borrowers may be decided already.
-    """
-
-    rulebook: Rulebook
-    gate: Gate
-    frozen: Frozen
-    queues: Mapping[str, Queue]
-    zone: ZoneInfo
-    retry: Mapping[int, frozenset[str]]
-    write: bool
-    goes_on: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """
-    Some borrowers to be decided.
-
-    Attributes:
-        aside: what a first look at them put aside; None: this is the first look, with every queue open.
-        closed: by borrower, the queues that turned out to be closed to them; of those put aside.
-    """
-
-    borrowers: Sequence[int]
-    aside: bytes | None = None
-    closed: Mapping[int, Closed] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Done:
-    """
-    What came of a job.
-
-    Attributes:
-        counts: what was written, as a run counts it.
-        waiting: who has to wait for a seat.
-        aside: what will be written of them, for every way it may come out.
-        seconds: where the time went: read, decide, write.
-        failed: why it was given up, nothing of it written; None: it was not.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    waiting: list[Claimant] = field(default_factory=list)
-    aside: bytes | None = None
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    failed: Problem | None = None
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Count the time of the block to a step."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] += perf_counter() - start
-
-
-class _Waits(NamedTuple):
-    """A borrower who waits for a seat: what they claim, and what is written of them, by the queues closed to them."""
-
-    borrower: int
-    versions: Mapping[int, int]
-    claims: Mapping[Closed, tuple[Claim, ...]]
-    recorded: Mapping[Closed, Recorded]
 
 
 class _Answer(NamedTuple):
@@ -149,8 +68,9 @@ class ChunkSweep:
         with _uncollected():
             try:
                 return self._run(job, goes_on=self._setup.goes_on)
-            except Exception:
-                log.warning("a chunk of the sweep failed and is tried again", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the second try tells
+                # Never the error's own words: they may quote what is on file about somebody.
+                log.warning("a chunk of the sweep failed and is tried again", extra={"error": type(error).__name__})
             try:
                 # Whether the first try was committed may be what nobody knows.
                 return self._run(job, goes_on=True)
@@ -173,18 +93,18 @@ class ChunkSweep:
         """The first look, with every queue open."""
         with done.timed("read"):
             swept = self._reading(self._database, job.borrowers, leave_out=decided)
-        waiting: list[_Waits] = []
+        waiting: list[Waits] = []
         with done.timed("decide"):
             answers = self._answers(swept, waiting)
         self._write(done, answers, swept.chunk.versions, lambda anew: self._answers(anew, waiting))
         if waiting:
             done.waiting = [Claimant(one.borrower, one.claims) for one in waiting]
-            done.aside = zlib.compress(pickle.dumps(waiting), level=1)
+            done.aside = put_aside(waiting)
 
     def _seat(self, job: Job, done: Done, decided: frozenset[int]) -> None:
         """Write what was put aside, now that it is known who has a seat."""
         with done.timed("read"):
-            waited: dict[int, _Waits] = {one.borrower: one for one in _put_aside(job)}
+            waited = taken_up(job.aside or b"")
         answers: list[_Answer] = []
         versions: dict[int, int] = {}
         for borrower in job.borrowers:
@@ -240,18 +160,18 @@ class ChunkSweep:
             answer.record(recorder)
         return recorder
 
-    def _answers(self, swept: SweptChunk, waiting: list[_Waits]) -> list[_Answer]:
+    def _answers(self, swept: SweptChunk, waiting: list[Waits]) -> list[_Answer]:
         """Everybody's answer but of those who have to wait for a seat, who are added to the waiting."""
         answers = []
         for situation in swept.chunk.situations:
             decision = self._decide(situation, swept, frozenset())
             if self._see is not None:
                 self._see(decision, situation)
-            waits = self._waits(decision, situation, swept) if self._limited else None
-            if waits is None:
+            one = self._waits(decision, situation, swept) if self._limited else None
+            if one is None:
                 answers.append(_answer(swept, situation, decision))
             else:
-                waiting.append(waits)
+                waiting.append(one)
         answers += self._quiet_answers(swept)
         return answers
 
@@ -260,23 +180,21 @@ class ChunkSweep:
             record = partial(Recorder.add_quiet, quiet=quiet, decided=self._quiet(quiet))
             yield _Answer(quiet.borrower, (quiet.borrower,), record)
 
-    def _waits(self, decision: Decision, situation: Situation, swept: SweptChunk) -> _Waits | None:
-        first = self._claims(decision, situation)
-        if not first:
-            return None
-        recorded: dict[Closed, Recorded] = {}
+    def _waits(self, decision: Decision, situation: Situation, swept: SweptChunk) -> Waits | None:
+        people = (situation.borrower.id, *situation.others)
 
-        def claims(closed: Closed) -> tuple[Claim, ...]:
-            chosen = self._decide(situation, swept, closed) if closed else decision
+        def recorded(chosen: Decision) -> Recorded:
             recorder = Recorder(self._setup.frozen)
             recorder.add(chosen, swept.chunk.before)
-            recorded[closed] = recorder.recorded()
-            return self._claims(chosen, situation) if closed else first
+            return recorder.recorded()
 
-        options = options_of(claims)
-        people = (situation.borrower.id, *situation.others)
-        versions = {person: swept.chunk.versions[person] for person in people}
-        return _Waits(situation.borrower.id, versions, options, recorded)
+        return waits(
+            decision,
+            {person: swept.chunk.versions[person] for person in people},
+            decide=lambda closed: self._decide(situation, swept, closed),
+            claims=lambda chosen: self._claims(chosen, situation),
+            record=recorded,
+        )
 
     def _seated(self, situation: Situation, swept: SweptChunk, closed: Closed, granted: tuple[Claim, ...]) -> Decision:
         """Decide with the queues closed that turned this borrower away."""
@@ -312,8 +230,8 @@ class ChunkSweep:
         decision = table_of("decision")
         mine = select(decision.c.borrower_id).where(
             decision.c.run_id == self._setup.frozen.id,
-            decision.c.borrower_id >= borrowers[0],
-            decision.c.borrower_id <= borrowers[-1],
+            decision.c.borrower_id >= min(borrowers),
+            decision.c.borrower_id <= max(borrowers),
         )
         with reading(self._database) as source:
             return frozenset(source.read(mine)["borrower_id"].to_pylist())
@@ -333,18 +251,12 @@ def _take(recorded: Recorded, turned_away: bool, recorder: Recorder) -> None:
 
 
 def _given_up(job: Job, error: Exception) -> Problem:
-    first, last = job.borrowers[0], job.borrowers[-1]
+    first, last = min(job.borrowers), max(job.borrowers)
     what = (
         f"nothing was decided about the loans of borrowers {first} to {last} ({len(job.borrowers)} of them):"
         f" {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
     )
     return Problem(what, "mend that, and run `duecourse sweep` again: it decides those who are left")
-
-
-def _put_aside(job: Job) -> list[_Waits]:
-    """Our own words, from memory: nobody else can have written them."""
-    found: list[_Waits] = pickle.loads(zlib.decompress(job.aside or b""))  # noqa: S301 - see above
-    return found
 
 
 def _seats_of(claims: Iterable[Claim]) -> Counter[tuple[str, date]]:

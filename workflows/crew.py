@@ -6,6 +6,7 @@ on who did it, nor on how far the others are.
 """
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,7 +20,8 @@ from typing import Final
 from engine.errors import Problem, StoreError
 from store.db import Database, open_database
 from workflows.chunk import ChunkReader
-from workflows.chunk_sweep import ChunkSweep, Done, Job, See, Setup
+from workflows.chunk_sweep import ChunkSweep, See
+from workflows.sweep_job import Done, Job, Setup
 
 Crew = Callable[[Iterable[Job]], Iterator[tuple[Job, Done]]]
 """Does jobs, and answers each with what came of it, in their order."""
@@ -74,6 +76,8 @@ _sweep: ChunkSweep | None = None
 def _begin(setup: Setup, address: str, actor: str, workers: int) -> None:
     """The first thing a process of the crew does."""
     global _sweep  # noqa: PLW0603 - a process of the crew serves one sweep, and jobs come to a plain function
+    # Ctrl-C reaches the whole group: whoever gave the jobs out says when to stop, and what is begun is ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     threads = max(1, (os.cpu_count() or 1) // workers)
     Finalize(None, _end, exitpriority=1)

@@ -67,6 +67,10 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the memory back."""
         self._duckdb.close()
 
     def spans(

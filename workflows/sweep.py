@@ -29,10 +29,11 @@ from store.outbox import expire
 from workflows import crew as crews
 from workflows.allotment import Claimant, Queue, Seats, allot, limited, seats_taken
 from workflows.chunk import ChunkReader
-from workflows.chunk_sweep import Done, Job, See, Setup
+from workflows.chunk_sweep import See
 from workflows.crew import Crew
 from workflows.run import Frozen, advance, begin_sweep, counts_of, end, frozen_plan
 from workflows.screening import Screen
+from workflows.sweep_job import Done, Job, Setup
 
 RETRY: Final = timedelta(days=7)
 """For how long a contact that an event called for, and the gate put off, is looked at again in sweeps."""
@@ -200,18 +201,19 @@ class _Sweep:
         workers = min(workers, self._total // LOANS_PER_PROCESS)
         with ExitStack() as stack:
             if workers > 1:
+                screen = stack.enter_context(Screen(self._setup.rulebook))
                 crew = stack.enter_context(crews.processes(self._setup, self._database, actor=actor, workers=workers))
             else:
                 own = reader or stack.enter_context(ChunkReader(self._setup.rulebook, actor=actor))
-                crew = crews.alone(self._setup, self._database, own, see)
-            self._look(crew)
+                screen, crew = own.screen, crews.alone(self._setup, self._database, own, see)
+            self._look(crew, screen)
             if not self._stopped:
                 self._seat(crew)
         if not self._stopped:
             self._progress(self._total, self._total)
         return not (self._stopped or self.failed)
 
-    def _look(self, crew: Crew) -> None:
+    def _look(self, crew: Crew, screen: Screen) -> None:
         """Decide everybody who needs no seat in a limited queue."""
         frozen = self._setup.frozen
         seen: dict[int, int] = {}
@@ -220,16 +222,15 @@ class _Sweep:
             # Who waits for a seat is known to this run only: one that goes on looks at the whole book again,
             # leaving out whoever is decided.
             after = 0 if self._limited else frozen.done_to
-            with Screen(self._setup.rulebook) as screen:
-                for span in screen.spans(
-                    self._database,
-                    now=frozen.now,
-                    after=after,
-                    retry=self._setup.retry,
-                    loans_per_chunk=self._loans_per_chunk,
-                ):
-                    seen[span.to] = span.seen
-                    yield Job(span.borrowers)
+            for span in screen.spans(
+                self._database,
+                now=frozen.now,
+                after=after,
+                retry=self._setup.retry,
+                loans_per_chunk=self._loans_per_chunk,
+            ):
+                seen[span.to] = span.seen
+                yield Job(span.borrowers)
 
         for job, done in crew(self._until_stopped(jobs())):
             if done.aside is not None:

@@ -1,5 +1,6 @@
 """The gate for a whole book answers as the gate does, whatever it was asked before."""
 
+import pickle
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -397,3 +398,14 @@ def _said(chance: Random) -> Statement:
 
 def _ago(days: float) -> int:
     return microseconds(NOON - timedelta(days=days))
+
+
+@given(st.lists(nows.flatmap(lambda now: st.tuples(asks(now), st.just(now))), min_size=1, max_size=5))
+@settings(max_examples=20)
+def test_a_gate_that_goes_to_another_process_answers_alike(questions: list[tuple[Ask, datetime]]) -> None:
+    """Also one that was asked before, as that of a scheduler that has run for days was."""
+    bulk = BulkGate(GATE)
+    wanted = [bulk.check(ask, now) for ask, now in questions]
+    there = pickle.loads(pickle.dumps(bulk))  # noqa: S301 - our own words
+    assert there.digest == bulk.digest
+    assert [there.check(ask, now) for ask, now in questions] == wanted
