@@ -8,11 +8,13 @@ seats may be given out, and put aside; whoever holds the claims of the whole boo
 import gc
 import json
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
+from pathlib import PurePath
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -70,14 +72,15 @@ class ChunkSweep:
                 return self._run(job, goes_on=self._setup.goes_on)
             except Exception as error:  # noqa: BLE001 - whatever it was, the second try tells
                 # Never the error's own words: they may quote what is on file about somebody.
-                log.warning("a chunk of the sweep failed and is tried again", extra={"error": type(error).__name__})
+                log.warning("a chunk of the sweep failed and is tried again", extra={"error": _fault(error)})
             try:
                 # Whether the first try was committed may be what nobody knows.
                 return self._run(job, goes_on=True)
             except StoreError:
                 raise
-            except Exception as error:
-                log.exception("a chunk of the sweep was given up")
+            except Exception as error:  # noqa: BLE001 - one chunk's fault must not keep the others from being decided
+                extra = {"action": "alert", "error": _fault(error)}
+                log.error("a chunk of the sweep was given up", extra=extra)  # noqa: TRY400 - never the error's own words
                 return Done(failed=_given_up(job, error))
 
     def _run(self, job: Job, *, goes_on: bool) -> Done:
@@ -254,9 +257,15 @@ def _given_up(job: Job, error: Exception) -> Problem:
     first, last = min(job.borrowers), max(job.borrowers)
     what = (
         f"nothing was decided about the loans of borrowers {first} to {last} ({len(job.borrowers)} of them):"
-        f" {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        f" {_fault(error)}"
     )
     return Problem(what, "mend that, and run `duecourse sweep` again: it decides those who are left")
+
+
+def _fault(error: Exception) -> str:
+    """What went wrong and where, without the error's own words."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} in {last.name} ({PurePath(last.filename).name}:{last.lineno})"
 
 
 def _seats_of(claims: Iterable[Claim]) -> Counter[tuple[str, date]]:
