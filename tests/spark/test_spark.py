@@ -14,6 +14,7 @@ import pytest
 from benchmarks.differential import Facts, Writer, Written, parse
 from duecourse.workspace import Workspace, open_workspace
 from engine.catalogue import load_catalogue
+from engine.errors import DataError
 from engine.interpreter import evaluate
 from engine.sql import BITS_MAX, bits, column
 from engine.tree import Condition
@@ -56,6 +57,21 @@ def test_a_book_is_decided_alike_row_for_row(spark: "SparkSession", home: Path) 
     # Each process asks about a signature once, however many tasks it is given.
     assert here.counts["gate.signatures"] <= there.counts["gate.signatures"] <= 2 * here.counts["gate.signatures"]
     assert there.counts["gate.asked"] == here.counts["gate.asked"]
+
+
+def test_what_spark_cannot_read_is_said_in_words(spark: "SparkSession", home: Path, tmp_path: Path) -> None:
+    """A file that is no Parquet ends in a message with a mend, not in a traceback of two languages."""
+    from workflows.offline import on_spark
+
+    plan = _plan(open_workspace(home / "ws", {}), home / "book")
+    for part in ("facts", "people", "retry"):
+        (tmp_path / "book" / part).mkdir(parents=True)
+        (tmp_path / "book" / part / "part-00001.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(DataError) as refused:
+        on_spark.decide_files(plan, tmp_path / "book", tmp_path / "decided", spark)
+    (problem,) = refused.value.problems
+    assert problem.what.startswith("Spark gave up: ")
+    assert "Exception" in problem.what
 
 
 def test_conditions_mean_the_same(spark: "SparkSession", tmp_path: Path) -> None:

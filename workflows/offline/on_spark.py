@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.errors import Problem, SettingsError
+from engine.errors import DataError, Problem, SettingsError
 from workflows.allotment import Closed, allot
 from workflows.offline.deciding import Plan, Told, decider, heard, passed
 from workflows.offline.portable import to_spark
@@ -28,6 +28,10 @@ _TASKS_PER_CORE: Final = 4
 _SETTINGS: Final[Mapping[str, str]] = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
+    # Rows with lists in them are small where they lie and large where they are read: a driver that gathers a side of a join
+    # because it looked small runs out of memory. What really is small is said below.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.adaptive.autoBroadcastJoinThreshold": "-1",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -87,7 +91,23 @@ def decide_files(plan: Plan, folder: Path, decisions: Path, spark: "SparkSession
         decisions: an empty folder, where every executor can write.
     Raises:
         RuleError: the statement holds something that Spark means differently.
+        DataError: Spark gave up; it has said more on the standard error.
     """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        return _decide_files(plan, folder, decisions, spark)
+    except (Py4JError, PySparkException) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = next((line for line in lines if "Exception" in line), lines[0] if lines else type(error).__name__)
+        mend = "read what Spark says of it; memory is set in spark-defaults.conf. Name a new folder for the decisions"
+        raise DataError(Problem(f"Spark gave up: {said[:300]}", mend)) from None
+
+
+def _decide_files(plan: Plan, folder: Path, decisions: Path, spark: "SparkSession") -> Told:
+    from pyspark.sql.functions import broadcast
+
     texts = [(name, to_spark(text)) for name, text in steps(plan.matching, plan.rulebook.catalogue)]
     for name in INPUTS:
         spark.read.parquet(str(folder / name)).createOrReplaceTempView(name)
@@ -95,6 +115,8 @@ def decide_files(plan: Plan, folder: Path, decisions: Path, spark: "SparkSession
         frame = spark.sql(text)
         if name == "matched":
             frame = frame.persist()
+        if name == "retrying":
+            frame = broadcast(frame)
         frame.createOrReplaceTempView(name)
     wanted = spark.table(STEPS[-1])
     told = _run(spark, wanted, _Pass(plan, None), decisions)
