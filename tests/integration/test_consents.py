@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_a_statement_that_says_so() -> None:
     """A line of the ledger is never dropped because it is odd."""
     for detail in ("{", "[]", '{"windows": [{}]}', '{"only_on": ["soon"]}', '{"debts": 5}'):
         row = {"kind": "opt_out", "received_at": 7, "detail_json": detail, "scope": "", "channels": "", "purposes": "",
-               "endpoint_id": None, "given_to": "lender", "until_at": None}  # fmt: skip
+               "endpoint_id": None, "given_to": "lender", "until_at": None, "how": ""}  # fmt: skip
         assert (read_statement(row).kind, read_statement(row).at_us) == ("unreadable", 7), detail
 
 

@@ -1,7 +1,6 @@
 """Dispatch against real databases: what leaves, what does not, and what is written down either way."""
 
 import asyncio
-import itertools
 import json
 import logging
 import shutil
@@ -721,16 +720,15 @@ def running() -> Callable[[], datetime]:
 
 
 def test_sends_keep_to_the_accounts_rate(sqlite_database: Database) -> None:
-    """Twelve texts at twenty a second take their half second, evenly spread."""
+    """Of texts at twenty a second none goes before its turn, however late another went."""
     for loan in book(sqlite_database, 12):
         plan(sqlite_database, loan)
     times: list[float] = []
-    adapter = Silent(before=lambda _: times.append(time.monotonic()))
+    began = time.monotonic()
+    adapter = Silent(before=lambda _: times.append(time.monotonic() - began))
     done = asyncio.run(dispatch(door_of(sqlite_database, {"sms": adapter}, lanes={"sms": Lane(8, 20)}), running()))
     assert counts(done) == {"sent": 12}
-    gaps = [after - before for before, after in itertools.pairwise(times)]
-    assert times[-1] - times[0] >= 11 / 20 - 0.05
-    assert min(gaps) > 0.02
+    assert all(at >= turn / 20 for turn, at in enumerate(times))
 
 
 def test_two_workers_share_an_accounts_rate(database: Database) -> None:
