@@ -76,7 +76,6 @@ class Recorder:
         self.counts[f"outcome.{decided.outcome}"] += 1
         self.counts["moves"] += decided.stage_after != decided.stage_before
         self.counts.update(unknown_rules(gate_rules(decided)))
-        self.counts.update(unknown_rules(gate_rules(decided)))
         for contact in decided.contacts:
             self.counts["contacts"] += 1
             self.counts[f"contacts.{contact.channel}"] += 1

@@ -41,4 +41,11 @@ def _part(words: tuple[str, ...], sql: str) -> str:
     from sqlglot import transpile
 
     (laid_out,) = transpile(sql, read="duckdb", write="duckdb", pretty=True)
-    return "".join(f"-- {line}\n" for line in words) + f"{laid_out};\n"
+    lines = "\n".join(map(_summands, laid_out.splitlines()))
+    return "".join(f"-- {line}\n" for line in words) + f"{lines};\n"
+
+
+def _summands(line: str) -> str:
+    """Each condition of a sum of them on a line of its own."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return line.replace(" + CASE", f"\n{indent}+ CASE")
