@@ -25,7 +25,7 @@ from engine.facts import Catalogue, Fact
 from engine.interpreter import evaluate
 from engine.live import LiveMatcher
 from engine.source import Text
-from engine.sql import case_list, to_sql
+from engine.sql import BITS_MAX, bits, to_sql
 from engine.tree import Condition, FactValue
 
 if TYPE_CHECKING:
@@ -146,17 +146,19 @@ class Targets:
         texts = {written.text(): condition for written, condition in conditions.items()}
         live = LiveMatcher(texts)
         rows = self._rows(facts, texts, loans)
-        for loan, (listed, *columns) in zip(loans, rows, strict=True):
+        told = -(-len(texts) // BITS_MAX)
+        for loan, row in zip(loans, rows, strict=True):
             matching = live.matching(loan)
-            positions = set(filter(None, listed.split(",")))
+            numbers, columns = row[:told], row[told:]
             for number, (written, condition) in enumerate(conditions.items()):
                 meant, text = evaluate(condition, loan), written.text()
+                found = bool(numbers[number // BITS_MAX] >> number % BITS_MAX & 1)
                 self.true += meant is True
                 self.unknown += meant is None
                 answers = {
                     "interpreter": meant,
                     "durable-rules": meant if (text in matching) == (meant is True) else text in matching,
-                    "sweep list": meant if (str(number) in positions) == (meant is True) else str(number) in positions,
+                    "sweep number": meant if found == (meant is True) else found,
                     "generated SQL": columns[number],
                     "the text as SQL": columns[number + len(texts)],
                 }
@@ -171,8 +173,9 @@ class Targets:
         arrow = {"int": pa.int64(), "money": pa.int64(), "bool": pa.bool_(), "text": pa.string()}
         columns = {name: pa.array([loan.get(name) for loan in loans], arrow[fact.type]) for name, fact in facts.items()}
         self._duckdb.register("loans", pa.table({"position": pa.array(range(len(loans))), **columns}))
+        every = list(conditions.values())
         asked = [
-            case_list(conditions),
+            *(bits(every[first : first + BITS_MAX]) for first in range(0, len(every), BITS_MAX)),
             *(to_sql(c) for c in conditions.values()),
             *(f"({text})" for text in conditions),
         ]

@@ -13,7 +13,7 @@ from engine.facts import Catalogue
 from engine.interpreter import evaluate, trace
 from engine.live import LiveMatcher
 from engine.source import Text, read_yaml
-from engine.sql import case_list, column, to_sql
+from engine.sql import bits, case_list, column, to_sql
 from engine.tree import Condition, FactValue, leaves, negated
 from tests.property.strategies import AT, Case, cases, catalogues, conditions, fact, facts_of, texts
 
@@ -62,15 +62,19 @@ def parsed(text: str, catalogue: Catalogue, currency: str | None = "JPY") -> tup
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(case=cases())
 def test_every_target_decides_alike(duckdb: "DuckDBPyConnection", case: Case) -> None:
-    """SQL says true, false and unknown where the interpreter does; the live engine and the list match what is true."""
+    """SQL says true, false and unknown where the interpreter does; the live engine, the list and the number match what is true."""
     want = [[evaluate(condition, loan) for condition in case.conditions.values()] for loan in case.loans]
     table(duckdb, case.catalogue, case.loans)
     each = ", ".join(to_sql(condition) for condition in case.conditions.values())
-    rows = duckdb.execute(f"select {case_list(case.conditions)}, {each} from loan_facts order by loan").fetchall()
+    number = bits(list(case.conditions.values()))
+    rows = duckdb.execute(
+        f"select {case_list(case.conditions)}, {number}, {each} from loan_facts order by loan"
+    ).fetchall()
     live = LiveMatcher(case.conditions)
     for loan, row, results in zip(case.loans, rows, want, strict=True):
-        assert list(row[1:]) == results
+        assert list(row[2:]) == results
         assert row[0] == ",".join(str(i) for i, result in enumerate(results) if result)
+        assert row[1] == sum(1 << i for i, result in enumerate(results) if result)
         true = {name for name, result in zip(case.conditions, results, strict=True) if result}
         assert live.matching(loan) == true
 

@@ -32,5 +32,5 @@ def test_a_planted_difference_is_found_and_made_small(
     assert lines[1].count("<=") + lines[1].count(">") == 1
     assert lines[2].count("'") == 2
     assert lines[3:] == [
-        "  interpreter: false", "  durable-rules: true", "  sweep list: true", "  generated SQL: true", "  the text as SQL: true",
+        "  interpreter: false", "  durable-rules: true", "  sweep number: true", "  generated SQL: true", "  the text as SQL: true",
     ]  # fmt: skip
