@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from duecourse.logs import log_as_sentences
 from duecourse.output import Output
 from duecourse.session import Session
 from engine.errors import DuecourseError
@@ -50,6 +51,7 @@ for _name in _COMMANDS:
 
 def main() -> None:
     """Run one command; what the user can mend is said in words, never as a traceback."""
+    log_as_sentences()
     try:
         app()
     except DuecourseError as e:

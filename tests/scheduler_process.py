@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from duecourse.logs import log_to_stderr
+from duecourse.logs import log_as_lines
 from store.db import open_database
 from workflows.jobs import Entry
 from workflows.schedule import Stop, serve
@@ -28,7 +28,7 @@ def main(url: str, file: str, seconds: float) -> None:
             time.sleep(0.01)
         note(f"{name} ends")
 
-    log_to_stderr()
+    log_as_lines()
     database = open_database(url)
     serve(
         database, ENTRIES, run, clock=lambda: datetime.now(UTC), tell=lambda text: print(text, flush=True),  # noqa: T201, TID251

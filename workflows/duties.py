@@ -260,7 +260,10 @@ def _press(database: Database, today: date, now: datetime) -> Counter[str]:
             counts[word] += 1
             extra = {"action": "alert", "duty": duty.id, "rule": duty.rule, "subject": duty.subject}
             extra["due_on"] = duty.due_on.isoformat()
-            log.error("a duty has lapsed" if word == "lapsed" else "a duty is due soon", extra=extra)
+            if word == "lapsed":
+                log.error("a duty has lapsed", extra=extra)
+            else:
+                log.warning("a duty is due soon", extra=extra)
     with database.session() as session:
         lapsed = session.exec(select(Duty.id).where(col(Duty.status) == "lapsed")).all()
     if lapsed:

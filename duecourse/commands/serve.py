@@ -20,7 +20,7 @@ def serve(context: typer.Context) -> None:
     runs, and the log says why.
     """
     from duecourse.jobs import Jobs
-    from duecourse.logs import log_to_stderr
+    from duecourse.logs import log_as_lines
     from workflows.schedule import serve as keep
 
     session: Session = context.obj
@@ -28,7 +28,7 @@ def serve(context: typer.Context) -> None:
     # Read once before anything runs: a workspace that does not hold together does not start.
     _ = workspace.rulebook, workspace.gate, workspace.templates, workspace.queues
     schedule, database = workspace.schedule, session.database
-    log_to_stderr()
+    log_as_lines()
     jobs = Jobs(workspace.folder, now)
     try:
         keep(database, schedule, jobs.run, clock=now, tell=session.output.note)

@@ -356,7 +356,7 @@ def test_what_presses_and_what_lapsed_is_said_and_stands_first(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each once when it happens, with ids only; and as long as anything has lapsed, every run says so."""
-    caplog.set_level(logging.ERROR)
+    caplog.set_level(logging.WARNING)
     person, loan = american(database)
     add(database, hold(person, loan, "hardship", review=10), hold(person, None, "dispute", review=2))
     keep(database, 0)

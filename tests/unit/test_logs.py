@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, with ids and action words, and nothing that a library quotes."""
+"""Log lines: a JSON object or a sentence each, with ids, and nothing that a library quotes."""
 
 import io
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from duecourse.logs import log_to_stderr
+from duecourse.logs import log_as_lines, log_as_sentences
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def lines() -> Iterator[io.StringIO]:
     """What the process logs, set up as `serve` does it."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    log_to_stderr()
+    log_as_lines()
     written = io.StringIO()
     root.handlers[0].setStream(written)  # type: ignore[attr-defined]
     yield written
@@ -49,3 +49,13 @@ def test_what_a_library_logs_is_given_without_its_arguments(lines: io.StringIO) 
     )  # fmt: skip
     assert "Somebody" not in lines.getvalue()
     assert "+86" not in lines.getvalue()
+
+
+def test_whoever_typed_a_command_reads_a_sentence_that_says_about_what(lines: io.StringIO) -> None:
+    """The sentence, then the ids; what is only of interest to the operator's log is left out."""
+    log_as_sentences()
+    logging.getLogger().handlers[0].setStream(lines)  # type: ignore[attr-defined]
+    extra = {"action": "alert", "duty": 4, "due_on": "2026-03-12", "text_message": "Dear Somebody"}
+    logging.getLogger("workflows.duties").warning("a duty is due soon", extra=extra)
+    logging.getLogger("workflows.schedule").info("a job has run", extra={"job": "sweep"})
+    assert lines.getvalue() == "warning: a duty is due soon (duty 4, due_on 2026-03-12)\n"
