@@ -82,16 +82,16 @@ _QUERIES: Final = {
         select distinct person * 2 - 1 as id, person as person_id, 'mobile' as kind,
             '+999' || lpad(person::varchar, 9, '0') as value, null::varchar as zone,
             null::varchar as place, true as valid, 1::bigint as rank, 'contract' as basis,
-            {known} as basis_at, 'contract' as source, {known} as recorded_at
+            {known} as basis_at, 'contract' as source, null::bigint as lost_at, {known} as recorded_at
         from base
         union all
         select distinct person * 2, person, 'email', 'p' || person || '@example.com', null, null, true, 1, 'contract',
-            {known}, 'contract', {known}
+            {known}, 'contract', null, {known}
         from base where h(person, 22, 10) < 7""",
     "consent": """
         select distinct person as id, person as person_id, person * 2 - 1 as endpoint_id, 'consent' as kind,
             'electronic' as scope, 'sms email' as channels, '' as purposes, 'lender' as given_to, 'contract' as how,
-            '' as evidence, {known} as received_at, null::bigint as until_at, '{{}}' as detail_json,
+            '' as evidence, {known} as received_at, {known} as recorded_at, null::bigint as until_at, '{{}}' as detail_json,
             'core' as source, 'C' || person as ref
         from base""",
     "loan": """

@@ -80,7 +80,7 @@ def fulfilled(one: Due, records: Iterable[Record]) -> Record | None:
     """
     What has fulfilled a duty: the earliest of it, or None.
 
-    A duty that its entry in the book fulfils is fulfilled by its own start, whose day says nothing of when that was.
+    A duty that its entry in the book fulfils is fulfilled by its own start: on the day it was written down.
     """
     mark, start = one.deadline.done_by, one.start
     if mark is None:

@@ -18,8 +18,8 @@ DEBIT_DAYS: Final = 100
 
 _LEFT_OUT: Final = {
     "person": ("ref", "name", "created_at"),
-    "endpoint": ("value", "source", "recorded_at"),
-    "consent": ("evidence", "source", "ref"),
+    "endpoint": ("value", "source", "lost_at", "recorded_at"),
+    "consent": ("evidence", "source", "ref", "recorded_at"),
     "hold": ("owner", "reason", "recorded_at", "ref"),
     "contact": (
         "queue", "planned_at", "not_before_at", "expires_at", "claimed_by", "claimed_until_at", "attempts", "provider",

@@ -52,7 +52,7 @@ class NewStatement:
     until_at: datetime | None = None
 
 
-def add_statement(session: Session, said: NewStatement) -> bool:
+def add_statement(session: Session, said: NewStatement, *, now: datetime) -> bool:
     """
     Write a statement down, in the caller's transaction, and stop whatever is about to leave for this person.
 
@@ -73,6 +73,7 @@ def add_statement(session: Session, said: NewStatement) -> bool:
             how=said.how,
             evidence=said.evidence,
             received_at=said.received_at,
+            recorded_at=now,
             until_at=said.until_at,
             detail_json=_detail(said),
             source=said.source,

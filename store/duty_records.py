@@ -95,12 +95,13 @@ def _statements(session: Session, mark: Mark, people: People, *, unseen_by: str)
 def _said(
     session: Session, wanted: ColumnElement[bool], people: People, *, but: frozenset[str] = frozenset()
 ) -> Iterator[Record]:
-    query = select(Consent.id, Consent.person_id, Consent.kind, Consent.received_at).where(wanted)
-    rows = [row for row in session.exec(query.order_by(col(Consent.id))) if f"consent:{row[0]}" not in but]
-    people.read({person for _, person, _, _ in rows}, ())
-    for number, person, kind, received_at in rows:
-        day = people.place(person).day(received_at)
-        yield Record("statement", kind, day, f"consent:{number}", done_on=day, person=person)
+    rows = session.exec(select(Consent).where(wanted).order_by(col(Consent.id)))
+    said = [row for row in rows if f"consent:{row.id}" not in but]
+    people.read({row.person_id for row in said}, ())
+    for row in said:
+        there = people.place(row.person_id)
+        said_on, written_on = there.day(row.received_at), there.day(row.recorded_at)
+        yield Record("statement", row.kind, said_on, f"consent:{row.id}", done_on=written_on, person=row.person_id)
 
 
 def _counts(mark: Mark, *, or_in_doubt: bool) -> ColumnElement[bool]:

@@ -65,6 +65,8 @@ class Endpoint(SQLModel, table=True):
 
     `zone` is the IANA zone its prefix or address points to, where it points to exactly one. `marks` holds what the
     lender's own files say against it, `learnt_marks` what our people learnt of it; words of `engine.gate.MARKS`.
+    `lost_at` is when we learnt that it leads nowhere, or to somebody else: from then on it is not `valid`, whatever a
+    file says, until somebody takes that back.
     """
 
     __tablename__ = "endpoint"
@@ -82,6 +84,7 @@ class Endpoint(SQLModel, table=True):
     source: str = ""
     marks: str = Field(default="", sa_column_kwargs={"server_default": ""})
     learnt_marks: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    lost_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
     recorded_at: datetime = Field(sa_column=_at())
 
 
@@ -222,6 +225,7 @@ class Consent(SQLModel, table=True):
     """
     One statement of a person about being contacted; append-only, the latest of its scope wins.
 
+    `received_at` is when it was said to whom it was said to, `recorded_at` when it came into this book.
     `detail_json` holds windows, places, dates and debts where the kind has them.
     """
 
@@ -237,6 +241,7 @@ class Consent(SQLModel, table=True):
     how: str = ""
     evidence: str = ""
     received_at: datetime = Field(sa_column=_at())
+    recorded_at: datetime = Field(sa_column=_at())
     until_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
     detail_json: str = Field(default="{}", sa_column=_text())
     source: str = ""

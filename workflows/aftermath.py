@@ -58,9 +58,9 @@ def record_failure(session: Session, contact: Contact, receipt: Receipt, now: da
             source=receipt.provider,
             ref=f"receipt:{contact.id}:{contact.attempts}",
         )
-        add_statement(session, said)
+        add_statement(session, said, now=now)
     elif receipt.meaning == "bad_address":
-        invalidate_endpoint(session, contact)
+        lose_endpoint(session, contact, now)
     detail = {"channel": contact.channel, "code": receipt.code, "meaning": receipt.meaning}
     add_event(
         session,
@@ -73,11 +73,11 @@ def record_failure(session: Session, contact: Contact, receipt: Receipt, now: da
     )
 
 
-def invalidate_endpoint(session: Session, contact: Contact) -> None:
+def lose_endpoint(session: Session, contact: Contact, now: datetime) -> None:
     """This number or address does not lead to this person any more."""
     endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
     if endpoint is not None:
-        endpoint.valid = False
+        endpoint.valid, endpoint.lost_at = False, now
         session.add(endpoint)
 
 

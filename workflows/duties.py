@@ -147,9 +147,8 @@ def _wanted(
         if key not in known and (over or _before_the_book(one, people)):
             continue
         if done is not None:
-            mark = deadline.done_by
-            # Its entry is there from when we first see it.
-            done_on = today if mark is not None and mark.what == "entry" else done.done_on
+            # In a rehearsal it may have been written down after the day that is rehearsed.
+            done_on = min(done.done_on or today, today)
             yield key, _Wanted(one, "done", _evidence(done, one), done_on)
         else:
             yield key, _Wanted(one, "void", "the loan is closed or sold") if over else _Wanted(one, "open")

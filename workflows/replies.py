@@ -16,8 +16,7 @@ from store.columns import to_us
 from store.consents import NewStatement, add_statement, ledger
 from store.outbox import bump_versions, lock_versions, note
 from store.tables import Contact, ContactLoan, MessageText, Person
-from store.tables import Endpoint as EndpointRow
-from workflows.aftermath import add_event, concerned, void_notices
+from workflows.aftermath import add_event, concerned, lose_endpoint, void_notices
 from workflows.asking import Addressed, Wanted
 from workflows.by_hand import Done, send
 from workflows.door import Door
@@ -103,7 +102,7 @@ def take_reply(
         people = concerned(session, contact)
         lock_versions(session, people)
         closed = _closed(session, found, reply)
-        statement = _state(session, found, reply, meaning, contact_id, closed)
+        statement = _state(session, found, reply, meaning, contact_id, closed, now)
         if meaning == "wrong_person":
             _misdirected(session, contact, now)
         waits = meaning == "free" or (meaning == "help" and "reply" not in answers)
@@ -184,7 +183,13 @@ def _closed(session: Session, found: Addressed, reply: Reply) -> list[str]:
 
 
 def _state(
-    session: Session, found: Addressed, reply: Reply, meaning: Meaning, contact_id: str, closed: list[str]
+    session: Session,
+    found: Addressed,
+    reply: Reply,
+    meaning: Meaning,
+    contact_id: str,
+    closed: list[str],
+    now: datetime,
 ) -> str | None:
     """Write what was said into the ledger; None where it says nothing there."""
     kind = {"stop": "opt_out", "start": "opt_in"}.get(meaning)
@@ -206,7 +211,7 @@ def _state(
         source=reply.source,
         ref=f"reply:{reply.source}:{reply.key}",
     )
-    add_statement(session, said)
+    add_statement(session, said, now=now)
     return kind
 
 
@@ -214,9 +219,7 @@ def _misdirected(session: Session, contact: Contact, now: datetime) -> None:
     """The number is somebody else's: not used again, and what went there reached nobody."""
     if contact.endpoint_id is None:
         return
-    endpoint = session.get_one(EndpointRow, contact.endpoint_id)
-    endpoint.valid = False
-    session.add(endpoint)
+    lose_endpoint(session, contact, now)
     contact.misdirected = True
     there = select(Contact).where(
         col(Contact.endpoint_id) == contact.endpoint_id,

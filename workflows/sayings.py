@@ -124,7 +124,7 @@ def hear(session: Session, contact: Contact, learnt: Learnt, *, agent: str, now:
             source=f"agent:{agent}", ref=f"contact:{contact.id}:{number}", given_to=learnt.given_to,
             how=how or contact.channel, evidence=f"contact:{contact.id}",
         )  # fmt: skip
-        add_statement(session, said)
+        add_statement(session, said, now=now)
     if learnt.marks:
         if contact.endpoint_id is None:
             what = "there is no number or address to mark: the contact has none on file"
@@ -192,6 +192,13 @@ def mark(session: Session, endpoint_id: int, marks: Iterable[str], *, off: bool 
             raise DataError(unknown_name("mark", name, MARKS, at=None, otherwise=_one_of(MARKS)))
         known = known - {name} if off else known | {name}
     endpoint.learnt_marks = " ".join(sorted(known))
+    session.add(endpoint)
+
+
+def restore(session: Session, endpoint_id: int) -> None:
+    """Take back that a number or address leads nowhere, or to somebody else. Whoever calls bumps the person's version."""
+    endpoint = session.get_one(Endpoint, endpoint_id)
+    endpoint.valid, endpoint.lost_at = True, None
     session.add(endpoint)
 
 

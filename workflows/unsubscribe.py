@@ -86,7 +86,7 @@ def take_unsubscribe(database: Database, token: str, *, now: datetime, given_to:
             whom.person, "opt_out", now, endpoint=whom.endpoint, channels=(whom.channel,), given_to=given_to,
             how="unsubscribe link", source="unsubscribe", ref=ref,
         )  # fmt: skip
-        add_statement(session, said)
+        add_statement(session, said, now=now)
         session.add(
             Event(
                 source="unsubscribe", key=ref, kind="reply", person_id=whom.person, happened_at=now, recorded_at=now,

@@ -94,6 +94,7 @@ def add(
 
     First the kind, then what narrows it, in any order: channels, hours, days, a consent's scope, `until:2026-12-31`.
     """
+    from duecourse.clock import now
     from store.consents import add_statement
     from store.outbox import lock_versions
     from workflows.ledger_view import find_person
@@ -114,7 +115,7 @@ def add(
             saying, found.id or 0, endpoint=spot, at=moment, zones=tuple(found.zones.split()), debts=debts,
             given_to=given_to(session.settings.actor), how=how, evidence=evidence, source=f"agent:{agent}", ref=ref,
         )  # fmt: skip
-        new = add_statement(writing, said)
+        new = add_statement(writing, said, now=now())
     answer = {"person": found.ref, "kind": saying.kind, "added": new}
     line = f"{found.ref}: {saying.kind}" + ("" if new else ", known already")
     session.output.answer(answer, lambda console: console.print(line, markup=False))

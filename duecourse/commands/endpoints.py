@@ -1,6 +1,8 @@
 """`duecourse endpoints ...`: the numbers and addresses of a person, and what is known against them."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +11,18 @@ from duecourse.session import Session
 from engine.errors import DataError, Problem
 from engine.gate import Role
 
+if TYPE_CHECKING:
+    from sqlmodel import Session as Writing
+
+    from store.tables import Endpoint
+
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="Numbers and addresses, and what is known against them.", no_args_is_help=True)
     group.command("list")(list_endpoints)
     group.command("mark")(mark)
+    group.command("restore")(restore)
     app.add_typer(group, name="endpoints")
 
 
@@ -52,21 +60,40 @@ def mark(
     off: Annotated[bool, typer.Option("--off", help="take it back: it was a mistake")] = False,
 ) -> None:
     """Write down what is known against a number or address; whatever is about to leave for it is looked at again."""
-    from store.outbox import bump_versions, lock_versions
-    from store.tables import Endpoint
     from workflows.sayings import mark as mark_endpoint
 
     session: Session = context.obj
+    with _changing(session, endpoint) as (writing, found):
+        mark_endpoint(writing, endpoint, marks, off=off)
+        known = found.learnt_marks.split()
+    line = f"endpoint {endpoint}: {', '.join(known) or 'nothing is known against it'}"
+    session.output.answer({"endpoint": endpoint, "marks": known}, lambda console: console.print(line, markup=False))
+
+
+def restore(context: typer.Context, endpoint: Annotated[int, typer.Argument(help="its id")]) -> None:
+    """Take back that a number or address leads nowhere, or to somebody else; no import does that."""
+    from workflows.sayings import restore as restore_endpoint
+
+    session: Session = context.obj
+    with _changing(session, endpoint) as (writing, _):
+        restore_endpoint(writing, endpoint)
+    line = f"endpoint {endpoint}: may be used again"
+    session.output.answer({"endpoint": endpoint, "valid": True}, lambda console: console.print(line, markup=False))
+
+
+@contextmanager
+def _changing(session: Session, endpoint: int) -> "Iterator[tuple[Writing, Endpoint]]":
+    """A write transaction that holds its person, and after which whatever is about to leave for them is looked at again."""
+    from store.outbox import bump_versions, lock_versions
+    from store.tables import Endpoint
+
     with session.database.write() as writing:
         found = writing.get(Endpoint, endpoint)
         if found is None:
             raise DataError(Problem(f"no endpoint `{endpoint}`", "`duecourse endpoints list LOAN` shows their ids"))
         lock_versions(writing, [found.person_id])
-        mark_endpoint(writing, endpoint, marks, off=off)
+        yield writing, found
         bump_versions(writing, [found.person_id])
-        known = found.learnt_marks.split()
-    line = f"endpoint {endpoint}: {', '.join(known) or 'nothing is known against it'}"
-    session.output.answer({"endpoint": endpoint, "marks": known}, lambda console: console.print(line, markup=False))
 
 
 def _masked(kind: str, value: str) -> str:

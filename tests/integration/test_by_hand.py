@@ -143,7 +143,7 @@ def test_a_refusal_is_logged_with_its_reasons_and_leaves_no_contact(database: Da
     assert (late.contact, told(database, loan, late).outcome) == (None, "wait")
     assert told(database, loan, late).next_look_at == NOW + timedelta(hours=20)
     person = borrower_of(database, loan)
-    add(database, Consent(person_id=person, kind="opt_out", received_at=NOW, ref="o"), bump=person)
+    add(database, Consent(person_id=person, kind="opt_out", received_at=NOW, recorded_at=NOW, ref="o"), bump=person)
     no = start(door, call(database, loan), agent="mei", now=NOW)
     assert (no.contact, told(database, loan, no).outcome, told(database, loan, no).reasons) == (
         None, "withheld", "test.opted_out",
@@ -207,7 +207,7 @@ def test_what_is_committed_while_the_gate_is_asked_is_heard(database: Database) 
         found = usual.situations(borrowers, now)
         if next(once, False):
             with database.write() as session:
-                add_statement(session, NewStatement(person, "opt_out", NOW, source="test", ref="late"))
+                add_statement(session, NewStatement(person, "opt_out", NOW, source="test", ref="late"), now=NOW)
         return found
 
     done = start(replace(usual, situations=situations), call(database, loan), agent="mei", now=NOW)
@@ -335,7 +335,9 @@ def test_the_second_look_stops_own_words_and_forgets_them(database: Database) ->
     done = send(door, sms(database, loan), Text(OWN, "en"), agent="mei", now=NOW)
     assert done.contact is not None
     with database.write() as session:
-        add_statement(session, NewStatement(borrower_of(database, loan), "opt_out", NOW, source="test", ref="stop"))
+        add_statement(
+            session, NewStatement(borrower_of(database, loan), "opt_out", NOW, source="test", ref="stop"), now=NOW
+        )
     assert counts(go(door)) == {"cancelled": 1}
     assert contact_of(database, done.contact).why == "refused: test.opted_out"
     assert OWN not in everywhere(database)

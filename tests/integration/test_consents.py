@@ -41,7 +41,7 @@ def test_an_import_and_the_writer_write_the_same(database: Database, tmp_path: P
 
         def said(day: int, kind: str, **rest: object) -> None:
             at = datetime.fromisoformat(f"2026-02-0{day}T10:00:00+00:00")
-            add_statement(session, NewStatement(person, kind, at, source="core", ref=f"h{day}", **rest))  # type: ignore[arg-type]
+            add_statement(session, NewStatement(person, kind, at, source="core", ref=f"h{day}", **rest), now=NOW)  # type: ignore[arg-type]
 
         said(1, "inconvenient_time", windows=WINDOWS, how="phone", evidence="rec:1")
         said(
@@ -67,8 +67,8 @@ def test_what_the_writer_keeps_is_what_the_gate_reads(database: Database) -> Non
         only_on=(date(2026, 3, 4),), given_to="collector",
     )  # fmt: skip
     with database.write() as session:
-        assert add_statement(session, new)
-        assert not add_statement(session, new)
+        assert add_statement(session, new, now=NOW)
+        assert not add_statement(session, new, now=NOW)
     with database.session() as session:
         (line,) = ledger(session, person, as_of=NOW)
         assert session.get_one(Person, person).version == 1

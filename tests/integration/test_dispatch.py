@@ -116,7 +116,12 @@ def hold(database: Database, loan: int) -> Hold:
 def opted_out(database: Database, loan: int) -> None:
     person = borrower_of(database, loan)
     said = Consent(
-        person_id=person, kind="opt_out", channels="sms", received_at=NOW - timedelta(hours=1), ref=f"o-{loan}"
+        person_id=person,
+        kind="opt_out",
+        channels="sms",
+        received_at=NOW - timedelta(hours=1),
+        recorded_at=NOW - timedelta(hours=1),
+        ref=f"o-{loan}",
     )
     add(database, said, bump=person)
 
@@ -402,7 +407,9 @@ def test_a_statement_nobody_can_read_is_a_refusal_and_an_alert(
     loans = book(sqlite_database, 4)
     for n, loan in enumerate(loans[:2]):
         person = borrower_of(sqlite_database, loan)
-        said = Consent(person_id=person, kind="opt_out", received_at=NOW, ref=f"sick-{n}", detail_json="{")
+        said = Consent(
+            person_id=person, kind="opt_out", received_at=NOW, recorded_at=NOW, ref=f"sick-{n}", detail_json="{"
+        )
         add(sqlite_database, said, bump=person)
     ids = [plan(sqlite_database, loan) for loan in loans]
     _adapter, wired = to(sqlite_database)

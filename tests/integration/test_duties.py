@@ -175,13 +175,16 @@ def test_a_letter_that_comes_back_has_fulfilled_nothing(database: Database) -> N
 def test_a_revocation_is_processed_by_its_entry_in_the_book(database: Database) -> None:
     """In time within ten business days of when it was said; later the duty says that it was late, and somebody hears of it."""
     person, _ = american(database)
-    add(database, *(Consent(person_id=person, kind="opt_out", received_at=at(0), ref=f"c{n}") for n in range(2)))
+
+    def said(ref: str, written: int) -> Consent:
+        return Consent(person_id=person, kind="opt_out", received_at=at(0), recorded_at=at(written), ref=ref)
+
+    add(database, said("c0", 0), said("c1", 1))
     assert keep(database, 1) == {"new": 2, "done": 2}
-    add(database, Consent(person_id=person, kind="opt_out", received_at=at(0), ref="late"))
-    assert keep(database, 30) == {"new": 1, "done": 1}
-    assert [(duty.due_on, duty.lapsed_at is not None) for duty in rows(database, Duty)] == [
-        (date(2026, 3, 16), False), (date(2026, 3, 16), False), (date(2026, 3, 16), True),
-    ]  # fmt: skip
+    add(database, said("in time", 14), said("late", 15), said("rehearsed", 300))
+    assert keep(database, 30) == {"new": 3, "done": 3}, "when the job first saw it is not when it was written down"
+    assert {duty.due_on for duty in rows(database, Duty)} == {date(2026, 3, 16)}
+    assert [duty.lapsed_at is not None for duty in rows(database, Duty)] == [False, False, False, True, True]
 
 
 def test_an_agency_is_evaluated_every_year(database: Database) -> None:
@@ -212,7 +215,13 @@ def test_what_had_to_be_done_before_the_borrower_came_here_is_not_ours(database:
     person, loan = american(database, limitation_on=date(2025, 6, 1))  # we know them since 1 January 2026
     add(
         database,
-        Consent(person_id=person, kind="opt_out", received_at=datetime(2025, 11, 3, tzinfo=UTC), ref="old"),
+        Consent(
+            person_id=person,
+            kind="opt_out",
+            received_at=datetime(2025, 11, 3, tzinfo=UTC),
+            recorded_at=datetime(2025, 11, 3, tzinfo=UTC),
+            ref="old",
+        ),
         hold(person, loan, "hardship", review=-200, starts_at=at(-300)),
         hold(person, None, "dispute", review=-200, starts_at=at(-300), ends_at=at(-190)),
     )
@@ -390,8 +399,8 @@ def test_fifty_runs_a_day_change_nothing(database: Database) -> None:
     person, loan = american(database, "US-MA", limitation_on=START + timedelta(days=60))
     add(
         database, *contact(person, loan, 0), hold(person, loan, form="written"),
-        Consent(person_id=person, kind="no_work_contact", received_at=at(0), ref="c1"),
-        Consent(person_id=person, kind="opt_out", received_at=at(0), ref="c2"),
+        Consent(person_id=person, kind="no_work_contact", received_at=at(0), recorded_at=at(0), ref="c1"),
+        Consent(person_id=person, kind="opt_out", received_at=at(0), recorded_at=at(0), ref="c2"),
     )  # fmt: skip
     keep(database, 1, AGENCY)
     first = everything(database)
@@ -414,9 +423,13 @@ def _events(person: int, loan: int) -> list[Callable[[], list[SQLModel]]]:
         lambda: contact(person, loan, 1),
         lambda: contact(person, loan, 3, "voicemail"),
         lambda: [hold(person, loan, form="written")],
-        lambda: [Consent(person_id=person, kind="opt_out", received_at=at(2), ref=f"{loan}-c1")],
-        lambda: [Consent(person_id=person, kind="no_work_contact", received_at=at(2), ref=f"{loan}-c2")],
-        lambda: [Consent(person_id=person, kind="no_work_contact", received_at=at(6), ref=f"{loan}-c3")],
+        lambda: [Consent(person_id=person, kind="opt_out", received_at=at(2), recorded_at=at(2), ref=f"{loan}-c1")],
+        lambda: [
+            Consent(person_id=person, kind="no_work_contact", received_at=at(2), recorded_at=at(2), ref=f"{loan}-c2")
+        ],
+        lambda: [
+            Consent(person_id=person, kind="no_work_contact", received_at=at(6), recorded_at=at(6), ref=f"{loan}-c3")
+        ],
         lambda: [notice(person, loan, 5)],
         lambda: [hold(person, None, "hardship", review=12, ends_at=at(9))],
     ]

@@ -414,7 +414,7 @@ def test_holds_stand_from_their_start_to_their_end_for_a_loan_or_for_all(sqlite_
 def said(person: int, kind: str, days: int, channels: str = "", scope: str = "", until: int | None = None) -> Consent:
     until_at = None if until is None else NOW - timedelta(days=until)
     return Consent(
-        person_id=person, kind=kind, channels=channels, scope=scope, received_at=NOW - timedelta(days=days),
+        person_id=person, kind=kind, channels=channels, scope=scope, received_at=NOW - timedelta(days=days), recorded_at=NOW - timedelta(days=days),
         until_at=until_at, ref=f"said-{next(_numbers)}",
     )  # fmt: skip
 

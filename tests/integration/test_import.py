@@ -21,7 +21,7 @@ from store.bulk_arrow import table_of
 from store.db import Database, open_database
 from store.people import read_statement
 from store.projection import project
-from store.tables import Feed, Loan, Movement, Person, Position
+from store.tables import Endpoint, Feed, Loan, Movement, Person, Position
 from tests.imports import (
     AS_OF,
     ENDPOINTS,
@@ -40,6 +40,7 @@ from tests.imports import (
 from tests.postgres import Server
 from workflows.importing import import_folder, lists
 from workflows.importing.people import bucket_of
+from workflows.sayings import restore
 
 DEMO = Path(__file__).parents[2] / "duecourse" / "demo" / "book"
 LATER = {"as_of": NOW + timedelta(days=1), "now": NOW + timedelta(days=1, hours=1)}
@@ -251,6 +252,24 @@ def test_endpoints_are_updated(book: Importer) -> None:
         ("+12125550101", "Asia/Shanghai", False),
         ("+12125550102", "America/New_York", True),
     ]
+
+
+def test_a_file_does_not_bring_back_what_we_learnt(book: Importer) -> None:
+    """A number that bounced stays lost, whatever a file says and however often, until somebody takes that back."""
+    lost = datetime(2026, 3, 1, tzinfo=UTC)
+    mobile = select(Endpoint).where(Endpoint.kind == "mobile")
+    with book.database.write() as session:
+        endpoint = session.exec(mobile).one()
+        endpoint.valid, endpoint.lost_at = False, lost
+        session.add(endpoint)
+    good = "person,kind,value,valid,rank\nP1,mobile,+12125550101,true,{}\n"
+    assert counts(book.take("endpoints", good.format(1))) == (0, 0, 0, 1, 0)
+    assert counts(book.take("endpoints", good.format(5))) == (0, 1, 0, 0, 0)
+    assert ("mobile", 5, False, lost) in rows(book.database, "endpoint", "kind", "rank", "valid", "lost_at")
+    with book.database.write() as session:
+        restore(session, session.exec(mobile).one().id or 0)
+    assert counts(book.take("endpoints", good.format(1))) == (0, 1, 0, 0, 0)
+    assert ("mobile", 1, True, None) in rows(book.database, "endpoint", "kind", "rank", "valid", "lost_at")
 
 
 def test_holds_and_promises_are_updated(book: Importer) -> None:

@@ -12,7 +12,7 @@ from sqlmodel import select
 from duecourse import cli
 from duecourse.commands.init import create_workspace
 from store.db import Database, open_database
-from store.tables import Consent, Endpoint, Loan, MessageText
+from store.tables import Consent, Contact, Endpoint, Loan, MessageText
 from tests.imports import dump
 from tests.outgoing import NOW, book, fed, rows, set_setting
 
@@ -129,6 +129,8 @@ def test_a_call_from_start_to_outcome(run: Run, ref: str, opened: Database) -> N
     code, out, _ = run("contact", "start", ref, "call", "--agent", "mei", *AT)
     assert code == 3
     assert "known_disclosure" in run("endpoints", "list", ref)[1]
+    assert run("endpoints", "restore", "1")[:2] == (0, "endpoint 1: may be used again")
+    assert run("endpoints", "restore", "999")[0] == 1
     log = json.loads(run("--json", "log")[1])
     assert [entry["outcome"] for entry in log] == ["withheld", "contact"]
 
@@ -158,6 +160,16 @@ def test_a_stop_is_confirmed_and_shown(run: Run, ref: str) -> None:
     assert by_channel["email"]["open"]
     before = json.loads(run("--json", "consents", "show", ref, "--as-of", (NOW - timedelta(minutes=1)).isoformat())[1])
     assert (before["statements"], [one["open"] for one in before["standing"]]) == ([], [True] * len(before["standing"]))
+
+
+def test_who_asks_for_help_is_told_where_it_is(run: Run, ref: str, opened: Database) -> None:
+    """HELP is answered by the shipped template, nobody has to read it, and nothing of the loan is said."""
+    code, out, _ = run("consents", "reply", ref, "--channel", "sms", "--text", "Help!", "--key", "k1", *AT)
+    assert code == 0
+    assert ": help, answered by " in out
+    assert run("consents", "replies")[1] == "nothing waits to be read"
+    (answer,) = [row for row in rows(opened, Contact) if row.direction == "out"]
+    assert (answer.purpose, answer.name, answer.status) == ("reply", "help-answer", "planned")
 
 
 def test_what_a_person_has_to_read_waits(run: Run, ref: str) -> None:

@@ -110,7 +110,7 @@ def test_a_start_opens_only_what_a_stop_closed(database: Database) -> None:
     person = borrower_of(database, told)
     with database.write() as session:
         said = NewStatement(person, "no_medium", NOW, channels=("sms",), source="agent:mei", ref="a1")
-        assert add_statement(session, said)
+        assert add_statement(session, said, now=NOW)
     reply(door, told, "stop", "k3", at=later)
     taken = reply(door, told, "start", "k4", at=NOW + timedelta(minutes=2))
     assert (taken.statement, taken.waits) == (None, True)
@@ -181,7 +181,7 @@ def test_a_link_ends_messages_to_that_address_only(database: Database) -> None:
     assert [(event.kind, event.person_id) for event in rows(database, Event)] == [("reply", person)]
     with database.write() as session:
         again = NewStatement(person, "opt_in", NOW + timedelta(days=1), channels=("email",), source="t", ref="t")
-        add_statement(session, again)
+        add_statement(session, again, now=NOW)
     assert take_unsubscribe(database, token, now=NOW + timedelta(days=2), given_to="lender")
     assert len(rows(database, Consent)) == 3
 

@@ -94,7 +94,7 @@ def test_what_is_forbidden_now_never_reaches_a_screen(database: Database) -> Non
     paid, out, odd, good = (queued(database, loan, "odd-call" if n == 2 else "call") for n, loan in enumerate(loans))
     add_payment(database, loans[0], AMOUNT, TODAY, recorded_at=NOW)
     person = borrower_of(database, loans[1])
-    add(database, Consent(person_id=person, kind="opt_out", received_at=NOW, ref="o"), bump=person)
+    add(database, Consent(person_id=person, kind="opt_out", received_at=NOW, recorded_at=NOW, ref="o"), bump=person)
     handed = take_next(door_of(database, {}), queue="junior", agent="ann", now=NOW)
     assert handed is not None
     assert handed.contact.id == good

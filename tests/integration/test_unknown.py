@@ -31,7 +31,16 @@ def spoil(database: Database) -> list[int]:
     with database.write() as session:
         everybody = people(session)
         for n, (person, detail) in enumerate(zip(everybody, ("{", '{"windows": [{"days": 5}]}'), strict=False)):
-            session.add(Consent(person_id=person.id, kind="consent", received_at=NOW, ref=f"c{n}", detail_json=detail))
+            session.add(
+                Consent(
+                    person_id=person.id,
+                    kind="consent",
+                    received_at=NOW,
+                    recorded_at=NOW,
+                    ref=f"c{n}",
+                    detail_json=detail,
+                )
+            )
         everybody[2].zones = "Mars/Olympus"
         everybody[3].country = "DE"
         return [person.id or 0 for person in everybody[:4]]

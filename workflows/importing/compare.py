@@ -38,6 +38,9 @@ def compare(delivery: Delivery, reader: Reader) -> None:
     delivery.make("incoming", rows.query)
     _register_known(delivery, reader)
     same_key = " and ".join(f"k.{name} = i.{name}" for name in rows.key)
+    if kind.name == "endpoints":
+        # What we learnt by writing or calling there outlives the lender's own files.
+        con.execute(f"update incoming i set valid = false from known k where {same_key} and k.lost_at is not null")
     differs = " or ".join(f"k.{name} is distinct from i.{name}" for name in told(delivery, rows.content)) or "false"
     for name in told(delivery, rows.fixed):
         changed = f"select i.row from incoming i join known k on {same_key} where k.{name} is distinct from i.{name}"
@@ -104,6 +107,8 @@ def _register_known(delivery: Delivery, reader: Reader) -> None:
         ref = case((ended.c.source == delivery.system, ended.c.ref)).label("ends")
         joined = table.outerjoin(ended, ended.c.id == table.c.reverses_id)
         query = query.add_columns(ref).select_from(joined).where(table.c.source == delivery.system)
+    if kind.name == "endpoints":
+        query = query.add_columns(table.c.lost_at)
     if kind.name == "accounts":
         query = query.add_columns(table.c.recorded_at).where(table.c.recorded_at <= delivery.as_of)
     looked_up = rows.key[0]

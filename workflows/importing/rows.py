@@ -46,7 +46,7 @@ ROWS: Final[Mapping[str, Rows]] = {
         select good.row, good.person as person_id, good.kind, good.value, coalesce(good.zone, prefix.zone) as zone,
             good.place, coalesce(good.valid, true) as valid, coalesce(good.rank, 0) as rank,
             coalesce(good.basis, '') as basis, good.basis_at, coalesce(good.source, '') as source,
-            coalesce(good.marks, '') as marks, '' as learnt_marks, delivery.now_us as recorded_at
+            coalesce(good.marks, '') as marks, '' as learnt_marks, null::bigint as lost_at, delivery.now_us as recorded_at
         from good left join (select distinct kind, value, zone from spelling) as prefix
             on prefix.kind = good.kind and prefix.value = good.value cross join delivery""",
         ("person_id", "kind", "value"),
@@ -101,7 +101,8 @@ ROWS: Final[Mapping[str, Rows]] = {
         f"""
         select row, good.person as person_id, endpoint_id, good.kind, coalesce(scope, '') as scope,
             coalesce(channels, '') as channels, coalesce(purposes, '') as purposes, given_to,
-            coalesce(how, '') as how, coalesce(evidence, '') as evidence, received_at, until_at,
+            coalesce(how, '') as how, coalesce(evidence, '') as evidence, received_at,
+            delivery.now_us as recorded_at, until_at,
             '{{' || concat_ws(',', case when good.loan is not null then '"debts":[' || good.loan || ']' end,
                 case when place is not null then '"place":"' || place || '"' end,
                 case when hours is not null or days is not null then '"windows":' || {_WINDOWS.strip()} end)
