@@ -66,6 +66,7 @@ bench: $(BENCH_STAMP)  ## Sweep next to plain reads and writes, rules next to ot
 	$(RUN)/python -m benchmarks.sweep $(if $(SIZE),--sizes $(SIZE)) $(ARGS)
 	$(RUN)/python -m benchmarks.matching
 	$(RUN)/python -m benchmarks.decisions
+	$(RUN)/python -m benchmarks.live
 
 bench-sending: install  ## Texts and mails a second to servers on this machine, next to bare loops
 	$(RUN)/python -m benchmarks.sending $(ARGS)

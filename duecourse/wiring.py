@@ -74,7 +74,7 @@ class Works:
 
     @cached_property
     def matcher(self) -> Matcher:
-        """The live target."""
+        """The live target: what decides when something happens."""
         from engine.matching import LiveMatcherSet
 
         return LiveMatcherSet(self.workspace.rulebook.strategies)
@@ -93,7 +93,7 @@ class Works:
             database=self.database,
             rulebook=self.workspace.rulebook,
             gate=self.workspace.gate,
-            matcher=self.matcher,
+            matcher=InterpreterMatcher(self.workspace.rulebook.strategies),
             situations=lambda borrowers, now: fresh_situations(self.database, self.reader, borrowers, now),
             compose=composer.message,
             brief=brief,
@@ -343,7 +343,7 @@ class Works:
 
     def _strategy(self, situation: Situation, loan_id: int) -> Strategy | None:
         loan = next(loan for loan in situation.loans if loan.id == loan_id)
-        names = self.matcher.strategies(loan)
+        names = self.door.matcher.strategies(loan)
         return self.workspace.rulebook.strategies[names[0]] if len(names) == 1 else None
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ class LiveMatcher:
         self._plans: dict[str, Plan] = {name: planner.plan(condition) for name, condition in conditions.items()}
         self._lock = Lock()
         self._fired: set[int] = set()
+        self._last: tuple[Facts, frozenset[str]] | None = None
         self._batches = {f"duecourse_{next(_numbers)}": batch for batch in planner.batches}
         # A host starts two threads, for timers and for actions left over; we have neither, and a second thread
         # at work on a host loses matches without an error.
@@ -49,10 +50,16 @@ class LiveMatcher:
     def matching(self, facts: Facts) -> frozenset[str]:
         """Names of the conditions that are true of the facts; unknown does not match. None counts as missing."""
         with self._lock:
-            self._fired.clear()
-            for ruleset, batch in self._batches.items():
-                self._ask(ruleset, batch, facts)
-            return frozenset(name for name, plan in self._plans.items() if plan.holds(self._fired))
+            # Asked for moves, then for rules: where nothing moved these are the very same facts.
+            if self._last is None or self._last[0] is not facts:
+                self._last = facts, self._matching(facts)
+            return self._last[1]
+
+    def _matching(self, facts: Facts) -> frozenset[str]:
+        self._fired.clear()
+        for ruleset, batch in self._batches.items():
+            self._ask(ruleset, batch, facts)
+        return frozenset(name for name, plan in self._plans.items() if plan.holds(self._fired))
 
     def _ask(self, ruleset: str, batch: RuleBatch, facts: Facts) -> None:
         message: dict[str, Value] = {MARKER: 1}

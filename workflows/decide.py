@@ -146,15 +146,17 @@ def _changes(decision: Decision) -> bool:
 
 def _tell(transaction: BulkTransaction, decisions: Sequence[Decision]) -> None:
     """A sweep that read these borrowers before now must look at them again."""
-    for decision in decisions:
-        transaction.execute("update person set version = version + 1 where id = :id", {"id": decision.borrower})
+    if decisions:
+        people = ", ".join(str(decision.borrower) for decision in decisions)
+        transaction.execute(f"update person set version = version + 1 where id in ({people})")
 
 
 def _settle_events(transaction: BulkTransaction, event_ids: Sequence[int], run_id: int) -> None:
-    for event_id in event_ids:
-        sql = "update event set run_id = :run where id = :id and run_id is null"
-        if transaction.execute(sql, {"run": run_id, "id": event_id}) != 1:
-            raise HandledMeanwhile(f"event {event_id}")
+    if event_ids:
+        events = ", ".join(map(str, event_ids))
+        sql = f"update event set run_id = :run where run_id is null and id in ({events})"
+        if transaction.execute(sql, {"run": run_id}) != len(event_ids):
+            raise HandledMeanwhile(f"some of the events {events}")
 
 
 class _Seats:

@@ -26,6 +26,7 @@ from workflows.alerts import unknowns
 from workflows.brake import channel_brake
 from workflows.door import LEASE, LOOK_TO_SEND_MAX, TURN_WAIT_MAX, Door, reach
 from workflows.second_look import NOTHING_BROUGHT, Brought, Look, second_look
+from workflows.uncollected import uncollected
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,11 @@ def look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
 
     One that cannot be judged is to be cancelled: a fault about one person must not stop the others.
     """
+    with uncollected():
+        return _look_again(door, ids, now)
+
+
+def _look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
     with door.database.session() as session:
         contacts = session.exec(select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))).all()
         loans = {contact.loan_id for contact in contacts}
