@@ -22,10 +22,11 @@ def reading(database: "Database") -> Iterator[Reader]:
     Raises:
         StoreError: the database is out of reach or broken.
     """
-    engine = database.engine
     with (
         database.translated(),
-        reading_sqlite(engine) if database.dialect == "sqlite" else reading_postgres(engine) as reader,
+        reading_sqlite(database.engine)
+        if database.dialect == "sqlite"
+        else reading_postgres(database.bulk_pool) as reader,
     ):
         yield reader
 
@@ -45,6 +46,6 @@ def writing(database: "Database") -> Iterator[BulkTransaction]:
         database.translated(),
         SqliteTransaction(database.writer)
         if database.dialect == "sqlite"
-        else PostgresTransaction(database.engine) as bulk,
+        else PostgresTransaction(database.bulk_pool) as bulk,
     ):
         yield bulk

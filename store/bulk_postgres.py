@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from sqlalchemy import Engine, Select
+from sqlalchemy import Select, event
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
 
 from store.bulk_arrow import Param, arrow_type, bound, checked, instants
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from adbc_driver_manager.dbapi import Connection
+    from adbc_driver_manager.dbapi import Connection, Cursor
 
 # Dollar placeholders, so that a percent sign in a literal stays single: ADBC hands the text over as it is.
 _DIALECT: Final = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -26,29 +29,60 @@ LOCK_TIMEOUT_S: Final = 30
 """How long a write waits for another's row lock; the same as `store.db` waits."""
 
 
-def _connect(engine: Engine) -> "Connection":
-    import adbc_driver_postgresql.dbapi as adbc
+_KEPT: Final = 2
+"""Idle connections that are kept; as many more as are asked for at once are made, and closed again."""
 
-    uri = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection: Connection = adbc.connect(uri)
-    return connection
+
+def bulk_pool(url: URL) -> Pool:
+    """Connections for bulk work. Making one takes as long as deciding about a borrower, so that a few are kept."""
+    uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def connect() -> "Connection":
+        import adbc_driver_postgresql.dbapi as adbc
+
+        connection: Connection = adbc.connect(uri)
+        return connection
+
+    pool = QueuePool(connect, pool_size=_KEPT, max_overflow=-1)  # type: ignore[arg-type] # ADBC's own DB-API classes
+
+    @event.listens_for(pool, "checkout")
+    def is_alive(connection: "Connection", _record: Any, _proxy: Any) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("select 1")
+            # What is to be said of the transaction must be said before anything is read in it.
+            connection.rollback()
+        except Exception as error:
+            raise DisconnectionError from error
+
+    return pool
 
 
 @contextmanager
-def reading_postgres(engine: Engine) -> Iterator["PostgresReader"]:
+def reading_postgres(pool: Pool) -> Iterator["PostgresReader"]:
     """A reader that sees one moment, however long it reads."""
-    with _connect(engine) as connection:
-        reader = PostgresReader(connection)
+    reader = PostgresReader(pool)
+    with reader:
         reader._run("set transaction isolation level repeatable read read only")  # noqa: SLF001 - its own factory
         reader._plan_for_bulk()  # noqa: SLF001 - the same
         yield reader
 
 
 class PostgresReader:
-    """Reads columns on one connection."""
+    """Reads columns on one connection, which it gives back at the end of the block; one that failed is closed."""
 
-    def __init__(self, connection: "Connection") -> None:
-        self._connection = connection
+    def __init__(self, pool: Pool) -> None:
+        self._connection: PoolProxiedConnection = pool.connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._connection.invalidate()
+        self._connection.close()
 
     def read(self, statement: Select[Any]) -> "pa.Table":
         """The rows of a statement as columns."""
@@ -56,7 +90,7 @@ class PostgresReader:
 
         compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
         schema = pa.schema([(c.name, arrow_type(c.type)) for c in statement.selected_columns])
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(str(compiled))
             return cursor.fetch_arrow_table().cast(schema)
 
@@ -71,16 +105,20 @@ class PostgresReader:
             self._run(f"set local {setting}")
 
     def _run(self, sql: str) -> int:
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(sql)
             return int(cursor.rowcount)
+
+    def _cursor(self) -> "Cursor":
+        cursor: Cursor = self._connection.cursor()  # type: ignore[assignment] # ADBC's, which knows Arrow
+        return cursor
 
 
 class PostgresTransaction(PostgresReader):
     """A bulk transaction; rows it must not lose to others it reads `for update`."""
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(_connect(engine))
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
         self._open = True
         self._run(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
         self._plan_for_bulk()
@@ -116,9 +154,6 @@ class PostgresTransaction(PostgresReader):
         finally:
             self._close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -136,7 +171,7 @@ class PostgresTransaction(PostgresReader):
     @contextmanager
     def _staged(self, table: str, rows: "pa.Table") -> Iterator[str]:
         stage = f"staged_{table}"
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.adbc_ingest(stage, _with_instants(table, checked(table, rows)), mode="create", temporary=True)
         yield f'pg_temp."{stage}"'
         self._run(f'drop table pg_temp."{stage}"')

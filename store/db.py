@@ -8,12 +8,14 @@ failing half-way; on PostgreSQL it locks the rows it touches.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import Pool
 from sqlmodel import Session
 
 from engine.errors import Problem, StoreError
@@ -197,9 +199,19 @@ class Database:
             what = f"`{self.place}` has schema {version}, this Duecourse knows only {migrations.HEAD}"
             raise StoreError(Problem(what, "upgrade Duecourse"))
 
+    @cached_property
+    def bulk_pool(self) -> Pool:
+        """PostgreSQL's connections for whole columns; ADBC's, which share nothing with the engine's."""
+        from store.bulk_postgres import bulk_pool
+
+        return bulk_pool(self.url)
+
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+        pool = self.__dict__.pop("bulk_pool", None)
+        if pool is not None:
+            pool.dispose()
 
 
 class _ReadSession(Session):

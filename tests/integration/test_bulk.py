@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import Table, insert, select, text
+from sqlalchemy import BigInteger, Table, func, insert, select, text
 from sqlmodel import SQLModel
 
 from engine.errors import StoreError
@@ -240,3 +240,26 @@ def bump_quickly(database: Database) -> None:
     with database.write() as session:
         session.execute(text("set local lock_timeout = '50ms'"))
         session.execute(text("update person set version = version + 1"))
+
+
+@pytest.mark.postgres
+def test_connections_are_kept_and_one_that_was_lost_is_replaced(postgres_database: Database) -> None:
+    """The same connection serves the next read; when the server has ended it meanwhile, nobody notices."""
+    own = text("select pg_backend_pid()")
+
+    def serving() -> int:
+        with reading(postgres_database) as source:
+            return int(source.read(select(func.pg_backend_pid(type_=BigInteger()).label("pid")))["pid"][0].as_py())
+
+    first = serving()
+    assert serving() == first
+    with postgres_database.write() as session:
+        assert session.execute(own).scalar_one() != first
+        session.execute(text("select pg_terminate_backend(:pid)"), {"pid": first})
+    second = serving()
+    assert second != first
+    with pytest.raises(ValueError, match="of the reader"), reading(postgres_database):
+        raise ValueError("of the reader")
+    with writing(postgres_database) as transaction:
+        transaction.execute("update person set version = version + 1")
+    assert serving() > 0
