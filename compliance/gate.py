@@ -198,7 +198,11 @@ class Ready:
 
 def _judge(ready: Ready) -> Verdict:
     look, at = ready.look, ready.at
-    asked = [bound for bound in ready.plan.rules if bound.guard is None or bound.guard(look)]
+    asked = [
+        bound
+        for bound in ready.plan.rules
+        if (bound.idle is None or not bound.idle(look)) and (bound.guard is None or bound.guard(look))
+    ]
     if (override := look.ask.override) is not None:
         asked = [bound for bound in asked if not bound.rule.yields_to(override)]
     stopping = [(bound, until) for bound in asked if (until := answer(bound, look, at)) != at]

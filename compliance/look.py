@@ -186,10 +186,10 @@ class Selectors:
                 debts_before = debts
             at = contact.at_us
             for index, by_debt, _, _, apart in hits:
-                if at <= oldest[index] or (apart is not None and apart(contact, ask, now)):
-                    continue
-                for n in about if by_debt else _ONCE:
-                    into[index][n].append(at)
+                if at > oldest[index] and (apart is None or not apart(contact, ask, now)):
+                    lists = into[index]
+                    for n in about if by_debt else _ONCE:
+                        lists[n].append(at)
         return found, beside
 
     def _nothing(self, debts: int) -> Found:

@@ -46,6 +46,7 @@ class Bound:
     Attributes:
         sure_from: from this instant on the rule binds in every zone, unless it ends.
         guard: whether it is about the ask at all; None: always.
+        idle: whether the ask holds nothing of what it could object to, at any instant; None: that cannot be told so.
         lasting: while it is in force its answer is the same at every instant, as of what a text says.
     """
 
@@ -56,6 +57,7 @@ class Bound:
     start: int
     end: int | None
     guard: Callable[[Look], bool] | None
+    idle: Callable[[Look], bool] | None
     lasting: bool
 
 
@@ -93,9 +95,10 @@ def make_plan(packs: Iterable[Pack], ask: Ask, product: str | None) -> Plan:
             # West of Greenwich a date begins up to twelve hours after it does in UTC.
             sure_from = start * DAY + 13 * HOUR
             judge = _answering(rule.scope, ask, _judge(rule.id, limit, selectors))
+            idle = _idle(limit, len(selectors) - 1)
             conditions = _conditions(pack, rule)
             guard, lasting = _guard(conditions, rule, ask), _is_lasting(limit) and ask.purpose != "reply"
-            rules.append(Bound(rule, limit, judge, sure_from, start, end, guard, lasting))
+            rules.append(Bound(rule, limit, judge, sure_from, start, end, guard, idle, lasting))
             whens += conditions
     tables = [bound.limit.table for bound in rules if isinstance(bound.limit, Hours)]
     return Plan(tuple(rules), Selectors(selectors), any(map(knows_holidays, tables)), tuple(whens))
@@ -162,6 +165,24 @@ def _is_lasting(limit: Limit) -> bool:
     if isinstance(limit, Addressee):
         return all(also.unreachable_attempts is None and also.unreachable_dates is None for also in limit.also)
     return isinstance(limit, Content | Wording)
+
+
+def _idle(limit: Limit, index: int) -> Callable[[Look], bool] | None:
+    """
+    Args:
+        index: of a limit that counts: which selector is its own.
+    """
+    match limit:
+        case Count():
+            most = limit.max
+            return lambda look: look.beside is None and max(map(len, look.events[index]), default=0) < most
+        case Cooldown():
+            return lambda look: look.beside is None and not any(look.events[index])
+        case Statements():
+            return lambda look: not look.ask.statements
+        case Holds():
+            return lambda look: not look.ask.holds
+    return None
 
 
 def _judge(rule: str, limit: Limit, selectors: list[tuple[Selector, int | None]]) -> Judge:

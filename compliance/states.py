@@ -1,31 +1,52 @@
 """Limits that look at the state of things: hours, holds, who is addressed, what is said, which notice is in force."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from compliance.clock import ZoneClock, day_number
 from compliance.consents import lifting
 from compliance.look import Judge, Look
 from compliance.pack import NEVER_WAS, OUTCOMES, PENDING, Addressee, Also, Content, Duty, Holds, Hours, Wording
-from compliance.timetable import NEVER, next_open
+from compliance.timetable import NEVER, knows_holidays, next_open
 from engine.gate import PastContact
 
 _FAILED = OUTCOMES["unanswered"] | OUTCOMES["nobody_met"] | {"not_in_service"}
 _NO_NEWS = NEVER_WAS | PENDING
+_REMEMBERED_MAX = 10_000
+_Opening = Callable[[Look, ZoneClock, int], int]
 
 
 def hours_judge(limit: Hours) -> Judge:
     """Open in every zone at once, or later."""
     table = limit.table
 
+    def opening(look: Look, clock: ZoneClock, at: int) -> int:
+        # Where they are unknown and the table asks for them, the gate has refused before.
+        return next_open(table, clock, look.holidays or (), at)
+
+    opens = opening if knows_holidays(table) else _remembering(opening)
+
     def judge(look: Look, at: int) -> int:
         until = at
-        # Where they are unknown and the table asks for them, the gate has refused before.
-        holidays = look.holidays or ()
         for clock in look.clocks:
-            until = max(until, next_open(table, clock, holidays, at))
+            until = max(until, opens(look, clock, at))
         return until
 
     return lifting(judge, limit.lifted_by)
+
+
+def _remembering(opening: _Opening) -> _Opening:
+    """The same, of answers that depend on nobody: a book has few zones, and is asked about few instants."""
+    known: dict[tuple[ZoneClock, int], int] = {}
+
+    def remembered(look: Look, clock: ZoneClock, at: int) -> int:
+        found = known.get((clock, at))
+        if found is None:
+            if len(known) >= _REMEMBERED_MAX:
+                known.clear()
+            found = known[clock, at] = opening(look, clock, at)
+        return found
+
+    return remembered
 
 
 def holds_judge(limit: Holds) -> Judge:
