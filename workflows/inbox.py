@@ -109,29 +109,49 @@ def _hear(database: Database, arrival: Arrival, ears: Ears, now: datetime, taken
         taken.done += settle(session, arrival.id, "done", came_to, now=now)
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A report as it was written down; `contact` is empty where its sender knows only its own id."""
+
+    arrival: Arrival
+    contact: str
+    fate: Fate
+
+
+def _read(arrival: Arrival) -> _Report:
+    detail = detail_of(arrival)
+    fate = Fate(
+        cast("Delivery", detail["status"]), arrival.source, detail["ref"], detail["code"],
+        cast("Meaning", detail["meaning"]), detail["outcome"],
+    )  # fmt: skip
+    return _Report(arrival, detail["contact"], fate)
+
+
 def _learn_all(
-    database: Database, reports: Sequence[Arrival], evidence: Evidence, now: datetime, taken: TakenIn
+    database: Database, arrivals: Sequence[Arrival], evidence: Evidence, now: datetime, taken: TakenIn
 ) -> None:
     """Many in one transaction, each in a savepoint of its own, behind the locks of everybody concerned."""
     here = TakenIn()
     with database.write() as session:
+        reports = []
+        for arrival in arrivals:
+            try:
+                reports.append(_read(arrival))
+            except (ValueError, KeyError, TypeError) as error:
+                _park(session, arrival, _why(error), now, here)
         lock_versions(session, _concerned(session, reports))
-        for arrival in reports:
-            _learn(session, arrival, evidence, now, here)
+        for report in reports:
+            _learn(session, report, evidence, now, here)
     # Only what is committed counts.
     taken.done, taken.parked, taken.early = taken.done + here.done, taken.parked + here.parked, taken.early + here.early
 
 
-def _learn(session: Session, arrival: Arrival, evidence: Evidence, now: datetime, taken: TakenIn) -> None:
+def _learn(session: Session, report: _Report, evidence: Evidence, now: datetime, taken: TakenIn) -> None:
+    arrival = report.arrival
     try:
         with session.begin_nested():
-            detail = detail_of(arrival)
-            contact = detail["contact"] or _by_ref(session, arrival.source, detail["ref"])
-            fate = Fate(
-                cast("Delivery", detail["status"]), arrival.source, detail["ref"], detail["code"],
-                cast("Meaning", detail["meaning"]), detail["outcome"],
-            )  # fmt: skip
-            came_to = learn(session, contact, fate, evidence, now=now)
+            contact = report.contact or _by_ref(session, report.fate)
+            came_to = learn(session, contact, report.fate, evidence, now=now)
             session.flush()
     except NotYet:
         if now - arrival.recorded_at < EARLY_MAX:
@@ -145,19 +165,18 @@ def _learn(session: Session, arrival: Arrival, evidence: Evidence, now: datetime
         taken.done += settle(session, arrival.id, "done", came_to, now=now)
 
 
-def _by_ref(session: Session, provider: str, ref: str) -> str:
+def _by_ref(session: Session, fate: Fate) -> str:
     """The contact that a provider knows by its own id only."""
-    there = select(Contact.id).where(col(Contact.provider_ref) == ref, col(Contact.provider) == provider)
+    there = select(Contact.id).where(col(Contact.provider_ref) == fate.ref, col(Contact.provider) == fate.provider)
     found = session.exec(there).first()
     if found is None:
         raise NotYet
     return found
 
 
-def _concerned(session: Session, reports: Sequence[Arrival]) -> set[int]:
-    details = [(arrival.source, detail_of(arrival)) for arrival in reports]
-    ids = {detail["contact"] for _, detail in details if detail["contact"]}
-    refs = {detail["ref"] for _, detail in details if not detail["contact"]}
+def _concerned(session: Session, reports: Sequence[_Report]) -> set[int]:
+    ids = {report.contact for report in reports if report.contact}
+    refs = {report.fate.ref for report in reports if not report.contact}
     there = col(Contact.id).in_(ids) | col(Contact.provider_ref).in_(refs)
     rows = session.exec(
         select(Contact.person_id, Loan.borrower_id).join(Loan, col(Loan.id) == col(Contact.loan_id)).where(there)
