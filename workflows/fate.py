@@ -7,7 +7,7 @@ a fate follows once, and what says nothing new changes nothing.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,11 +15,11 @@ from typing import Final
 from sqlmodel import Session, col, select
 
 from channels.message import Meaning, Receipt
-from channels.reports import Delivery
+from channels.reports import DELIVERIES, Delivery
 from compliance import PackDates
 from engine.errors import DataError, Problem
 from store.fact_sql.clock import day_at
-from store.outbox import ROW, bump_versions, lock_versions, move
+from store.outbox import lock_versions, move
 from store.tables import Contact, ContactStatus, Loan, Notice, Person
 from workflows.aftermath import concerned, record_failure, serve_notice, void_notices
 from workflows.brake import brake_channel
@@ -69,23 +69,25 @@ class Evidence:
     dates: PackDates
 
 
-def learn(session: Session, contact_id: str, fate: Fate, evidence: Evidence, *, now: datetime) -> str:
+def learn(session: Session, contact_id: str, fate: Fate, evidence: Evidence, told: set[int], *, now: datetime) -> str:
     """
     Write down what became of a contact, with everything that follows, in the caller's transaction.
 
+    The caller has locked everybody concerned and the contact before it was read, and bumps the versions of those told.
+    Whatever is raised here is raised before anything is changed.
+
+    Args:
+        told: gets everybody whom this concerns, where it changed anything.
     Returns:
         what it came to, in a few words.
     Raises:
         NotYet: the contact is just being handed over.
         DataError: there is no such contact, or it never left, or not by this provider: somebody has to look.
     """
-    known = session.get(Contact, contact_id)
-    if known is None:
+    contact = session.get(Contact, contact_id)
+    if contact is None:
         what = f"it is about contact `{contact_id}`, and there is none"
         raise DataError(Problem(what, "see whether another system uses the same provider account"))
-    people = concerned(session, known)
-    lock_versions(session, people)
-    contact = session.get_one(Contact, contact_id, with_for_update=ROW, populate_existing=True)
     if contact.status == "sending":
         raise NotYet
     if _is_of_earlier_try(session, contact, fate):
@@ -95,9 +97,22 @@ def learn(session: Session, contact_id: str, fate: Fate, evidence: Evidence, *, 
         contact.provider, contact.provider_ref = fate.provider, fate.ref
         session.add(contact)
     came = _move(session, contact, fate, evidence, now)
-    if came != NOTHING_NEW:
-        bump_versions(session, people)
+    if came in DELIVERIES:
+        told |= concerned(session, contact)
     return came
+
+
+def lock_contacts(session: Session, ids: Collection[str]) -> list[Contact]:
+    """
+    Contacts with everybody they concern, locked in the order in which everybody locks; keep them until it is over.
+
+    What is read here is still true when it is written.
+    """
+    wanted = select(Contact.person_id, Loan.borrower_id).join(Loan, col(Loan.id) == col(Contact.loan_id))
+    people = session.exec(wanted.where(col(Contact.id).in_(ids)))
+    lock_versions(session, {person for row in people for person in row})
+    rows = select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))
+    return list(session.exec(rows.with_for_update(key_share=True)))
 
 
 def _refuse_strange(contact: Contact, fate: Fate) -> None:

@@ -6,7 +6,7 @@ looked at again; a database that is away parks nothing.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, cast
@@ -20,10 +20,10 @@ from engine.errors import DataError, DuecourseError
 from store.db import Database
 from store.inbox import detail_of, put_off, settle, waiting
 from store.lock import Held, sole
-from store.outbox import lock_versions
-from store.tables import Arrival, Contact, Loan
+from store.outbox import bump_versions
+from store.tables import Arrival, Contact
 from workflows.arriving import KEY, REPORT, TEXT
-from workflows.fate import Evidence, Fate, NotYet, learn
+from workflows.fate import Evidence, Fate, NotYet, learn, lock_contacts
 
 log = logging.getLogger(__name__)
 
@@ -130,58 +130,68 @@ def _read(arrival: Arrival) -> _Report:
 def _learn_all(
     database: Database, arrivals: Sequence[Arrival], evidence: Evidence, now: datetime, taken: TakenIn
 ) -> None:
-    """Many in one transaction, each in a savepoint of its own, behind the locks of everybody concerned."""
+    """Many in one transaction; where one of them breaks it, each in one of its own."""
     here = TakenIn()
-    with database.write() as session:
-        reports = []
-        for arrival in arrivals:
-            try:
-                reports.append(_read(arrival))
-            except (ValueError, KeyError, TypeError) as error:
-                _park(session, arrival, _why(error), now, here)
-        lock_versions(session, _concerned(session, reports))
-        for report in reports:
-            _learn(session, report, evidence, now, here)
+    try:
+        with database.write() as session:
+            _learn_in(session, arrivals, evidence, now, here)
+    except Exception as error:  # noqa: BLE001 - one report's fault must not keep the others from being heard
+        why = _why(error)
+        if len(arrivals) > 1:
+            for arrival in arrivals:
+                _learn_all(database, [arrival], evidence, now, taken)
+            return
+        with database.write() as session:
+            _park(session, arrivals[0], why, now, taken)
+        return
     # Only what is committed counts.
     taken.done, taken.parked, taken.early = taken.done + here.done, taken.parked + here.parked, taken.early + here.early
 
 
-def _learn(session: Session, report: _Report, evidence: Evidence, now: datetime, taken: TakenIn) -> None:
+def _learn_in(session: Session, arrivals: Sequence[Arrival], evidence: Evidence, now: datetime, taken: TakenIn) -> None:
+    reports = [_read(arrival) for arrival in arrivals]
+    known = _by_ref(session, reports)
+    about = [report.contact or known.get((report.fate.provider, report.fate.ref), "") for report in reports]
+    # Held, so that none of them is read again.
+    held = lock_contacts(session, [contact for contact in about if contact])
+    told: set[int] = set()
+    for report, contact in zip(reports, about, strict=True):
+        _learn(session, report, contact, evidence, told, now, taken)
+    bump_versions(session, told)
+    del held
+
+
+def _learn(
+    session: Session, report: _Report, contact: str, evidence: Evidence, told: set[int], now: datetime, taken: TakenIn
+) -> None:
     arrival = report.arrival
     try:
-        with session.begin_nested():
-            contact = report.contact or _by_ref(session, report.fate)
-            came_to = learn(session, contact, report.fate, evidence, now=now)
-            session.flush()
+        came_to = _came_to(session, report, contact, evidence, told, now)
     except NotYet:
         if now - arrival.recorded_at < EARLY_MAX:
             put_off(session, arrival.id, until=now + _AGAIN, why=_EARLY)
             taken.early += 1
         else:
             _park(session, arrival, "no message of ours that left has this id", now, taken)
-    except Exception as error:  # noqa: BLE001 - one report's fault must not keep the others from being heard
-        _park(session, arrival, _why(error), now, taken)
+    except DataError as error:
+        _park(session, arrival, error.problems[0].what, now, taken)
     else:
         taken.done += settle(session, arrival.id, "done", came_to, now=now)
 
 
-def _by_ref(session: Session, fate: Fate) -> str:
-    """The contact that a provider knows by its own id only."""
-    there = select(Contact.id).where(col(Contact.provider_ref) == fate.ref, col(Contact.provider) == fate.provider)
-    found = session.exec(there).first()
-    if found is None:
+def _came_to(session: Session, report: _Report, contact: str, evidence: Evidence, told: set[int], now: datetime) -> str:
+    if not contact:
         raise NotYet
-    return found
+    return learn(session, contact, report.fate, evidence, told, now=now)
 
 
-def _concerned(session: Session, reports: Sequence[_Report]) -> set[int]:
-    ids = {report.contact for report in reports if report.contact}
+def _by_ref(session: Session, reports: Sequence[_Report]) -> Mapping[tuple[str | None, str | None], str]:
+    """The contacts that providers know by their own ids only."""
     refs = {report.fate.ref for report in reports if not report.contact}
-    there = col(Contact.id).in_(ids) | col(Contact.provider_ref).in_(refs)
-    rows = session.exec(
-        select(Contact.person_id, Loan.borrower_id).join(Loan, col(Loan.id) == col(Contact.loan_id)).where(there)
-    )
-    return {person for row in rows for person in row}
+    if not refs:
+        return {}
+    there = select(Contact.provider, Contact.provider_ref, Contact.id).where(col(Contact.provider_ref).in_(refs))
+    return {(provider, ref): contact for provider, ref, contact in session.exec(there)}
 
 
 def _park(session: Session, arrival: Arrival, why: str, now: datetime, taken: TakenIn) -> None:

@@ -20,10 +20,11 @@ from channels.message import Adapter, Finder, Receipt, Sought
 from channels.reports import Delivery
 from engine.errors import DataError
 from store.db import Database
-from store.outbox import ROW, note
+from store.outbox import ROW, bump_versions, note
+from store.settings import read_setting
 from store.tables import Contact, ContactStatus, Endpoint
-from workflows.fate import Evidence, Fate, NotYet, learn
-from workflows.text_seal import SEALED, is_sealed, seal_key
+from workflows.fate import Evidence, Fate, NotYet, learn, lock_contacts
+from workflows.text_seal import SEAL_KEY, SEALED, is_sealed
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +86,9 @@ async def reconcile(
         StoreError: the database cannot be read or written; what was found until then is kept.
     """
     done = Reconciled()
-    with database.write() as session:
-        key = seal_key(session)
+    with database.session() as session:
+        # Without one nothing was ever sealed, and so nothing is known again.
+        key = read_setting(session, SEAL_KEY) or ""
         doubts = _due(session, sorted(adapters), clock())[:limit]
     silent: dict[str, int] = {}
     try:
@@ -180,10 +182,14 @@ def _write_down(
             why = f"found in the records of {found.provider}" + (f": {found.detail}" if found.detail else "")
             status: Delivery = "sent" if found.status == "sent" else "failed"
             fate = Fate(status, found.provider, found.provider_ref, found.code, found.meaning, why=why)
+            told: set[int] = set()
+            held = lock_contacts(session, [doubt.contact.id])
             try:
-                came_to = learn(session, doubt.contact.id, fate, evidence, now=now)
+                came_to = learn(session, doubt.contact.id, fate, evidence, told, now=now)
             except (DataError, NotYet):
                 return  # somebody else has settled it meanwhile, and knew better
+            bump_versions(session, told)
+            del held
             done.sent += came_to == "sent"
             done.failed += came_to == "failed"
             return

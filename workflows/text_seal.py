@@ -10,12 +10,14 @@ from store.settings import secret_of
 
 SEALED: Final = "text"
 """What the seal is called in the detail of a contact's history."""
+SEAL_KEY: Final = "text_key"
+"""The setting that holds the secret."""
 _LENGTH: Final = 32
 
 
 def seal_key(session: Session) -> str:
     """The secret of the seals; needs a session that writes. Texts are easily guessed, so a plain hash would give them away."""
-    return secret_of(session, "text_key")
+    return secret_of(session, SEAL_KEY)
 
 
 def seal(key: str, text: str) -> str:

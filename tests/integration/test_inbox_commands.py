@@ -21,6 +21,7 @@ from duecourse.workspace import open_workspace
 from store.db import Database, open_database
 from store.inbox import put
 from store.tables import Arrival, Consent, Contact, Endpoint, Event, MessageText
+from tests.factories import make_loan, make_person
 from tests.integration.test_inbox import SECRET, SENDER, bounce
 from tests.outgoing import NOW, Silent, add, book, borrower_of, contact_of, door_of, fed, go, plan, rows
 from workflows.arriving import arrival_of
@@ -197,6 +198,15 @@ def test_a_stop_from_a_shared_number_is_everybodys(works: Works, opened: Databas
     arrive(opened, text("START", number, "SM2"), at=NOW + timedelta(minutes=1))
     handle_inbox(works, lambda: NOW + timedelta(minutes=1))
     assert [c.person_id for c in rows(opened, Consent, col(Consent.kind) == "opt_in")] == [borrower_of(opened, second)]
+
+
+def test_a_stop_of_somebody_who_has_paid_everything(works: Works, opened: Database) -> None:
+    """Whoever owes nothing any more is heard as well: their next loan finds the channel closed."""
+    person = make_person(opened, mobile="+8613777777777")
+    make_loan(opened, borrower_id=person, instalments=[(NOW.date(), 100)], stage="closed")
+    arrive(opened, text("STOP", "+8613777777777", "SM1"))
+    assert handle_inbox(works, lambda: NOW) == TakenIn(done=1)
+    assert [(c.kind, c.person_id) for c in rows(opened, Consent)] == [("opt_out", person)]
 
 
 def test_a_stop_that_only_the_provider_understood(works: Works, opened: Database) -> None:

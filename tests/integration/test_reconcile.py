@@ -193,7 +193,7 @@ def test_news_that_comes_while_the_provider_is_asked_stands(database: Database) 
 
     def settled() -> None:
         with database.write() as session:
-            learn(session, contact, Fate("delivered", "silent", "SM1"), EVIDENCE, now=SOON)
+            learn(session, contact, Fate("delivered", "silent", "SM1"), EVIDENCE, set(), now=SOON)
 
     adapter.meanwhile = settled
     assert ask(database, {"sms": adapter}) == Reconciled()
