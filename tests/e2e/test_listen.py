@@ -4,7 +4,7 @@ import json
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from shutil import copyfile
 
@@ -15,11 +15,12 @@ from twilio.request_validator import RequestValidator
 import channels
 from channels.posted import BODY_MAX
 from channels.testing.gateway import ACCOUNT, SECRET, FakeGateway
+from duecourse.commands.init import create_workspace
 from store.db import Database, open_database
 from store.lock import sole
 from store.tables import Arrival, Consent, Contact, Endpoint, Event, Loan, MessageText, Movement, Person
-from tests.e2e.book import AS_OF, IMPORTED, write_book
 from tests.e2e.command import duecourse
+from tests.factories import make_loan, make_person
 from tests.listening import Heard, Listener, listening, until
 from tests.outgoing import rows
 from tests.postgres import Server
@@ -42,16 +43,19 @@ PAYMENT = {"event": "payment", "ref": "API-1", "loan": "CN-1", "amount": "250.00
 
 
 def make(folder: Path, url: str | None) -> Path:
-    """A workspace with the two loans of the small book."""
-    write_book(folder / "book")
-    more = ("--database", url) if url else ()
-    assert duecourse("init", "ws", *more, cwd=folder).code == 0
+    """A workspace with a loan in China and one in the United States."""
     workspace = folder / "ws"
-    settings = workspace / "duecourse.yaml"
-    settings.write_text(settings.read_text(encoding="utf-8") + SETTINGS, encoding="utf-8")
+    create_workspace(workspace, url)
+    with (workspace / "duecourse.yaml").open("a", encoding="utf-8") as settings:
+        settings.write(SETTINGS)
     copyfile(Path(channels.__file__).with_name("gateway_example.yaml"), workspace / "config" / "gateway.yaml")
-    said = duecourse("-w", "ws", "import", "book", "--as-of", AS_OF, "--at", IMPORTED, cwd=folder, env=ENV)
-    assert said.code == 0, said.err
+    with opened(url or f"sqlite:///{workspace}/data/duecourse.db") as book:
+        first = make_person(book, ref="C1", mobile=CN)
+        make_loan(book, ref="CN-1", borrower_id=first, instalments=[(date(2026, 2, 20), 1000_00)])
+        second = make_person(
+            book, ref="U1", country="US", zones="America/Los_Angeles", mobile=US, email="u1@example.com"
+        )
+        make_loan(book, ref="US-1", borrower_id=second, instalments=[(date(2026, 2, 20), 100_00)], currency="USD")
     return workspace
 
 

@@ -97,7 +97,7 @@ def end(database: Database, contact_id: str, loan: int) -> dict[str, object]:
     }
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_order_and_number_of_reports_ends_the_same(database: Database, data: st.DataObject) -> None:
     """Shuffled, repeated, handled one by one or together: one state, one set of what follows, whatever came first."""
