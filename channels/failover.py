@@ -7,10 +7,12 @@ gone round.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 
-from channels.message import Adapter, Finder, Message, Receipt
+from channels.faults import no_list
+from channels.message import Adapter, Finder, Message, Receipt, Sought
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +55,20 @@ class Failover:
             log.warning("an account refused, the next is asked", extra=extra)
         return next((receipt for receipt in refused if receipt.status == "retry"), refused[-1])
 
-    def finder(self, provider: str) -> Finder | None:
-        """Who can look up a message whose receipt names this provider; None: nobody can."""
-        for account in self._accounts:
-            if account.name == provider and isinstance(account, Finder):
-                return account
-        return None
+    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+        """
+        Look a message up at the account that was asked to send it; where nobody knows which, at each that keeps a list.
+
+        An account that keeps none, or cannot be asked now, leaves it in doubt.
+        """
+        accounts = [account for account in self._accounts if sought.provider in ("", account.name)]
+        doubt: Receipt | None = None
+        for account in accounts:
+            found = await account.find(sought, since, taken) if isinstance(account, Finder) else no_list(account.name)
+            if found is not None and found.status != "unknown":
+                return found
+            doubt = doubt or found
+        return doubt
 
     async def close(self) -> None:
         """Close every account's connections."""

@@ -1,6 +1,11 @@
 """What a broken HTTP exchange says for certain: surely nothing was sent, or nobody can tell."""
 
+from typing import Final
+
 from channels.message import Receipt
+
+NO_LIST: Final = "no_list"
+"""The code of a message in doubt that nobody can be asked about."""
 
 
 def receipt_of_fault(error: Exception, provider: str, setting: str) -> Receipt:
@@ -28,3 +33,8 @@ def receipt_of_fault(error: Exception, provider: str, setting: str) -> Receipt:
 def in_doubt(provider: str, code: str, detail: str) -> Receipt:
     """A receipt for what may have gone out."""
     return Receipt("unknown", provider, "", code, "unclear", detail)
+
+
+def no_list(provider: str) -> Receipt:
+    """What is known of a message in doubt where its provider cannot be asked about it at all."""
+    return in_doubt(provider, NO_LIST, "the provider keeps no list of messages that could be asked")

@@ -14,9 +14,16 @@ EACH_MAX: Final = 1000
 
 
 class GatewayReports:
-    """Reads what one gateway posts. Answer it with `answer_to` once what was read is kept."""
+    """
+    Reads what one gateway posts.
+
+    Attributes:
+        receipts_answer, replies_answer: what it wants to hear once that is kept; None: its file does not tell of any.
+    """
 
     def __init__(self, gateway: Gateway, account: str, secret: Secret) -> None:
+        self.receipts_answer = gateway.receipts.answer if gateway.receipts is not None else None
+        self.replies_answer = gateway.replies.answer if gateway.replies is not None else None
         self._gateway = gateway
         self._account = account
         self._secret = secret

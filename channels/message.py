@@ -6,7 +6,7 @@ another channel or another try is safe; whatever could be otherwise is `unknown`
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol, get_args, runtime_checkable
@@ -117,11 +117,28 @@ class Adapter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """
+    A message whose fate is `unknown`, as it can be looked for.
+
+    Attributes:
+        to: the number or address it went to.
+        is_it: whether a text is the one that was offered; the text itself is not kept.
+        provider: who was asked to send it; empty: nobody knows.
+    """
+
+    channel: str
+    to: str
+    is_it: Callable[[str], bool]
+    provider: str = ""
+
+
 @runtime_checkable
 class Finder(Protocol):
     """An adapter that can look a message up whose fate is `unknown`."""
 
-    async def find(self, message: Message, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
         """
         What the provider knows of a message that may have gone out.
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from channels.faults import in_doubt
-from channels.message import E164, Message, Receipt, Secret
+from channels.message import E164, Message, Receipt, Secret, Sought
 from channels.posted import is_web_address
 from channels.refusals import twilio_refusal
 from channels.senders import Pace, keyed_digest, sender_for
@@ -130,7 +130,7 @@ class SmsAdapter:
         except Exception as e:  # noqa: BLE001  the request may be out, so whatever went wrong, it is in doubt
             return receipt_of_error(e)
 
-    async def find(self, message: Message, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
         """
         Look a message or call up in the provider's list, as `channels.message.Finder` says.
 
@@ -139,9 +139,9 @@ class SmsAdapter:
         """
         try:
             client = self._client.open()
-            listing = client.calls if message.channel == "call" else client.messages
-            sent = await listing.list_async(to=message.to, limit=_FOUND_MAX, page_size=_FOUND_MAX)
-            found = [one for one in sent if self._is(one, message, since) and one.sid not in taken]
+            listing = client.calls if sought.channel == "call" else client.messages
+            sent = await listing.list_async(to=sought.to, limit=_FOUND_MAX, page_size=_FOUND_MAX)
+            found = [one for one in sent if self._is(one, sought, since) and one.sid not in taken]
         except Exception as e:  # noqa: BLE001  nothing is learnt, whatever went wrong
             asked = receipt_of_error(e)
             return in_doubt(NAME, asked.code, f"the provider could not be asked: {asked.detail}")
@@ -207,12 +207,12 @@ class SmsAdapter:
         url = self._settings.callback_url
         return f"{url}{'&' if urlsplit(url).query else '?'}contact={message.contact_id}"
 
-    def _is(self, one: Any, message: Message, since: datetime) -> bool:
-        if one.date_created is None or one.date_created < since - _CLOCKS_APART or one.to != message.to:
+    def _is(self, one: Any, sought: Sought, since: datetime) -> bool:
+        if one.date_created is None or one.date_created < since - _CLOCKS_APART or one.to != sought.to:
             return False
-        if message.channel == "call":
+        if sought.channel == "call":
             return bool(getattr(one, "_from", None) == self._settings.calls_from)
-        return one.body == message.text and str(one.direction).startswith("outbound")
+        return sought.is_it(one.body or "") and str(one.direction).startswith("outbound")
 
 
 def _taken(answer: Any) -> Receipt:

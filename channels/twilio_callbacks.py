@@ -32,6 +32,8 @@ class TwilioCallbacks:
     Args:
         callback_url: the public address that the provider calls, as in `SmsSettings`. It is part of what is signed:
             what a web server behind a proxy believes its own address to be is not.
+    Attributes:
+        url: that address, without what stands after `?` in it.
     Raises:
         SettingsError: the address is none.
     """
@@ -43,7 +45,7 @@ class TwilioCallbacks:
         parts = urlsplit(callback_url)
         self._account_sid = account_sid
         self._auth_token = auth_token
-        self._url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+        self.url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
 
     def read(self, posted: Posted) -> Received:
         """
@@ -75,7 +77,7 @@ class TwilioCallbacks:
         signature = posted.headers.get("x-twilio-signature", "")
         if not signature:
             return Refused("unsigned", "it carries no signature")
-        url = f"{self._url}?{posted.query}" if posted.query else self._url
+        url = f"{self.url}?{posted.query}" if posted.query else self.url
         algorithm = get_signature_algorithm(posted.headers.get("x-twilio-webhooks-signature-settings", ""))
         validator = RequestValidator(self._auth_token.get_secret_value())
         if validator.validate(url, form, signature, algorithm):

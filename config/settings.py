@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.files import read_text
@@ -19,6 +19,8 @@ from engine.errors import Place, Problem, SettingsError
 from engine.source import Listing, Node, Table, Text, read_yaml
 
 FILE = "duecourse.yaml"
+TOKEN_MIN: Final = 24
+"""Characters of a token: `openssl rand -hex 32` makes 64."""
 
 
 def _zone(name: str) -> str:
@@ -65,7 +67,9 @@ class Sms(_Part):
     messaging_service_sid: str | None = None
     calls_from: str | None = Field(None, description="sender of recorded calls in E.164; none: no calls are made")
     base_url: str | None = Field(None, description="another address than the provider's own, for a stand-in")
-    callback_url: str = Field("", description="where the provider reports deliveries; empty: no reports")
+    callback_url: str = Field(
+        "", description="where the provider reports deliveries; empty: under listen.public_url, or no reports"
+    )
     timeout_seconds: float = Field(10, gt=0, le=120)
     connections: int = Field(64, ge=1, le=500)
     sends_per_second_max: int = Field(10, ge=1, le=500, description="agreed with the carrier")
@@ -124,6 +128,32 @@ class Mail(_Part):
     bounces: Bounces | None = None
 
 
+class Listen(_Part):
+    """Where the outside reaches us: providers' callbacks, unsubscribe links, the lender's own systems."""
+
+    host: str = Field("127.0.0.1", description="the address it listens at; a proxy with TLS stands in front")
+    port: int = Field(8470, ge=0, le=65535, description="0: any that is free")
+    public_url: str = Field("", description="how the outside reaches it, e.g. https://hooks.lender.example")
+    token: SecretStr | None = Field(
+        None, description="whoever posts events knows it; best handed in as DUECOURSE_LISTEN__TOKEN"
+    )
+    former_token: SecretStr | None = Field(None, description="taken as well, while callers change over")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, url: str) -> str:
+        if url and re.fullmatch(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", url) is None:
+            raise ValueError(f"`{url}` is no address that starts with https://")
+        return url.rstrip("/")
+
+    @field_validator("token", "former_token")
+    @classmethod
+    def _secret(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < TOKEN_MIN:
+            raise ValueError(f"it has fewer than {TOKEN_MIN} characters, and could be guessed")
+        return token
+
+
 class Settings(BaseSettings):
     """Everything there is to set; `duecourse config show` tells where each value came from."""
 
@@ -142,6 +172,7 @@ class Settings(BaseSettings):
     sms: Sms | None = None
     sms_gateway: SmsGateway | None = None
     mail: Mail | None = None
+    listen: Listen = Field(default_factory=Listen)
     allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
     loans_per_chunk: int = Field(10_000, ge=1, le=1_000_000)
     sweep_processes: int = Field(2, ge=1, le=64, description="so many decide a big book at once")

@@ -16,18 +16,26 @@ from engine.facts import Facts
 from engine.gate import Channel
 from store.tables import Contact, Endpoint, Loan, MessageText, Person, Promise
 from workflows.second_look import Look
+from workflows.unsubscribe import Unsubscribing, link_key, make_token
 
+UNSUBSCRIBE_PATH: Final = "/unsubscribe"
 _PARTIES: Final[frozenset[str]] = frozenset({"borrower", "co_borrower", "guarantor", "executor", "attorney"})
 """Roles that know of the contract, and so whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """Fills templates in for one lender."""
+    """
+    Fills templates in for one lender.
+
+    Attributes:
+        public_url: where unsubscribe links lead; empty: mails are ended by mail only.
+    """
 
     templates: Templates
     lender: Lender
     language: str
+    public_url: str = ""
 
     def message(self, session: Session, contact: Contact, look: Look, now: datetime) -> Message:
         """
@@ -52,6 +60,7 @@ class Composer:
             html=said.html,
             language=said.language,
             unsubscribe_url=values.unsubscribe_url,
+            unsubscribe_mailto=self._mailto(contact) if self.public_url else "",
             valid_seconds=max(1, int((contact.expires_at - now).total_seconds())),
             template=contact.name,
             values=said.values,
@@ -107,10 +116,19 @@ class Composer:
             dpd=dpd,
             promise_minor=promise.amount_minor if promise else None,
             promise_due_on=promise.due_on if promise else None,
-            unsubscribe_url=f"mailto:{self.lender.email}?subject=stop-{contact.id}"
-            if contact.channel == "email"
-            else "",
+            unsubscribe_url=self._unsubscribe_url(session, contact),
         )
+
+    def _unsubscribe_url(self, session: Session, contact: Contact) -> str:
+        if contact.channel != "email":
+            return ""
+        if not self.public_url or contact.endpoint_id is None:
+            return self._mailto(contact)
+        whom = Unsubscribing(contact.person_id, contact.endpoint_id, "email")
+        return f"{self.public_url}{UNSUBSCRIBE_PATH}/{make_token(link_key(session), whom)}"
+
+    def _mailto(self, contact: Contact) -> str:
+        return f"mailto:{self.lender.email}?subject=stop-{contact.id}" if contact.channel == "email" else ""
 
 
 def _int(facts: Facts, name: str) -> int | None:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from duecourse.incoming import handle_inbox, look_up_unknown, read_reports
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
 from engine.errors import StoreError
@@ -43,8 +44,16 @@ class Jobs:
             works.check_promises(now)
         elif name == "duties":
             works.keep_duties(now)
+        elif name == "inbox":
+            handle_inbox(works, self.clock, stop)
+        elif name == "mailbox":
+            read_reports(works, self.clock, stop)
         elif name == "events":
-            works.handle_events(now, stop=stop)
+            handle_inbox(works, self.clock, stop)
+            # Not the instant from before: what has just been heard is news as well.
+            works.handle_events(self.clock(), stop=stop)
+        elif name == "reconcile":
+            look_up_unknown(works, self.clock, stop)
         elif name == "dispatch":
             works.dispatch_all(now, clock=self.clock, stop=stop)
 

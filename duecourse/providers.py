@@ -14,12 +14,13 @@ from channels.mailbox import Imap, Mailbox, Maildir
 from channels.message import Adapter
 from channels.twilio_callbacks import TwilioCallbacks
 from config.files import read_text
-from config.settings import Bounces, Mail, Sms, SmsGateway
+from config.settings import Bounces, Mail, Settings, Sms, SmsGateway
 from duecourse.clock import now as this_moment
 from duecourse.workspace import Workspace
 from engine.errors import Problem, SettingsError
 from workflows.door import Lane, Outward
 
+TWILIO_PATH: Final = "/callbacks/twilio"
 _NONCE_BYTES: Final = 8
 
 
@@ -55,7 +56,7 @@ def outward(workspace: Workspace) -> Outward:
         if settings.sms_gateway is not None:
             accounts.append(_gateway(workspace, settings.sms_gateway))
         if settings.sms is not None:
-            accounts.append(_twilio(settings.sms))
+            accounts.append(_twilio(settings.sms, callback_url(settings)))
         adapters["sms"] = accounts[0] if len(accounts) == 1 else _in_turn(accounts)
         # Whichever account takes everything must stand it.
         lanes["sms"] = Lane(min(part.connections for part in texts), min(part.sends_per_second_max for part in texts))
@@ -76,7 +77,9 @@ def inward(workspace: Workspace) -> Inward:
         RuleError: the gateway's file does not mean anything.
     """
     sms, gateway, mail = workspace.settings.sms, workspace.settings.sms_gateway, workspace.settings.mail
-    twilio = TwilioCallbacks(sms.account_sid, sms.auth_token, sms.callback_url) if sms and sms.callback_url else None
+    twilio = None
+    if sms is not None and (url := callback_url(workspace.settings)):
+        twilio = TwilioCallbacks(sms.account_sid, sms.auth_token, url)
     reports = GatewayReports(_described(workspace, gateway), gateway.account, gateway.secret) if gateway else None
     if mail is None or mail.bounces is None:
         return Inward(twilio, reports)
@@ -86,7 +89,14 @@ def inward(workspace: Workspace) -> Inward:
     return Inward(twilio, reports, _mailbox(workspace, mail.bounces), MailReports(mail.from_address, mail.id_secret))
 
 
-def _twilio(sms: Sms) -> Adapter:
+def callback_url(settings: Settings) -> str:
+    """Where Twilio reports to: the address in the settings, or ours as the outside reaches it; empty: nowhere."""
+    if settings.sms is not None and settings.sms.callback_url:
+        return settings.sms.callback_url
+    return f"{settings.listen.public_url}{TWILIO_PATH}" if settings.listen.public_url else ""
+
+
+def _twilio(sms: Sms, callback: str) -> Adapter:
     from channels.sms import SmsAdapter, SmsSettings
 
     return SmsAdapter(
@@ -101,7 +111,7 @@ def _twilio(sms: Sms) -> Adapter:
             base_url=sms.base_url,
             timeout_seconds=sms.timeout_seconds,
             connections=sms.connections,
-            callback_url=sms.callback_url,
+            callback_url=callback,
         )
     )
 

@@ -36,11 +36,13 @@ from workflows.door import Dispatched, Door, Outward
 from workflows.duties import keep_duties
 from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
+from workflows.fate import Evidence
 from workflows.law_impact import Heard
 from workflows.moving import move_loan
 from workflows.outcomes import Promised
 from workflows.promises import Terms, check_promises, promises_to_judge
 from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
+from workflows.reply_words import Meaning
 from workflows.reporting import no_task, record_outcome
 from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
@@ -111,7 +113,7 @@ class Works:
     @cached_property
     def _composer(self) -> Composer:
         settings = self.workspace.settings
-        return Composer(self.workspace.templates, settings.lender, settings.language)
+        return Composer(self.workspace.templates, settings.lender, settings.language, settings.listen.public_url)
 
     def enter(self, now: datetime) -> Mapping[str, int]:
         """Place imported loans in the stages where they start."""
@@ -177,6 +179,11 @@ class Works:
         """
         running = clock or (lambda: now)
         return asyncio.run(dispatch(self.door, running, paced=clock is not None, limit=limit, stop=stop))
+
+    @property
+    def evidence(self) -> Evidence:
+        """What a message that went out is evidence of."""
+        return Evidence(self.notice_of, self.workspace.pack_dates)
 
     def handle_events(self, now: datetime, *, stop: Stop = _never) -> Handled:
         """Decide for everybody to whom something happened, and call off what nothing asks for any more."""
@@ -316,8 +323,21 @@ class Works:
         person: str | None,
         endpoint: int | None,
         at: datetime,
+        now: datetime | None = None,
+        source: str = "hand",
+        heard: Meaning | None = None,
+        confirm: bool = True,
     ) -> Taken:
-        """Take in a message that somebody sent us; raises DataError like `workflows.asking.address`."""
+        """
+        Take in a message that somebody sent us.
+
+        Args:
+            at: when they did; now: when it is answered, where that is not at once.
+            source, heard: who brought it, and what they understood.
+            confirm: whether a stop is confirmed, if it may be; not where whoever brought it has done so.
+        Raises:
+            DataError: like `workflows.asking.address`.
+        """
         found = address(self.door, Wanted(loan, channel, role, person), at)
         known = [one.id for one in found.person.endpoints]
         if endpoint is not None and endpoint not in known:
@@ -327,9 +347,11 @@ class Works:
         answers = {
             purpose: Answering(template.name, self.texts.template(template.name, channel, found.situation.on).content)
             for purpose in ANSWERS
-            if (template := self.texts.for_purpose(purpose, channel)) is not None
+            if (confirm or purpose != "opt_out_confirmation")
+            and (template := self.texts.for_purpose(purpose, channel)) is not None
         }
-        return take_reply(self.door, found, Reply(channel, text, at, key, endpoint=spot), now=at, answers=answers)
+        reply = Reply(channel, text, at, key, source, spot, heard)
+        return take_reply(self.door, found, reply, now=now or at, answers=answers)
 
     def notice_of(self, contact: Contact) -> str | None:
         """The duty that a contact gives evidence for once it has gone out, by the strategy that asked for it."""

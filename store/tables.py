@@ -350,8 +350,33 @@ class Feed(SQLModel, table=True):
     status: str = "loading"
 
 
+class Arrival(SQLModel, table=True):
+    """
+    Something from outside, as its sender meant it: written down before anything follows from it, and handled once.
+
+    The inbox. (source, key) is unique: the same again is known, and a replay is harmless. `detail_json` names nobody;
+    what identifies somebody, or was written by them, stands in `private_json` until it is handled, and is gone then.
+    `state`: waiting, done, parked (a person has to look), closed (a person has looked). `why`: what it came to.
+    """
+
+    __tablename__ = "arrival"
+    __table_args__ = (UniqueConstraint("source", "key"), Index("ix_arrival_state", "state", "due_at"))
+    id: int | None = Field(default=None, sa_column=_key())
+    source: str
+    key: str
+    kind: str
+    detail_json: str = Field(default="{}", sa_column=_text())
+    private_json: str | None = Field(default=None, sa_column=_text(nullable=True))
+    state: str = "waiting"
+    why: str = ""
+    recorded_at: datetime = Field(sa_column=_at())
+    due_at: datetime = Field(sa_column=_at())
+    """When it is looked at next: what it is about may not be written down yet."""
+    ended_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+
+
 class Event(SQLModel, table=True):
-    """Something that happened outside: append-only inbox. (source, key) is unique; a replay is harmless."""
+    """News for the rules: something happened to somebody, so look again. (source, key) is unique; a replay is harmless."""
 
     __tablename__ = "event"
     __table_args__ = (UniqueConstraint("source", "key"),)

@@ -1,5 +1,5 @@
 """
-The inbox: what happened outside, handled once each, in micro-batches of whole borrowers.
+News for the rules: what happened to people, handled once each, in micro-batches of whole borrowers.
 
 An event only says "look again": what is decided follows from the book, never from the event's payload, so that
 their order does not matter.
@@ -33,7 +33,7 @@ _NOBODY: Final = "it is about nobody who has a loan"
 @dataclass(frozen=True, slots=True)
 class Handled:
     """
-    What a look into the inbox led to.
+    What a look at the news led to.
 
     Attributes:
         borrowers: whose loans were decided, in id order.
@@ -56,7 +56,7 @@ def handle_events(
     database: Database, decide: Decide, *, now: datetime, batch: int = 200, stop: Callable[[], bool] = lambda: False
 ) -> Handled:
     """
-    Handle everything in the inbox that was recorded by now, oldest first.
+    Handle everything that was recorded by now, oldest first.
 
     A borrower's events are handled together; a batch commits with the decisions it led to, and what another
     process was faster with is left to it. An event that cannot be handled is parked with its reason, and holds

@@ -26,6 +26,7 @@ from workflows.alerts import unknowns
 from workflows.brake import channel_brake
 from workflows.door import LEASE, LOOK_TO_SEND_MAX, TURN_WAIT_MAX, Door, reach
 from workflows.second_look import NOTHING_BROUGHT, Brought, Look, second_look
+from workflows.text_seal import SEALED, seal, seal_key
 from workflows.uncollected import uncollected
 
 log = logging.getLogger(__name__)
@@ -196,6 +197,7 @@ def _write(
         endpoints = _endpoints(session, contacts.values())
         told: set[int] = set()
         late = clock() - now > LOOK_TO_SEND_MAX
+        sealing = seal_key(session)
         for one in looked:
             contact = contacts[one.contact.id]
             if contact.status != "claimed" or contact.claimed_by != door.worker:
@@ -208,7 +210,7 @@ def _write(
                 counts["waiting"] += 1
             else:
                 reachable = reached.covers(endpoints.get(contact.endpoint_id))
-                word, message = _let_out(session, door, contact, one, reachable, now)
+                word, message = _let_out(session, door, contact, one, reachable, now, sealing)
                 counts[word] += 1
                 counts.update(unknowns([one.look.verdict]))
                 if word != "delayed":
@@ -241,7 +243,7 @@ def _moved(one: Looked, current: Mapping[int, int]) -> bool:
 
 
 def _let_out(
-    session: Session, door: Door, contact: Contact, one: Looked, reachable: bool, now: datetime
+    session: Session, door: Door, contact: Contact, one: Looked, reachable: bool, now: datetime, sealing: str
 ) -> tuple[str, Message | None]:
     look = one.look
     detail = verdict_detail(look.verdict)
@@ -272,9 +274,12 @@ def _let_out(
         return "unsayable", None
     contact.attempts += 1
     contact.at, contact.claimed_until_at = now, now + LEASE
+    # What an earlier try was told says nothing of this one.
+    contact.provider = contact.provider_ref = contact.error = None
     # Record first, send later: a record without a receipt can be reconciled with the provider's own; a message
     # without a record could never be explained.
-    move(session, contact, "sending", at=now, why=look.why, detail=detail)
+    sealed = {SEALED: seal(sealing, message.text)}
+    move(session, contact, "sending", at=now, why=look.why, detail={**(detail or {}), **sealed})
     return "offered", message
 
 

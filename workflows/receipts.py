@@ -69,7 +69,7 @@ def _record(session: Session, contact: Contact, one: Answered, dates: PackDates)
         return "waiting"
     contact.provider, contact.error = receipt.provider, receipt.code or None
     contact.provider_ref = receipt.provider_ref or None
-    detail = {"code": receipt.code, "meaning": receipt.meaning, "detail": receipt.detail}
+    detail = {"code": receipt.code, "meaning": receipt.meaning, "detail": receipt.detail, "ref": receipt.provider_ref}
     word: str = receipt.status
     if word == "retry":
         if receipt.meaning == "misconfigured":

@@ -47,6 +47,7 @@ class Reply:
     Attributes:
         endpoint: the number or address it came from, where it is one on file.
         source, key: who brought it, and their name for it: the same again changes nothing.
+        heard: what whoever brought it understood, where that is more than we would.
     """
 
     channel: Channel
@@ -55,6 +56,7 @@ class Reply:
     key: str
     source: str = "hand"
     endpoint: int | None = None
+    heard: Meaning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def take_reply(
         found: the loan it is about, and who answers.
         answers: purpose -> the template for it on this channel; one that is missing is not sent.
     """
-    meaning = meaning_of(reply.text)
+    meaning = reply.heard or meaning_of(reply.text)
     contact_id = f"in-{sha256(f'{reply.source} {reply.key}'.encode()).hexdigest()[:24]}"
     with door.database.write() as session:
         if session.get(Contact, contact_id) is not None:

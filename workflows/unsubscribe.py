@@ -1,7 +1,6 @@
 """The link in a message by which somebody ends such messages: a signed token, and what follows when it comes back."""
 
 import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -16,11 +15,11 @@ from store.columns import to_us
 from store.consents import NewStatement, add_statement, ledger
 from store.db import Database
 from store.outbox import lock_versions
-from store.settings import read_setting, write_setting
+from store.settings import read_setting, secret_of
 from store.tables import Endpoint as EndpointRow
 from store.tables import Event
 
-_KEY: Final = "link_key"
+LINK_KEY: Final = "link_key"
 _SIGNATURE_LENGTH: Final = 32
 
 
@@ -35,11 +34,7 @@ class Unsubscribing:
 
 def link_key(session: Session) -> str:
     """The secret that signs links, made when it is first asked for; needs a session that writes."""
-    key = read_setting(session, _KEY)
-    if key is None:
-        key = secrets.token_hex(32)
-        write_setting(session, _KEY, key)
-    return key
+    return secret_of(session, LINK_KEY)
 
 
 def make_token(key: str, whom: Unsubscribing) -> str:
@@ -73,7 +68,7 @@ def take_unsubscribe(database: Database, token: str, *, now: datetime, given_to:
         DataError: the token is not one of ours.
     """
     with database.session() as reading:
-        key = read_setting(reading, _KEY)
+        key = read_setting(reading, LINK_KEY)
     if key is None:
         raise DataError(Problem("this link is not one of ours", "use the link of the message, whole"))
     whom = read_token(key, token)

@@ -12,11 +12,15 @@ def register(app: typer.Typer) -> None:
 
 
 def events(context: typer.Context, at: At = None) -> None:
-    """Settle promises, then handle the inbox: payments, outcomes, promises and failed deliveries, each once."""
+    """Settle promises, handle the inbox, then decide for whoever has news: payments, replies, failed deliveries."""
+    from duecourse.incoming import handle_inbox
+
     session: Session = context.obj
     now = instant(at)
     promises = session.works.check_promises(now)
-    done = session.works.handle_events(now)
+    handle_inbox(session.works, lambda: now)
+    # Without `--at` not the instant from before: what has just been heard is news as well.
+    done = session.works.handle_events(instant(at))
     answer = {
         "events": done.events,
         "borrowers": len(done.borrowers),
@@ -30,4 +34,6 @@ def events(context: typer.Context, at: At = None) -> None:
     )
     session.output.answer(answer, lambda console: console.print(text))
     if done.parked:
-        session.output.note(f"{done.parked} events could not be handled and are parked; `event.parked` says why")
+        session.output.note(
+            f"{done.parked} events could not be handled and are parked; `duecourse inbox list` says why"
+        )

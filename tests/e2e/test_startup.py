@@ -23,7 +23,7 @@ _READS_FILES = _TYPER_AT_WORK | {
 }  # fmt: skip
 """
 Who wants another library here measures first (docs/engineer.md, "Startup"). What must never come in by the way: duckdb,
-pyarrow, pyspark, sqlalchemy, durable, twilio, aiohttp, each a tenth of a second to half a second.
+pyarrow, pyspark, sqlalchemy, durable, twilio, aiohttp, fastapi, each a tenth of a second to half a second.
 """
 
 _ROOMS = frozenset({"channels", "compliance", "config", "duecourse", "engine", "store", "workflows"})
@@ -34,6 +34,7 @@ _ROOMS = frozenset({"channels", "compliance", "config", "duecourse", "engine", "
     [
         (("--help",), _TYPER, {"duecourse", "engine"}),
         (("sweep", "--help"), _TYPER_AT_WORK, {"duecourse", "engine"}),
+        (("listen", "--help"), _TYPER_AT_WORK, {"duecourse", "engine"}),
         (("rules", "check"), _READS_FILES, set(_ROOMS - {"store"})),
     ],
 )

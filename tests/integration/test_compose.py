@@ -1,16 +1,23 @@
 """Who is named in what goes out: the reader always, the borrower to those who stand for the contract."""
 
 from datetime import date, datetime
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from sqlmodel import select
 
+from channels.mail_message import compose
 from channels.template_file import Templates, read_templates
 from config.settings import Lender
 from duecourse.compose import Composer
 from engine.errors import DataError
+from engine.situation import Loan
 from store.db import Database
-from store.tables import Contact
+from store.tables import Contact, Endpoint
 from tests.factories import at, make_loan, make_person
+from workflows.second_look import Look
+from workflows.unsubscribe import Unsubscribing, link_key, read_token
 
 ON = date(2026, 3, 12)
 NOW: datetime = at(ON, 4)
@@ -63,4 +70,34 @@ def test_a_text_that_must_name_the_borrower_does_not_go_to_an_outsider(sqlite_da
     assert str(refused.value) == (
         "note.yaml:1:1: template `note` says `borrower.name`, which is not known\n"
         "  mend: import it, or say it inside `{% if borrower.name %}...{% endif %}`"
+    )
+
+
+@pytest.mark.parametrize("public_url", ["", "https://hooks.lender.example/duecourse"])
+def test_a_mail_can_be_ended_by_its_link_and_by_mail(database: Database, public_url: str):
+    """With a public address by one click at a signed link, and by mail beside it; without one by mail only."""
+    mail = "template: note\nchannels: [email]\npurpose: service\nen: {subject: Hello, text: Hello there.}\n"
+    borrower = make_person(database, email="ada@example.com")
+    loan = make_loan(database, borrower_id=borrower, instalments=[(date(2026, 3, 1), 100_00)])
+    composer = Composer(read_templates({"note.yaml": mail}, languages=["en"]), Lender(), "en", public_url)
+    with database.write() as session:
+        (endpoint,) = session.exec(select(Endpoint.id)).all()
+        contact = Contact(
+            id="1-1-1", loan_id=loan, person_id=borrower, endpoint_id=endpoint, channel="email", purpose="service",
+            name="note", slot="", status="claimed", planned_at=NOW, not_before_at=NOW, expires_at=NOW, at=NOW,
+        )  # fmt: skip
+        look = Look("go", "", on=ON, loan=cast("Loan", SimpleNamespace(facts={"dpd": 11})))
+        message = composer.message(session, contact, look, NOW)
+        key = link_key(session)
+    wire = compose(message, from_address="care@lender.example", sent_at=NOW).decode()
+    by_mail = "mailto:care@lender.example?subject=stop-1-1-1"
+    if not public_url:
+        assert wire.startswith(f"List-Unsubscribe: <{by_mail}>\r\n")
+        assert "List-Unsubscribe-Post" not in wire
+        return
+    token = message.unsubscribe_url.removeprefix(f"{public_url}/unsubscribe/")
+    assert read_token(key, token) == Unsubscribing(borrower, endpoint or 0, "email")
+    assert wire.startswith(
+        f"List-Unsubscribe: <{message.unsubscribe_url}>,\r\n <{by_mail}>\r\n"
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
     )

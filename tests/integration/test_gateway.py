@@ -5,7 +5,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from pydantic import SecretStr
 
 from channels import gateway_file
 from channels.failover import Failover
+from channels.faults import NO_LIST
 from channels.gateway import GatewayAdapter
 from channels.gateway_reports import GatewayReports
 from channels.gateway_spec import Gateway
-from channels.message import Message, Receipt
+from channels.message import Message, Receipt, Sought
 from channels.posted import Posted
 from channels.reports import InboundText, Refused, StatusReport
 from channels.sms import SmsAdapter, SmsSettings
@@ -267,6 +268,20 @@ def test_receipts_and_replies_come_home_signed(gateway: FakeGateway):
     assert refused == ["unexpected", "unmatched", "forged", "forged"]
 
 
+def sought(provider: str) -> Sought:
+    return Sought("sms", NUMBER, lambda text: text == message().text, provider)
+
+
+def look_up(accounts: Failover, what: Sought) -> Receipt | None:
+    async def work() -> Receipt | None:
+        try:
+            return await accounts.find(what, datetime.now(UTC) - timedelta(minutes=1))  # noqa: TID251
+        finally:
+            await accounts.close()
+
+    return asyncio.run(work())
+
+
 # -- failover --------------------------------------------------------------------------------------------------------
 
 
@@ -287,5 +302,8 @@ def test_another_account_takes_over_only_where_nothing_can_go_twice(gateway: Fak
         sent = [m.contact for m in gateway.taken]
         assert sorted(m.body for m in provider.accepted) == [message().text] * 2
         assert len(set(sent)) == len(sent)
-        assert both.finder("twilio") is other
-        assert both.finder("freedonia") is None
+        last = provider.accepted[-1]
+        found = {who: look_up(both, sought(who)) for who in ("twilio", "freedonia", "")}
+        assert found["twilio"] == found[""] == Receipt("sent", "twilio", last.sid)
+        assert found["freedonia"] is not None
+        assert (found["freedonia"].status, found["freedonia"].code) == ("unknown", NO_LIST)

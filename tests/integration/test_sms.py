@@ -17,7 +17,7 @@ import pytest
 from jsonschema import ValidationError
 from pydantic import SecretStr
 
-from channels.message import Message, Receipt
+from channels.message import Message, Receipt, Sought
 from channels.sms import SmsAdapter, SmsSettings
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, Asked, FakeProvider, Fault
 from channels.testing.twilio_wire import signature
@@ -386,7 +386,8 @@ def test_connections_are_as_many_as_the_settings_say(provider: FakeProvider):
 def find(adapter: SmsAdapter, given: Message, since: datetime, taken: tuple[str, ...] = ()) -> Receipt | None:
     async def work() -> Receipt | None:
         try:
-            return await adapter.find(given, since, taken)
+            sought = Sought(given.channel, given.to, lambda text: text == given.text)
+            return await adapter.find(sought, since, taken)
         finally:
             await adapter.close()
 
