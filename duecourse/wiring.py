@@ -29,6 +29,7 @@ from store.situations import Happened
 from store.tables import Contact, DecisionRow, Loan, StageChange
 from workflows.asking import Wanted, address
 from workflows.brake import apply_brake
+from workflows.call_backs import CallBack
 from workflows.chunk import ChunkReader
 from workflows.decide import Decided, decide_borrowers, fresh_situations
 from workflows.dispatch import dispatch
@@ -40,12 +41,13 @@ from workflows.law_impact import Heard
 from workflows.moving import move_loan
 from workflows.outcomes import Promised
 from workflows.promises import Terms, check_promises, promises_to_judge
+from workflows.proofs import Proven
 from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
-from workflows.reporting import no_task, record_outcome
+from workflows.reporting import Report, no_task, record_outcome
 from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
-from workflows.tasks import Handed, call_off, take_next
+from workflows.tasks import Handed, call_off, start_task, take_next
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -100,6 +102,7 @@ class Works:
             dates=self.workspace.pack_dates,
             outward=self.outward or outward(self.workspace),
             said=self.texts.of_contact,
+            queues=self.workspace.queues,
             worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         )
 
@@ -273,9 +276,13 @@ class Works:
         call_off(self.door, now=now, borrowers=[borrower_id])
         return change
 
-    def take_next(self, queue: str, agent: str, now: datetime) -> Handed | None:
+    def take_next(self, queue: str, agent: str, now: datetime, together: Sequence[str] = ()) -> Handed | None:
         """The next task of a queue for an agent, with its script; None when nothing is waiting."""
-        return take_next(self.door, queue=queue, agent=agent, now=now)
+        return take_next(self.door, queue=queue, agent=agent, now=now, together=together)
+
+    def start_task(self, task: str, agent: str, now: datetime, together: Sequence[str] = ()) -> Handed:
+        """One task for an agent, looked at again; raises like `workflows.tasks.start_task`."""
+        return start_task(self.door, task, agent=agent, now=now, together=together)
 
     def record_outcome(
         self,
@@ -286,24 +293,26 @@ class Works:
         now: datetime,
         promised: Promised | None = None,
         learnt: Learnt = NOTHING_LEARNT,
+        call_at: datetime | None = None,
+        proof: Proven | None = None,
+        batch: str | None = None,
     ) -> None:
-        """Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`."""
+        """
+        Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`.
+
+        Args:
+            call_at: when they want to be called.
+            batch: the batch it went out with, where no agent had it in hand.
+        """
         policy, on, situation, contact, _ = self.task_place(contact_id, now)
         person = situation.others.get(contact.person_id, situation.borrower)
-        learnt = replace(learnt, given_to=given_to(situation.actor), zones=person.zones)
-        record_outcome(
-            self.database,
-            contact_id,
-            outcome,
-            agent=agent,
-            now=now,
-            on=on,
-            policy=policy,
-            dates=self.workspace.pack_dates,
-            promised=promised,
-            notice=self.notice_of(contact),
-            learnt=learnt,
-        )
+        whom = given_to(situation.actor)
+        learnt = replace(learnt, given_to=whom, zones=person.zones)
+        report = Report(
+            outcome, agent, now, on, policy, self.workspace.pack_dates, promised, learnt,
+            CallBack(call_at, whom, person.zones) if call_at is not None else None, proof, batch, self.notice_of(contact),
+        )  # fmt: skip
+        record_outcome(self.database, contact_id, report)
 
     def take_reply(
         self,

@@ -47,8 +47,13 @@ def is_by_hand(contact: Contact) -> bool:
 
 
 def in_other_hands(agent: str) -> ColumnElement[bool]:
-    """Contacts that keep this agent from their person: another agent has one in hand, or a message is leaving."""
-    theirs = col(Contact.claimed_by).like("agent:%") & (col(Contact.claimed_by) != f"agent:{agent}")
+    """
+    Contacts that keep this agent from their person: another agent or a dialler has one in hand, or a message is leaving.
+
+    A letter that is being printed keeps nobody: whoever calls meanwhile is not in anybody's way.
+    """
+    in_hand = or_(col(Contact.claimed_by).like("agent:%"), col(Contact.claimed_by).like("dialler:%"))
+    theirs = in_hand & (col(Contact.claimed_by) != f"agent:{agent}")
     return or_(col(Contact.status).in_(("claimed", "sending")), (col(Contact.status) == "sent") & theirs)
 
 
@@ -139,14 +144,14 @@ def expire(database: Database, *, now: datetime) -> int:
     """
     Close what is past its time: contacts that never left, and tasks that nobody took; returns how many.
 
-    A task that somebody took and never reported on is in doubt: it becomes `unknown`.
+    A task that somebody saw and never reported on is in doubt: it becomes `unknown`.
     """
     with database.write() as session:
         queued = (col(Contact.status) == "sent") & col(Contact.channel).in_(TASK_CHANNELS)
         late = select(Contact).where(or_(_due(now), queued), col(Contact.expires_at) <= now)
         contacts = session.exec(late.order_by(col(Contact.id)).with_for_update(key_share=True, skip_locked=True)).all()
         for contact in contacts:
-            if contact.status == "sent" and contact.claimed_by is not None:
+            if contact.status == "sent" and contact.claimed_by is not None and contact.attempts:
                 move(session, contact, "unknown", at=now, why="somebody took it and never said what came of it")
             else:
                 move(session, contact, "expired", at=now, why="its time had passed before it could go")

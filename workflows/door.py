@@ -20,6 +20,7 @@ from store.db import Database
 from store.identity import is_production
 from store.settings import read_setting
 from store.tables import Contact
+from workflows.allotment import Queue
 from workflows.brake import check_brake
 from workflows.second_look import Look
 
@@ -30,6 +31,7 @@ LEASE: Final = timedelta(minutes=10)
 LOOK_TO_SEND_MAX: Final = timedelta(seconds=30)
 """What was not handed over so long after it was looked at goes back, and is looked at again."""
 
+NOT_ALLOWED: Final = "not production, and the address is not on the allow list"
 TURN_WAIT_MAX: Final = LOOK_TO_SEND_MAX / 2
 """How long a message may wait for its turn at the provider account."""
 
@@ -97,6 +99,7 @@ class Door:
     outward: Outward
     worker: str
     said: Said = lambda _session, _contact: {}
+    queues: Mapping[str, Queue] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
