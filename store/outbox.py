@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, delete, or_, text, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, or_, text, update
 from sqlmodel import Session, col, select
 
 from store.columns import from_us, to_us
@@ -50,9 +50,10 @@ def in_other_hands(agent: str) -> ColumnElement[bool]:
     """
     Contacts that keep this agent from their person: another agent or a dialler has one in hand, or a message is leaving.
 
-    A letter that is being printed keeps nobody: whoever calls meanwhile is not in anybody's way.
+    A letter that is being printed keeps nobody, and neither does a visit that stands on a route and has not begun.
     """
-    in_hand = or_(col(Contact.claimed_by).like("agent:%"), col(Contact.claimed_by).like("dialler:%"))
+    on_route = (col(Contact.channel) == "visit") & (col(Contact.attempts) == 0)
+    in_hand = or_(col(Contact.claimed_by).like("agent:%") & ~on_route, col(Contact.claimed_by).like("dialler:%"))
     theirs = in_hand & (col(Contact.claimed_by) != f"agent:{agent}")
     return or_(col(Contact.status).in_(("claimed", "sending")), (col(Contact.status) == "sent") & theirs)
 
@@ -148,7 +149,10 @@ def expire(database: Database, *, now: datetime) -> int:
     """
     with database.write() as session:
         queued = (col(Contact.status) == "sent") & col(Contact.channel).in_(TASK_CHANNELS)
-        late = select(Contact).where(or_(_due(now), queued), col(Contact.expires_at) <= now)
+        # Whoever has a task in hand has it as long as they were told.
+        until = func.coalesce(Contact.claimed_until_at, Contact.expires_at)
+        ends = case((queued & col(Contact.claimed_by).is_not(None), until), else_=col(Contact.expires_at))
+        late = select(Contact).where(or_(_due(now), queued), ends <= now)
         contacts = session.exec(late.order_by(col(Contact.id)).with_for_update(key_share=True, skip_locked=True)).all()
         for contact in contacts:
             if contact.status == "sent" and contact.claimed_by is not None and contact.attempts:

@@ -523,8 +523,8 @@ class Batch(SQLModel, table=True):
     """
     Tasks that left together, in a file: letters for a print shop, calls for a dialler.
 
-    `status`: writing (what was committed may or may not have become a file), out, done, void (nothing of it was used).
-    After `until_at` a batch that is still `writing` is in doubt, and a dialler calls nobody of it any more.
+    `status`: writing, out (its file is there), doubt (the making was broken off), void (nothing of it was used).
+    A batch that is still `writing` at `until_at` is in doubt.
     """
 
     __tablename__ = "batch"

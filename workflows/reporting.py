@@ -10,13 +10,28 @@ from engine.errors import DataError, Problem, unknown_name
 from engine.strategy import PromisePolicy
 from store.db import Database
 from store.outbox import ROW, TASK_CHANNELS, bump_versions, is_by_hand, lock_versions, move, note
-from store.tables import Contact
+from store.tables import BatchItem, Contact
 from workflows.aftermath import add_event, concerned
 from workflows.call_backs import CallBack, promise_call_back, refuse_call_back
 from workflows.outcome_file import Outcome, outcomes
 from workflows.outcomes import LATE_NEWS, MESSAGE_OUTCOMES, Promised, add_promise, follow, refuse_promise
 from workflows.proofs import Proven, keep_proof
 from workflows.sayings import NOTHING_LEARNT, Learnt, hear
+
+
+@dataclass(frozen=True, slots=True)
+class OfBatch:
+    """
+    The batch that a task went out with, and what its file said of the task, which is kept beside it."""
+
+    kind: str
+    id: int
+    row: str = "{}"
+
+    @property
+    def holder(self) -> str:
+        """Whose hands its tasks are in, as `claimed_by` says it: `dialler:7`."""
+        return f"{self.kind}:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,7 @@ class Report:
         learnt: what else was said or found out.
         call_back: when they want to be called.
         proof: what shows that it was so.
-        batch: the batch it was in, as `claimed_by` names it; None: a person reports of what they have in hand.
+        batch: the batch it was in; None: a person reports of what they have in hand.
     """
 
     outcome: str
@@ -44,7 +59,7 @@ class Report:
     learnt: Learnt = NOTHING_LEARNT
     call_back: CallBack | None = None
     proof: Proven | None = None
-    batch: str | None = None
+    batch: OfBatch | None = None
     notice: str | None = None
 
 
@@ -92,6 +107,11 @@ def close(session: Session, contact: Contact, report: Report) -> None:
         refuse_call_back(report.call_back, report.at)
         promise_call_back(session, contact, report.call_back, agent=report.agent, now=report.at)
     _close(session, contact, report, meaning)
+    if report.batch is not None:
+        # In the same transaction: a report that is taken twice is known by it.
+        item = session.get_one(BatchItem, (report.batch.id, contact.id))
+        item.result_json = report.batch.row
+        session.add(item)
     if report.proof is not None:
         keep_proof(session, contact, report.proof, at=report.at)
     if meaning.effect != "give_back":
@@ -125,7 +145,7 @@ def _meaning(contact: Contact, report: Report) -> Outcome:
     if contact.status == "unknown" and meaning.status not in ("delivered", "failed") and not surely:
         what = f"task `{contact.id}` was called off while somebody had it in hand"
         raise DataError(Problem(what, "say what came of it, if it was tried"))
-    if contact.claimed_by not in (None, report.batch or f"agent:{report.agent}"):
+    if contact.claimed_by not in (None, report.batch.holder if report.batch else f"agent:{report.agent}"):
         raise DataError(in_hands(contact))
     return meaning
 

@@ -1,5 +1,6 @@
 """Work queues for people: what is waiting, who takes the next one, and what is called off."""
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from workflows.call_backs import may_take
 from workflows.door import NOT_ALLOWED, Door, reach
 from workflows.leaving import Looked, look_again, verdict_detail
 from workflows.reporting import in_hands, no_task
+
+log = logging.getLogger(__name__)
 
 _CALL_OFF_AT_ONCE: Final = 500
 
@@ -238,6 +241,9 @@ def call_off(door: Door, *, now: datetime, borrowers: Collection[int] | None = N
                 contact = session.get_one(Contact, one.contact.id, with_for_update=ROW)
                 free = contact.status == "sent" and (contact.claimed_by is None or not contact.attempts)
                 if free and all(current.get(person) == version for person, version in one.seen.items()):
+                    if contact.claimed_by is not None:
+                        extra = {"action": "alert", "contact": contact.id, "visit": contact.claimed_by}
+                        log.warning("a visit on somebody's route is called off; tell the team", extra=extra)
                     _call_off(session, contact, one, one.look.why, now)
                     count += 1
     return count
