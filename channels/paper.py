@@ -122,9 +122,13 @@ def check_words(text: str, press: Press) -> None:
         DataError: characters that the font has not. They are named by their numbers, since they may be part of a name.
         SettingsError: the lender's font cannot be read.
     """
-    missing = sorted(
-        {character for character in text if character not in "\n\t" and not _shows(press, text, character)}
-    )
+    used = set(text) - set("\n\t")
+    if press.font is not None:
+        known = _own_font(press.font)[1]
+        missing = sorted(character for character in used if ord(character) not in known)
+    else:
+        encoding = "cp1252" if _is_latin(text) else "gbk"
+        missing = sorted(character for character in used if not _encodes(character, encoding))
     if missing:
         numbers = ", ".join(f"U+{ord(character):04X}" for character in missing[:5])
         raise DataError(Problem(f"the font has no character for {numbers}", "name one that has in `letters.font`"))
@@ -309,12 +313,6 @@ def _font(press: Press, text: str) -> str:
 
         pdfmetrics.registerFont(UnicodeCIDFont(_CHINESE))
     return _CHINESE
-
-
-def _shows(press: Press, text: str, character: str) -> bool:
-    if press.font is not None:
-        return ord(character) in _own_font(press.font)[1]
-    return _encodes(character, "cp1252" if _is_latin(text) else "gbk")
 
 
 def _is_latin(text: str) -> bool:

@@ -5,6 +5,7 @@ A batch that was committed and whose file nobody confirmed may be out or not. It
 none of them leaves again until a person has said what became of it.
 """
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -267,7 +268,7 @@ def known_batch(session: Session, batch_id: int, kind: str | None = None) -> Bat
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A batch, and how its tasks stand: by status or outcome."""
+    """A batch, and how its tasks stand: what was reported of them; open, given back, or the status, where nothing was."""
 
     batch: int
     queue: str
@@ -283,14 +284,16 @@ def batches(session: Session, kind: Kind, limit: int = 50) -> list[Standing]:
     found = session.exec(select(Batch).where(col(Batch.kind) == kind).order_by(col(Batch.id).desc()).limit(limit)).all()
     ids = [batch.id for batch in found]
     rows = session.exec(
-        select(BatchItem.batch_id, Contact.status, Contact.outcome, Contact.claimed_by)
+        select(BatchItem, Contact.status, Contact.claimed_by)
         .join(Contact, col(Contact.id) == col(BatchItem.contact_id))
         .where(col(BatchItem.batch_id).in_(ids))
     )
     counts: dict[int, Counter[str]] = {}
-    for batch_id, status, outcome, claimed in rows:
-        word = "open" if claimed == holder(kind, batch_id) and status == "sent" else outcome or status
-        counts.setdefault(batch_id, Counter())[word] += 1
+    for item, status, claimed in rows:
+        told = json.loads(item.result_json).get("outcome")
+        held = claimed == holder(kind, item.batch_id)
+        word = told or ("given back" if status == "sent" and not held else "open" if status == "sent" else status)
+        counts.setdefault(item.batch_id, Counter())[word] += 1
     return [
         Standing(b.id or 0, b.queue, b.status, b.made_at, b.made_by, b.digest, counts.get(b.id or 0, Counter()))
         for b in found
