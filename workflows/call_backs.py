@@ -80,8 +80,8 @@ def promise_call_back(session: Session, contact: Contact, wanted: CallBack, *, a
 
 
 def is_call_back(contact: Contact) -> bool:
-    """Whether somebody asked for it: no rule does, and yet it waits in a queue."""
-    return contact.rule is None and contact.queue is not None
+    """Whether somebody asked for it, and an agent promised it."""
+    return contact.kept_for is not None
 
 
 def against_call_back(

@@ -11,8 +11,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlmodel import col, select
-
 from engine.errors import DuecourseError
 from engine.facts import Catalogue
 from store.columns import from_us
@@ -31,7 +29,8 @@ RESULTS: Final = Kind(
     "contact",
     "What a dialler reports of the calls that `duecourse dialler export` gave it.",
     (
-        Column("contact", "ref", "the column `contact` of the exported file", required=True),
+        Column("batch", "int", "the column `batch` of the exported file", required=True),
+        Column("contact", "ref", "its column `contact`", required=True),
         Column("at", "instant", "when it was called, or when it was given up", required=True, past=True),
         Column(
             "outcome", "word", "what came of it; `not_tried` where nobody was called", required=True,
@@ -44,7 +43,7 @@ RESULTS: Final = Kind(
         Column("said", "text", "what they said about being contacted, as with `--said`; several with `;` between"),
         Column("marks", "text", "what is known now against the number, as with `--mark`; several with `;` between"),
     ),
-    ("contact",),
+    ("batch", "contact"),
 )  # fmt: skip
 """The contract of a results file."""
 
@@ -53,6 +52,7 @@ RESULTS: Final = Kind(
 class Row:
     """One row of a results file, typed. `said` and `marks` as they were written."""
 
+    batch: int
     contact: str
     at: datetime
     outcome: str
@@ -120,9 +120,9 @@ def import_results(database: Database, path: Path, *, now: datetime, record: Rec
 
 
 def _row(values: list[Any]) -> Row:
-    contact, at, outcome, agent, amount, due_on, call_at, said, marks = values
+    batch, contact, at, outcome, agent, amount, due_on, call_at, said, marks = values
     return Row(
-        contact, from_us(at), outcome, agent, amount, due_on, None if call_at is None else from_us(call_at),
+        batch, contact, from_us(at), outcome, agent, amount, due_on, None if call_at is None else from_us(call_at),
         _several(said), _several(marks),
     )  # fmt: skip
 
@@ -138,20 +138,14 @@ def _batch_of(database: Database, row: Row) -> tuple[BatchItem | None, tuple[str
     Returns:
         None where the row was taken before; and why it cannot be taken.
     """
-    wanted = (
-        select(BatchItem, Batch)
-        .join(Batch, col(Batch.id) == col(BatchItem.batch_id))
-        .where(col(BatchItem.contact_id) == row.contact, col(Batch.kind) == "dialler")
-        .order_by(col(Batch.id).desc())
-    )
     with database.session() as session:
-        found = session.exec(wanted).all()
+        item = session.get(BatchItem, (row.batch, row.contact))
+        batch = session.get(Batch, row.batch)
         session.expunge_all()
-    if not found:
-        return None, ("was never given to a dialler", "write the value of `contact` as it was exported")
-    if any(item.result_json == row.content for item, _ in found):
+    if item is None or batch is None or batch.kind != "dialler":
+        return None, ("was not in that batch of a dialler", "write `batch` and `contact` as they were exported")
+    if item.result_json == row.content:
         return None, None
-    item, batch = found[0]
     if item.result_json != "{}":
         return None, ("was reported with other content", "what came first stays; write the difference down by hand")
     if batch.status == "void":

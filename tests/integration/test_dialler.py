@@ -52,10 +52,11 @@ def listed(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def results(database: Database, folder: Path, *lines: str, now: datetime = NOW + TWO_HOURS) -> Imported:
-    """These rows in a results file, taken in as the command does."""
+def results(database: Database, folder: Path, *lines: str, now: datetime = NOW + TWO_HOURS, batch: int = 1) -> Imported:
+    """These rows of a batch in a results file, taken in as the command does."""
     file = folder / "results.csv"
-    file.write_text("contact,at,outcome,agent,amount,due_on,call_at,said,marks\n" + "".join(f"{x}\n" for x in lines))
+    head = "batch,contact,at,outcome,agent,amount,due_on,call_at,said,marks\n"
+    file.write_text(head + "".join(f"{batch},{line}\n" for line in lines))
     return take_results(Works(open_workspace(shipped_folder(), {}), database), file, now)
 
 
@@ -183,6 +184,9 @@ def test_results_become_outcomes_promises_statements_and_events(database: Databa
     assert [row["contact"] for row in listed(tmp_path / "d.csv")] == [tasks[5]]
     assert results(database, tmp_path, lines[5]).same == 1
     assert contact_of(database, tasks[5]).claimed_by == "dialler:2"
+    # The same words of its second call are news.
+    assert results(database, tmp_path, lines[5].replace("12:20", "12:40"), batch=2).added == 1
+    assert contact_of(database, tasks[5]).claimed_by is None
 
 
 def test_a_row_that_cannot_be_taken_says_why_and_the_others_are(database: Database, tmp_path: Path) -> None:
@@ -212,7 +216,7 @@ def test_a_row_that_cannot_be_taken_says_why_and_the_others_are(database: Databa
         ("5", "", "was called before it was exported"),
         ("6", "", "a promise needs its amount and day"),
         ("7", "", "`no_medium` does not say which"),
-        ("8", "", "was never given to a dialler"),
+        ("8", "", "was not in that batch of a dialler"),
         ("9", "at", "is still to come"),
     ]
     assert {contact_of(database, task).status for task in (*ours[1:], never)} == {"sent"}
@@ -254,7 +258,7 @@ def test_a_file_that_was_never_used_goes_back(database: Database, tmp_path: Path
     refused = results(database, tmp_path, f"{tasks[0]},{at},busy,,,,,,")
     assert [reason.reason for reason in refused.reasons] == ["is of a batch that was given back"]
     used = export(door, tmp_path / "d.csv").batch or 0
-    results(database, tmp_path, f"{tasks[0]},{at},busy,,,,,,")
+    results(database, tmp_path, f"{tasks[0]},{at},busy,,,,,,", batch=used)
     with pytest.raises(DataError, match="have come in, so its file was used"):
         void_batch(door, used, by="ann", now=NOW)
 
