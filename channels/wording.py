@@ -80,11 +80,14 @@ def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def address_text(value: str) -> str:
+    """A postal address on one line; a number or mail address as it is."""
+    return str(json.loads(value)["text"]) if value.startswith("{") else value
+
+
 def address_lines(value: str) -> tuple[str, ...]:
-    """A postal address as it stands on an envelope; a number or mail address is one line as it is."""
-    if not value.startswith("{"):
-        return (value,)
-    return tuple(part.strip() for part in json.loads(value)["text"].split(", ") if part.strip())
+    """The same as it stands on an envelope."""
+    return tuple(part.strip() for part in address_text(value).split(", ") if part.strip())
 
 
 def opt_out(channel: Channel, language: Language, unsubscribe_url: str = "") -> str:

@@ -10,7 +10,7 @@ from channels.message import Message
 from channels.paper import Letter
 from channels.render import Rendered, Values, render
 from channels.template_file import Templates
-from channels.wording import address_lines, day, plain
+from channels.wording import address_lines, address_text, day, plain
 from config.settings import Lender
 from engine.content import Language
 from engine.errors import DataError, Problem
@@ -74,7 +74,7 @@ class Composer:
         """The script, visit brief or letter of a task, filled in; who and how to reach them first."""
         person = session.get_one(Person, contact.person_id)
         endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
-        where = f", {', '.join(address_lines(endpoint.value))}" if endpoint else ""
+        where = f", {address_text(endpoint.value)}" if endpoint else ""
         whom = f"{person.name} ({contact.role}){where}"
         if not contact.name:
             return whom  # whoever started it themselves needs no script

@@ -9,6 +9,7 @@ from typing import Final
 from sqlmodel import Session, col, select
 
 from channels.message import Adapter, Message
+from channels.wording import address_text
 from compliance import PackDates
 from engine.errors import Problem, SettingsError
 from engine.gate import Gate
@@ -180,4 +181,4 @@ def out_of_reach(channel: str, count: int) -> Problem:
 
 
 def _plain(value: str) -> str:
-    return "".join(value.split()).casefold()
+    return "".join(address_text(value).split()).casefold()

@@ -90,14 +90,28 @@ def start_task(door: Door, contact_id: str, *, agent: str, now: datetime, togeth
 
     Raises:
         SettingsError: nobody may be reached now.
-        DataError: no such task, it is not theirs to take, or it may not be worked now.
+        DataError: no such task, it is not theirs to take, it may not be worked now, or they have another in hand.
     """
+    _refuse_second(door.database, contact_id, agent)
     if _pick(door, col(Contact.id) == contact_id, agent, now) is None:
         raise DataError(_why_not(door.database, contact_id, agent, now))
     handed = _look_and_hand(door, contact_id, agent, now, together)
     if handed is None:
         raise DataError(_why_not(door.database, contact_id, agent, now))
     return handed
+
+
+def _refuse_second(database: Database, contact_id: str, agent: str) -> None:
+    with database.session() as session:
+        begun = select(Contact.id).where(
+            col(Contact.claimed_by) == f"agent:{agent}",
+            col(Contact.status) == "sent",
+            col(Contact.attempts) > 0,
+            col(Contact.id) != contact_id,
+        )
+        if (other := session.exec(begun).first()) is not None:
+            what = f"{agent} has `{other}` in hand"
+            raise DataError(Problem(what, "report what came of it first, or give it back with `--outcome not_tried`"))
 
 
 def _look_and_hand(door: Door, contact_id: str, agent: str, now: datetime, together: Sequence[str]) -> Handed | None:

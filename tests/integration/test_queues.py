@@ -139,6 +139,8 @@ def test_a_named_task_is_looked_at_again(database: Database) -> None:
     assert start_task(door, one, agent="ann", now=NOW).contact.id == one
     assert start_task(door, one, agent="ann", now=NOW).contact.id == one
     assert len(gate.asked) == 2
+    with pytest.raises(DataError, match=f"ann has `{one}` in hand"):
+        start_task(door, other, agent="ann", now=NOW)
     said = {}
     for task, agent in ((one, "ben"), (later, "ben"), ("no-such", "ben")):
         with pytest.raises(DataError) as caught:

@@ -45,6 +45,8 @@ def test_every_kind_of_page_is_there():
         "CONTRIBUTING.md",
         "docs/strategy-owner.md",
         "docs/operator.md",
+        "docs/desk.md",
+        "docs/outcomes.md",
         "docs/compliance-officer.md",
         "docs/engineer.md",
         "docs/scale-out.md",
