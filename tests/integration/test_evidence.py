@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pypdf import PdfReader
+from sqlmodel import select
 
 from channels.paper import Document, Part, Press, document_pages
 from store.consents import NewStatement, add_statement
@@ -117,26 +118,28 @@ def test_only_those_of_the_contract_are_named(database: Database) -> None:
     assert "@" not in said
 
 
-def test_the_same_book_and_instant_give_the_same_bytes(database: Database) -> None:
+def test_the_same_book_and_instant_give_the_same_bytes(sqlite_database: Database) -> None:
     """In this process and in another; anything else on file gives other bytes, and another hash in the index."""
-    ref = case(database)
-    first, again = (document_pages(bundle(database, ref), Press()) for _ in range(2))
+    ref = case(sqlite_database)
+    first, again = (document_pages(bundle(sqlite_database, ref), Press()) for _ in range(2))
     assert first.content == again.content
     code = (
         "import sys; from store.db import open_database; from channels.paper import *;"
         "from tests.integration.test_evidence import bundle;"
         "print(document_pages(bundle(open_database(sys.argv[1]), sys.argv[2]), Press()).digest)"
     )
-    url = database.url.render_as_string(hide_password=False)
+    url = sqlite_database.url.render_as_string(hide_password=False)
     ran = subprocess.run([sys.executable, "-c", code, url, ref], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == first.digest
-    with database.write() as session:
-        hold = next(iter(session.exec(__import__("sqlmodel").select(Hold))))
+    with sqlite_database.write() as session:
+        hold = session.exec(select(Hold)).first()
+        assert hold is not None
         hold.reason = "changed afterwards"
         session.add(hold)
-    changed = bundle(database, ref)
+    changed = bundle(sqlite_database, ref)
     notes = [
-        (a.title, a.note != b.note) for a, b in zip(bundle(database, ref, AFTER).parts, changed.parts, strict=True)
+        (a.title, a.note != b.note)
+        for a, b in zip(bundle(sqlite_database, ref, AFTER).parts, changed.parts, strict=True)
     ]
     assert document_pages(changed, Press()).digest != first.digest
     assert ("The claim", True) in notes

@@ -223,9 +223,10 @@ letters.print_letters(door_of(open_database(sys.argv[1]), {{}}), SHOP, Path(sys.
     [("_write_folder", False, False), ("file_is_there", False, True), ("take_batch", True, False)],
 )
 def test_killed_in_between_it_is_in_doubt_and_never_printed_twice(
-    database: Database, tmp_path: Path, where: str, after: bool, folder: bool
+    sqlite_database: Database, tmp_path: Path, where: str, after: bool, folder: bool
 ) -> None:
     """Wherever the process dies after the commit: the letter becomes `unknown`, nobody prints it, until a person says."""
+    database = sqlite_database
     task = queued(database, book(database)[0])
     url = database.url.render_as_string(hide_password=False)
     code = _KILLED.format(where=where, after=after)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -195,5 +196,14 @@ def _fresh(folder: Path) -> Database:
 
 TestHands = Hands.TestCase
 TestHands.settings = settings(
-    max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=4, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+@pytest.mark.slow
+class TestManyHands(Hands.TestCase):
+    """The same for longer."""
+
+    settings = settings(
+        max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    )
