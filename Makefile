@@ -50,7 +50,8 @@ sim: install  ## Sixty simulated days, checked by code that shares nothing with 
 
 docs: install  ## Run every session the pages show, and write the real output into them
 	$(RUN)/python -m tests.facts_page
-	$(RUN)/python -m tests.pages README.md docs/operator.md docs/compliance-officer.md docs/strategy-owner.md docs/scale-out.md
+	$(RUN)/python -m tests.outcomes_page
+	$(RUN)/python -m tests.pages README.md docs/operator.md docs/desk.md docs/compliance-officer.md docs/strategy-owner.md docs/scale-out.md
 
 test-spark: $(SPARK_STAMP)  ## The tests that need Spark, on a cluster of two executors of their own
 	$(RUN)/python -m pytest -m spark $(ARGS)

@@ -4,6 +4,7 @@ How amounts, days and products are said to a borrower: one place, whole minor un
 Languages are `en` and `zh`; a text never mixes them.
 """
 
+import json
 from datetime import date
 from functools import cache
 from typing import Final
@@ -77,6 +78,16 @@ def masked(ref: str) -> str:
 def plain(text: str) -> str:
     """A value on one line without control characters: a name cannot start a new header or a new sentence."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def address_text(value: str) -> str:
+    """A postal address on one line; a number or mail address as it is."""
+    return str(json.loads(value)["text"]) if value.startswith("{") else value
+
+
+def address_lines(value: str) -> tuple[str, ...]:
+    """The same as it stands on an envelope."""
+    return tuple(part.strip() for part in address_text(value).split(", ") if part.strip())
 
 
 def opt_out(channel: Channel, language: Language, unsubscribe_url: str = "") -> str:

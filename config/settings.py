@@ -154,6 +154,15 @@ class Listen(_Part):
         return token
 
 
+class Letters(_Part):
+    """How letters and other papers are printed."""
+
+    paper: Literal["a4", "letter"] = "a4"
+    font: str | None = Field(None, description="a TrueType file that is embedded; none: the fonts that readers have")
+    post: str = Field("standard", description="the postal class that a manifest names")
+    post_notice: str = Field("registered", description="that of notices which the law or the contract asks for")
+
+
 class Settings(BaseSettings):
     """Everything there is to set; `duecourse config show` tells where each value came from."""
 
@@ -173,6 +182,7 @@ class Settings(BaseSettings):
     sms_gateway: SmsGateway | None = None
     mail: Mail | None = None
     listen: Listen = Field(default_factory=Listen)
+    letters: Letters = Field(default_factory=Letters)
     allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
     loans_per_chunk: int = Field(10_000, ge=1, le=1_000_000)
     sweep_processes: int = Field(2, ge=1, le=64, description="so many decide a big book at once")

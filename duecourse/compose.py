@@ -7,8 +7,10 @@ from typing import Final, cast
 from sqlmodel import Session, col, select
 
 from channels.message import Message
+from channels.paper import Letter
 from channels.render import Rendered, Values, render
 from channels.template_file import Templates
+from channels.wording import address_lines, address_text, day, plain
 from config.settings import Lender
 from engine.content import Language
 from engine.errors import DataError, Problem
@@ -81,13 +83,40 @@ class Composer:
         """The script, visit brief or letter of a task, filled in; who and how to reach them first."""
         person = session.get_one(Person, contact.person_id)
         endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
-        where = f", {endpoint.value}" if endpoint else ""
+        where = f", {address_text(endpoint.value)}" if endpoint else ""
         whom = f"{person.name} ({contact.role}){where}"
         if not contact.name:
             return whom  # whoever started it themselves needs no script
         values = self._values(session, contact, person, facts, on)
         channel: Channel = contact.channel  # type: ignore[assignment] # the outbox holds channels only
         return f"{whom}\n\n{self._said(session, contact, channel, person, values).text}"
+
+    def letter(self, session: Session, contact: Contact, look: Look) -> Letter:
+        """
+        A letter as it is printed, on the facts of its second look.
+
+        Raises:
+            DataError: its template would say what is not known, nobody has written it, or there is no address.
+        """
+        if look.loan is None or look.on is None:
+            raise AssertionError("a look that lets a letter through knows its loan and its day")
+        person = session.get_one(Person, contact.person_id)
+        endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
+        if endpoint is None or not contact.name:
+            missing = "address" if endpoint is None else "template"
+            raise DataError(Problem(f"letter `{contact.id}` has no {missing}", "somebody has to write it by hand"))
+        said = self._said(
+            session, contact, "letter", person, self._values(session, contact, person, look.loan.facts, look.on)
+        )
+        return Letter(
+            contact_id=contact.id,
+            to=(plain(person.name), *address_lines(endpoint.value)),
+            sender=(self.lender.name, self.lender.phone, self.lender.url),
+            dated=day(look.on, said.language),
+            subject=said.subject,
+            text=said.text,
+            language=said.language,
+        )
 
     def _values(self, session: Session, contact: Contact, person: Person, facts: Facts, on: date) -> Values:
         loan = session.get_one(Loan, contact.loan_id)

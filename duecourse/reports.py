@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,14 @@ Mark = Annotated[
     list[str] | None, typer.Option(help="what is known now against the number or address, e.g. known_disclosure")
 ]
 
+CallAt = Annotated[
+    str | None, typer.Option("--call-at", help="when they want to be called, e.g. 2026-03-09T15:00+08:00")
+]
+Proof = Annotated[
+    Path | None, typer.Option(help="a file that shows it, e.g. of a visit; its hash is kept, the file stays yours")
+]
+With = Annotated[list[str] | None, typer.Option("--with", help="who goes along; may be given several times")]
+
 
 def happened(at: str | None) -> datetime:
     """
@@ -36,6 +45,16 @@ def happened(at: str | None) -> datetime:
     if at is not None and moment > now():
         raise SettingsError(Problem(f"`{at}` has not come yet", "write when it happened, or leave `--at` out"))
     return moment
+
+
+def called_at(at: str | None) -> datetime | None:
+    """
+    When somebody wants to be called.
+
+    Raises:
+        SettingsError: no instant, or one without a zone.
+    """
+    return instant(at) if at is not None else None
 
 
 def promised_of(amount: str | None, due: str | None, currency: str) -> "Promised | None":

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlmodel import Session, col, select
 
+from channels.paper import Press
 from compliance import BulkGate
 from duecourse.compose import Composer
 from duecourse.providers import outward
@@ -24,11 +25,13 @@ from engine.situation import Situation
 from engine.stages import Stage
 from engine.strategy import PromisePolicy, Strategy
 from store.db import Database
+from store.matters import People
 from store.outbox import TASK_CHANNELS
 from store.situations import Happened
 from store.tables import Contact, DecisionRow, Loan, StageChange
 from workflows.asking import Wanted, address
 from workflows.brake import apply_brake
+from workflows.call_backs import CallBack
 from workflows.chunk import ChunkReader
 from workflows.decide import Decided, decide_borrowers, fresh_situations
 from workflows.dispatch import dispatch
@@ -38,16 +41,18 @@ from workflows.entry import enter_book
 from workflows.events import Handled, handle_events
 from workflows.fate import Evidence
 from workflows.law_impact import Heard
+from workflows.letters import Shop
 from workflows.moving import move_loan
 from workflows.outcomes import Promised
 from workflows.promises import Terms, check_promises, promises_to_judge
+from workflows.proofs import Proven
 from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
 from workflows.reply_words import Meaning
-from workflows.reporting import no_task, record_outcome
+from workflows.reporting import OfBatch, Report, no_task, record_outcome
 from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
-from workflows.tasks import Handed, call_off, take_next
+from workflows.tasks import Handed, call_off, start_task, take_next
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -102,6 +107,7 @@ class Works:
             dates=self.workspace.pack_dates,
             outward=self.outward or outward(self.workspace),
             said=self.texts.of_contact,
+            queues=self.workspace.queues,
             worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         )
 
@@ -280,9 +286,13 @@ class Works:
         call_off(self.door, now=now, borrowers=[borrower_id])
         return change
 
-    def take_next(self, queue: str, agent: str, now: datetime) -> Handed | None:
+    def take_next(self, queue: str, agent: str, now: datetime, together: Sequence[str] = ()) -> Handed | None:
         """The next task of a queue for an agent, with its script; None when nothing is waiting."""
-        return take_next(self.door, queue=queue, agent=agent, now=now)
+        return take_next(self.door, queue=queue, agent=agent, now=now, together=together)
+
+    def start_task(self, task: str, agent: str, now: datetime, together: Sequence[str] = ()) -> Handed:
+        """One task for an agent, looked at again; raises like `workflows.tasks.start_task`."""
+        return start_task(self.door, task, agent=agent, now=now, together=together)
 
     def record_outcome(
         self,
@@ -293,24 +303,47 @@ class Works:
         now: datetime,
         promised: Promised | None = None,
         learnt: Learnt = NOTHING_LEARNT,
+        call_at: datetime | None = None,
+        proof: Proven | None = None,
+        batch: OfBatch | None = None,
     ) -> None:
-        """Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`."""
-        policy, on, situation, contact, _ = self.task_place(contact_id, now)
-        person = situation.others.get(contact.person_id, situation.borrower)
-        learnt = replace(learnt, given_to=given_to(situation.actor), zones=person.zones)
-        record_outcome(
-            self.database,
-            contact_id,
-            outcome,
-            agent=agent,
-            now=now,
-            on=on,
-            policy=policy,
-            dates=self.workspace.pack_dates,
-            promised=promised,
-            notice=self.notice_of(contact),
-            learnt=learnt,
-        )
+        """
+        Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`.
+
+        Args:
+            call_at: when they want to be called.
+            batch: the batch it went out with, where no agent had it in hand.
+        """
+        with self.database.session() as session:
+            contact = session.get(Contact, contact_id)
+            if contact is None or contact.channel not in TASK_CHANNELS:
+                raise DataError(no_task(contact_id))
+            borrower = session.get_one(Loan, contact.loan_id).borrower_id
+            where = People(session)
+            where.read({borrower, contact.person_id}, {contact.loan_id})
+            session.expunge_all()
+        on, zones = where.place(borrower).day(now), where.place(contact.person_id).zones
+        # What the strategy accepts takes fresh facts to find, and only a promise asks for it.
+        policy = self.task_place(contact_id, now)[0] if promised is not None else PromisePolicy()
+        whom = given_to(self.workspace.settings.actor)
+        report = Report(
+            outcome, agent, now, on, policy, self.workspace.pack_dates, promised,
+            replace(learnt, given_to=whom, zones=zones), CallBack(call_at, whom, zones) if call_at is not None else None,
+            proof, batch, self.notice_of(contact),
+        )  # fmt: skip
+        record_outcome(self.database, contact_id, report)
+
+    @cached_property
+    def press(self) -> Press:
+        """How papers are printed."""
+        letters = self.workspace.settings.letters
+        return Press(letters.paper, self.workspace.folder / letters.font if letters.font is not None else None)
+
+    @cached_property
+    def shop(self) -> Shop:
+        """How letters are made."""
+        letters = self.workspace.settings.letters
+        return Shop(self._composer.letter, self.press, letters.post, letters.post_notice)
 
     def take_reply(
         self,

@@ -18,12 +18,12 @@ DEBIT_DAYS: Final = 100
 
 _LEFT_OUT: Final = {
     "person": ("ref", "name", "created_at"),
-    "endpoint": ("value", "source", "lost_at", "recorded_at"),
+    "endpoint": ("value", "source", "lost_at", "area", "recorded_at"),
     "consent": ("evidence", "source", "ref", "recorded_at"),
     "hold": ("owner", "reason", "recorded_at", "ref"),
     "contact": (
         "queue", "planned_at", "not_before_at", "expires_at", "claimed_by", "claimed_until_at", "attempts", "provider",
-        "provider_ref", "error", "why", "cost_minor",
+        "provider_ref", "error", "why", "cost_minor", "rank", "kept_for",
     ),
 }  # fmt: skip
 """Columns that no decision looks at; among them everything that identifies a person."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, delete, or_, text, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, or_, text, update
 from sqlmodel import Session, col, select
 
 from store.columns import from_us, to_us
@@ -47,8 +47,14 @@ def is_by_hand(contact: Contact) -> bool:
 
 
 def in_other_hands(agent: str) -> ColumnElement[bool]:
-    """Contacts that keep this agent from their person: another agent has one in hand, or a message is leaving."""
-    theirs = col(Contact.claimed_by).like("agent:%") & (col(Contact.claimed_by) != f"agent:{agent}")
+    """
+    Contacts that keep this agent from their person: another agent or a dialler has one in hand, or a message is leaving.
+
+    A letter that is being printed keeps nobody, and neither does a visit that stands on a route and has not begun.
+    """
+    on_route = (col(Contact.channel) == "visit") & (col(Contact.attempts) == 0)
+    in_hand = or_(col(Contact.claimed_by).like("agent:%") & ~on_route, col(Contact.claimed_by).like("dialler:%"))
+    theirs = in_hand & (col(Contact.claimed_by) != f"agent:{agent}")
     return or_(col(Contact.status).in_(("claimed", "sending")), (col(Contact.status) == "sent") & theirs)
 
 
@@ -139,14 +145,17 @@ def expire(database: Database, *, now: datetime) -> int:
     """
     Close what is past its time: contacts that never left, and tasks that nobody took; returns how many.
 
-    A task that somebody took and never reported on is in doubt: it becomes `unknown`.
+    A task that somebody saw and never reported on is in doubt: it becomes `unknown`.
     """
     with database.write() as session:
         queued = (col(Contact.status) == "sent") & col(Contact.channel).in_(TASK_CHANNELS)
-        late = select(Contact).where(or_(_due(now), queued), col(Contact.expires_at) <= now)
+        # Whoever has a task in hand has it as long as they were told.
+        until = func.coalesce(Contact.claimed_until_at, Contact.expires_at)
+        ends = case((queued & col(Contact.claimed_by).is_not(None), until), else_=col(Contact.expires_at))
+        late = select(Contact).where(or_(_due(now), queued), ends <= now)
         contacts = session.exec(late.order_by(col(Contact.id)).with_for_update(key_share=True, skip_locked=True)).all()
         for contact in contacts:
-            if contact.status == "sent" and contact.claimed_by is not None:
+            if contact.status == "sent" and contact.claimed_by is not None and contact.attempts:
                 move(session, contact, "unknown", at=now, why="somebody took it and never said what came of it")
             else:
                 move(session, contact, "expired", at=now, why="its time had passed before it could go")

@@ -67,6 +67,7 @@ class Endpoint(SQLModel, table=True):
     lender's own files say against it, `learnt_marks` what our people learnt of it; words of `engine.gate.MARKS`.
     `lost_at` is when we learnt that it leads nowhere, or to somebody else: from then on it is not `valid`, whatever a
     file says, until somebody takes that back.
+    `area` is where a postal address lies, in the lender's own words: visits are planned by it.
     """
 
     __tablename__ = "endpoint"
@@ -85,6 +86,7 @@ class Endpoint(SQLModel, table=True):
     marks: str = Field(default="", sa_column_kwargs={"server_default": ""})
     learnt_marks: str = Field(default="", sa_column_kwargs={"server_default": ""})
     lost_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    area: str = Field(default="", sa_column_kwargs={"server_default": ""})
     recorded_at: datetime = Field(sa_column=_at())
 
 
@@ -464,6 +466,8 @@ class Contact(SQLModel, table=True):
     `slot` is unique: the same rule, stage entry, repeat slot, person and channel happens once, ever.
     `status`: planned, claimed, sending, sent, delivered, failed, unknown, cancelled, expired. For call, visit,
     letter and legal tasks `sent` means handed to its queue and `delivered` means worked.
+    `rank` is a task's place in its queue: texts that sort as the queue ranks. `claimed_by` says whose hands a task is in:
+    `agent:NAME`, `dialler:BATCH` or `print:BATCH`. `kept_for` is the agent whom a call-back was promised by.
     """
 
     __tablename__ = "contact"
@@ -504,6 +508,8 @@ class Contact(SQLModel, table=True):
     misdirected: bool = False
     cost_minor: int = Field(default=0, sa_column=_minor(default=0))
     by: str = "lender"
+    rank: str | None = None
+    kept_for: str | None = None
 
 
 class ContactLoan(SQLModel, table=True):
@@ -541,6 +547,77 @@ class MessageText(SQLModel, table=True):
     text: str = Field(sa_column=_text())
     read_by: str | None = None
     read_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+
+
+class Batch(SQLModel, table=True):
+    """
+    Tasks that left together, in a file: letters for a print shop, calls for a dialler.
+
+    `status`: writing, out (its file is there), doubt (the making was broken off), void (nothing of it was used).
+    A batch that is still `writing` at `until_at` is in doubt.
+    """
+
+    __tablename__ = "batch"
+    id: int | None = Field(default=None, sa_column=_key())
+    kind: str
+    queue: str
+    status: str
+    made_at: datetime = Field(sa_column=_at())
+    made_by: str
+    until_at: datetime = Field(sa_column=_at())
+    digest: str = ""
+
+
+class BatchItem(SQLModel, table=True):
+    """
+    One task of a batch: the file it became and that file's hash, or until when it may be called; and what was reported.
+
+    A task that was given back and goes out again is an item of another batch.
+    """
+
+    __tablename__ = "batch_item"
+    batch_id: int = Field(sa_column=_to("batch.id", primary_key=True))
+    contact_id: str = Field(foreign_key="contact.id", primary_key=True)
+    until_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    file: str = ""
+    digest: str = ""
+    pages: int = 0
+    post: str = ""
+    result_json: str = Field(default="{}", sa_column=_text())
+
+
+class Visit(SQLModel, table=True):
+    """
+    When a visit is planned for, and by whom: its day, its team (agents by name, separated by commas, the lead first), the
+    place it has on their route, and the hours in which it may be made.
+    """
+
+    __tablename__ = "visit"
+    contact_id: str = Field(foreign_key="contact.id", primary_key=True)
+    on_on: date = Field(index=True)
+    team: str
+    area: str = ""
+    stop: int
+    from_at: datetime = Field(sa_column=_at())
+    until_at: datetime = Field(sa_column=_at())
+    planned_by: str
+    planned_at: datetime = Field(sa_column=_at())
+
+
+class Proof(SQLModel, table=True):
+    """
+    What shows that a contact was made: who was there, and a file known by its hash alone; the file is kept elsewhere.
+
+    `digest` is SHA-256 in hex.
+    """
+
+    __tablename__ = "proof"
+    contact_id: str = Field(foreign_key="contact.id", primary_key=True)
+    digest: str = Field(primary_key=True)
+    size_bytes: int = Field(sa_column=_minor())
+    people: str
+    at: datetime = Field(sa_column=_at())
+    recorded_at: datetime = Field(sa_column=_at())
 
 
 class OverrideRow(SQLModel, table=True):

@@ -79,6 +79,11 @@ stages:
       act: {call: {queue: junior, script: unsayable}}
       repeat: {max: 9, in: 7 days}
       because: A test.
+    - id: visit
+      when: dpd >= 1
+      act: {visit: {queue: field, script: brief, collectors: 2}}
+      repeat: {max: 9, in: 7 days}
+      because: A test.
     - id: after-failure
       on: [delivery_failed]
       when: dpd >= 1
@@ -281,7 +286,7 @@ def plan(database: Database, loan: int, like: str = "text", *, person: int | Non
     """A planned contact of a rule above, to the borrower unless said otherwise, due now; its id."""
     usual = {
         "text": ("sms", "friendly", None), "mail": ("email", "friendly", None), "call": ("call", "first", "junior"),
-        "after-failure": ("call", "failed", "junior"), "notice": ("letter", "pre-legal", None),
+        "visit": ("visit", "brief", "field"), "after-failure": ("call", "failed", "junior"), "notice": ("letter", "pre-legal", None),
         "odd": ("sms", "unsayable", None), "odder": ("sms", "broken", None), "odd-call": ("call", "unsayable", "junior"),
     }  # fmt: skip
     channel, name, queue = usual[like]

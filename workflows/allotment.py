@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from engine.decision import Decision
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Closed = frozenset[str]
 """The queues that turned a borrower away."""
+
+
+_RANK_DIGITS: Final = 20
+_RANK_BYTES: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,27 @@ def claims_of(
             day = local_day(contact.not_before, zone)
             claims.append(Claim(queue.name, day, (*order, decision.borrower, loan.loan, n)))
     return tuple(claims)
+
+
+def rank_text(queue: Queue, facts: Mapping[str, FactValue]) -> str:
+    """
+    A task's place in its queue as a text: those that sort first come first, on every database.
+
+    Digits and small letters alone, because databases do not agree on how anything else sorts. Of a fact that is a text
+    the first characters count.
+    """
+    return "".join(_rank_digits(facts.get(name), descending) for name, descending in queue.rank_by)
+
+
+def _rank_digits(value: FactValue, descending: bool) -> str:
+    if value is None:
+        return "9" + "0" * _RANK_DIGITS
+    number = (
+        int.from_bytes(value.encode()[:_RANK_BYTES].ljust(_RANK_BYTES, b"\0")) if isinstance(value, str) else int(value)
+    )
+    # Around the middle, so that what is below zero sorts before what is above.
+    middle = 10**_RANK_DIGITS // 2
+    return f"0{middle + max(-middle, min(middle - 1, -number if descending else number)):0{_RANK_DIGITS}}"
 
 
 def local_day(at: datetime, zone: ZoneInfo) -> date:

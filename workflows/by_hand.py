@@ -25,6 +25,7 @@ from store.outbox import bump_versions, in_other_hands, lock_versions, note
 from store.tables import Contact, ContactLoan, DecisionRow, Endpoint, MessageText, OverrideRow
 from workflows.alerts import unknown_rules
 from workflows.asking import Answer, Wanted, ask
+from workflows.call_backs import CallBack
 from workflows.door import Door, reach
 from workflows.outcomes import Promised
 from workflows.reporting import Report, close
@@ -169,6 +170,7 @@ def record(
     at: datetime,
     now: datetime,
     promised: Promised | None = None,
+    call_at: datetime | None = None,
     learnt: Learnt,
 ) -> Done:
     """
@@ -177,7 +179,7 @@ def record(
     One of ours that the gate would have refused raises an alert, and stands in the log with its reasons.
 
     Args:
-        at: when it was; now or before.
+        at: when it was; now or before. call_at: when they want to be called.
     Raises:
         DataError: nobody it could have been with, an outcome that means nothing, a promise that is not taken.
     """
@@ -193,7 +195,8 @@ def record(
         session.flush()
         on = day_at(answer.situation.borrower.zones, at)
         news = replace(learnt, zones=answer.person.zones)
-        report = Report(outcome, agent, at, on, _policy(door, answer.loan), door.dates, promised, news)
+        back = CallBack(call_at, learnt.given_to, answer.person.zones) if call_at is not None else None
+        report = Report(outcome, agent, at, on, _policy(door, answer.loan), door.dates, promised, news, back)
         close(session, contact, report)
         verdict = answer.best.verdict
         if direction == "out" and verdict.outcome != "allow":

@@ -20,6 +20,7 @@ from channels.message import Adapter, Receipt
 from engine.errors import Problem, StoreError
 from store.outbox import TASK_CHANNELS, expire, give_up_on
 from workflows.alerts import alert_unknown
+from workflows.batches import doubt
 from workflows.brake import channel_brake
 from workflows.door import (
     LOOK_TO_SEND_MAX,
@@ -115,7 +116,7 @@ def _begin(door: Door, clock: Callable[[], datetime]) -> Dispatched:
         reach(door, session)
         done.problems += without_provider(door, session, MESSAGE_CHANNELS, now)
     done.counts["expired"] = expire(door.database, now=now)
-    lost = give_up_on(door.database, now=now)
+    lost = [*give_up_on(door.database, now=now), *doubt(door.database, now=now)]
     done.counts["unknown"] = len(lost)
     for contact in lost:
         log.warning(

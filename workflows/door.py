@@ -9,6 +9,7 @@ from typing import Final
 from sqlmodel import Session, col, select
 
 from channels.message import Adapter, Message
+from channels.wording import address_text
 from compliance import PackDates
 from engine.errors import Problem, SettingsError
 from engine.gate import Gate
@@ -20,6 +21,7 @@ from store.db import Database
 from store.identity import is_production
 from store.settings import read_setting
 from store.tables import Contact
+from workflows.allotment import Queue
 from workflows.brake import check_brake
 from workflows.second_look import Look
 
@@ -30,6 +32,7 @@ LEASE: Final = timedelta(minutes=10)
 LOOK_TO_SEND_MAX: Final = timedelta(seconds=30)
 """What was not handed over so long after it was looked at goes back, and is looked at again."""
 
+NOT_ALLOWED: Final = "not production, and the address is not on the allow list"
 TURN_WAIT_MAX: Final = LOOK_TO_SEND_MAX / 2
 """How long a message may wait for its turn at the provider account."""
 
@@ -97,6 +100,7 @@ class Door:
     outward: Outward
     worker: str
     said: Said = lambda _session, _contact: {}
+    queues: Mapping[str, Queue] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -177,4 +181,4 @@ def out_of_reach(channel: str, count: int) -> Problem:
 
 
 def _plain(value: str) -> str:
-    return "".join(value.split()).casefold()
+    return "".join(address_text(value).split()).casefold()

@@ -23,8 +23,9 @@ from store.outbox import TASK_CHANNELS, bump_versions, claim, lock_versions, mov
 from store.shared_endpoints import Shared, shared_endpoints
 from store.tables import Contact, Endpoint, Loan, OverrideRow
 from workflows.alerts import unknowns
+from workflows.allotment import rank_text
 from workflows.brake import channel_brake
-from workflows.door import LEASE, LOOK_TO_SEND_MAX, TURN_WAIT_MAX, Door, reach
+from workflows.door import LEASE, LOOK_TO_SEND_MAX, NOT_ALLOWED, TURN_WAIT_MAX, Door, reach
 from workflows.second_look import NOTHING_BROUGHT, Brought, Look, second_look
 from workflows.text_seal import SEALED, seal, seal_key
 from workflows.uncollected import uncollected
@@ -105,17 +106,20 @@ def _fitting(limit: int, per_second: float | None) -> int:
     return limit if per_second is None else max(1, min(limit, int(TURN_WAIT_MAX.total_seconds() * per_second)))
 
 
-def look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
+def look_again(door: Door, ids: Sequence[str], now: datetime, *, visitors: int | None = None) -> list[Looked]:
     """
     The second look at these contacts, on facts read now.
 
     One that cannot be judged is to be cancelled: a fault about one person must not stop the others.
+
+    Args:
+        visitors: how many people would go, of visits; None: as many as their rules say.
     """
     with uncollected():
-        return _look_again(door, ids, now)
+        return _look_again(door, ids, now, visitors)
 
 
-def _look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
+def _look_again(door: Door, ids: Sequence[str], now: datetime, visitors: int | None) -> list[Looked]:
     with door.database.session() as session:
         contacts = session.exec(select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))).all()
         loans = {contact.loan_id for contact in contacts}
@@ -123,23 +127,25 @@ def _look_again(door: Door, ids: Sequence[str], now: datetime) -> list[Looked]:
         endpoints = {contact.endpoint_id for contact in contacts if contact.endpoint_id is not None}
         # Their versions are read before the facts: whoever changes in between is noticed.
         shared = shared_endpoints(session, endpoints, now=now)
-        brought = {contact.id: _brought(session, door, contact) for contact in contacts if contact.rule is None}
+        brought = {contact.id: _brought(session, door, contact, visitors) for contact in contacts}
         session.expunge_all()
     fresh = _fresh(door, sorted(set(borrower_of.values())), now)
     looked = []
     for contact in contacts:
         borrower = borrower_of[contact.loan_id]
         others = shared.get(contact.endpoint_id or 0, _NOBODY)
-        look, seen = _look(door, contact, fresh.get(borrower), others, brought.get(contact.id, NOTHING_BROUGHT), now)
+        look, seen = _look(door, contact, fresh.get(borrower), others, brought[contact.id], now)
         # Everybody around the loan: some laws count what any of them heard.
         looked.append(Looked(contact, look, {**others.versions, **seen}))
     return looked
 
 
-def _brought(session: Session, door: Door, contact: Contact) -> Brought:
+def _brought(session: Session, door: Door, contact: Contact, visitors: int | None) -> Brought:
+    if contact.rule is not None:
+        return NOTHING_BROUGHT if visitors is None else Brought(visitors=visitors)
     aside = session.get(OverrideRow, contact.id)
     override = Override(aside.rule, aside.ground) if aside is not None else None
-    return Brought(door.said(session, contact), override)
+    return Brought(door.said(session, contact), override, visitors)
 
 
 def _fresh(door: Door, borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
@@ -255,10 +261,12 @@ def _let_out(
         move(session, contact, "planned", at=now, why=look.why, detail=detail)
         return "delayed", None
     if not reachable:
-        _cancel(session, contact, one, "not production, and the address is not on the allow list", now)
+        _cancel(session, contact, one, NOT_ALLOWED, now)
         return "cancelled", None
     if contact.channel in TASK_CHANNELS:
         contact.at, contact.claimed_by, contact.claimed_until_at = now, None, None
+        queue = door.queues.get(contact.queue or "")
+        contact.rank = rank_text(queue, look.loan.facts) if queue is not None and look.loan is not None else None
         move(session, contact, "sending", at=now, why=look.why, detail=detail)
         move(session, contact, "sent", at=now, why=f"handed to queue {contact.queue or contact.channel}")
         return "handed over", None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 from sqlmodel import Session, col, select
 
@@ -12,62 +12,10 @@ from engine.errors import DataError, Problem
 from engine.strategy import PromisePolicy
 from store.tables import Contact, Hold, Promise
 from workflows.aftermath import lose_endpoint, serve_notice, void_notices
+from workflows.outcome_file import Effect, Outcome
 
 _DISPUTE_REVIEW: Final = timedelta(days=30)
 
-Effect = Literal["promise", "wrong_person", "bad_endpoint", "dispute", "served", "give_back"]
-"""give_back: nobody tried; the task is free for others. served: the notice in it has gone out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """
-    What an agent can report.
-
-    Attributes:
-        logged: how the contact log calls it, in the words that rules and limits count by.
-        status: what becomes of the task.
-        effect: what else follows; None for nothing.
-    """
-
-    logged: str
-    status: Literal["delivered", "failed", "cancelled", "sent"] = "delivered"
-    effect: Effect | None = None
-
-
-_GIVE_BACK: Final = {"not_tried": Outcome("", "sent", "give_back")}
-
-OUTCOMES: Final[Mapping[str, Mapping[str, Outcome]]] = {
-    "call": {
-        "no_answer": Outcome("no_answer"),
-        "busy": Outcome("busy"),
-        "mailbox_full": Outcome("mailbox_full"),
-        "voicemail": Outcome("voicemail"),
-        "dropped": Outcome("dropped"),
-        "not_in_service": Outcome("not_in_service", "failed", "bad_endpoint"),
-        "wrong_number": Outcome("wrong_person", effect="wrong_person"),
-        "conversation": Outcome("conversation"),
-        "promise": Outcome("conversation", effect="promise"),
-        "refused": Outcome("refused"),
-        "dispute": Outcome("conversation", effect="dispute"),
-        **_GIVE_BACK,
-    },
-    "visit": {
-        "nobody_met": Outcome("nobody_met"),
-        "moved_away": Outcome("nobody_met", "failed", "bad_endpoint"),
-        "met": Outcome("met"),
-        "promise": Outcome("met", effect="promise"),
-        "refused": Outcome("refused"),
-        "dispute": Outcome("met", effect="dispute"),
-        **_GIVE_BACK,
-    },
-    "letter": {
-        "posted": Outcome("posted", effect="served"),
-        "returned": Outcome("returned", "failed", "bad_endpoint"),
-        **_GIVE_BACK,
-    },
-    "legal": {"filed": Outcome("filed"), "withdrawn": Outcome("withdrawn", "cancelled"), **_GIVE_BACK},
-}
 MESSAGE_OUTCOMES: Final[Mapping[str, Mapping[str, Outcome]]] = {
     channel: {"sent": Outcome("sent"), "received": Outcome("received")} for channel in ("sms", "email")
 }

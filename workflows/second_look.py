@@ -17,6 +17,7 @@ from engine.situation import Loan, Person, Situation
 from engine.strategy import Act, Rule, Strategy
 from engine.tree import FactValue
 from store.tables import Contact
+from workflows.call_backs import against_call_back, is_call_back
 
 _FEED_RETRY: Final = timedelta(hours=1)
 Answer = Literal["go", "delay", "cancel"]
@@ -24,10 +25,17 @@ Answer = Literal["go", "delay", "cancel"]
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What a contact that no rule asked for brings to its second look: what its text says, a presumption set aside."""
+    """
+    What a contact brings to its second look beside its rule.
+
+    Attributes:
+        content: what the text of one that no rule asked for says. override: a presumption set aside.
+        visitors: how many people would go; None: as many as the rule says.
+    """
 
     content: Mapping[str, FactValue] = field(default_factory=dict)
     override: Override | None = None
+    visitors: int | None = None
 
 
 NOTHING_BROUGHT: Final = Brought()
@@ -40,7 +48,7 @@ class Look:
 
     Attributes:
         until: set for `delay`.
-        verdict: where the gate was asked.
+        verdict: where the gate was asked; asked: what.
         on: today at the borrower's place.
         loan, rule, strategy: what it is about; None where the look did not get that far, or nobody's rule asked for it.
     """
@@ -53,6 +61,7 @@ class Look:
     loan: Loan | None = None
     rule: Rule | None = None
     strategy: Strategy | None = None
+    asked: Ask | None = None
 
 
 def second_look(
@@ -73,7 +82,7 @@ def second_look(
         contact: as it stands in the outbox; one without a rule was asked for by a person: only the gate judges it.
         situation: the borrower's, read anew.
         shared: what others were sent at the same number or address.
-        brought: what a contact without a rule brings along.
+        brought: what it brings along.
     """
     loan = next((loan for loan in situation.loans if loan.id == contact.loan_id), None)
     person = _addressee(contact, situation, loan)
@@ -92,13 +101,25 @@ def second_look(
         against = _against(contact, loan, strategy, rule, matcher, situation.on)
         if against:
             return replace(look, answer="cancel", why=against)
-        if rule.purpose == "collect" and is_stale(strategy, loan):
-            why = "the payment feed is too old to dun by"
-            return replace(look, answer="delay", why=why, until=now + _FEED_RETRY)
+    elif is_call_back(contact):
+        names = matcher.strategies(loan)
+        look = replace(look, strategy=rulebook.strategies[names[0]] if len(names) == 1 else None)
+        facts = loan.facts
+        against = against_call_back(contact, loan.stage, facts.get("dpd"), look.strategy, facts.get("promise_open"))
+        if against:
+            return replace(look, answer="cancel", why=against)
+    if contact.purpose == "collect" and look.strategy is not None and is_stale(look.strategy, loan):
+        why = "the payment feed is too old to dun by"
+        return replace(look, answer="delay", why=why, until=now + _FEED_RETRY)
     endpoint = next((e for e in person.endpoints if e.id == contact.endpoint_id), None)
     if contact.endpoint_id is not None and (endpoint is None or not endpoint.valid):
         return replace(look, answer="cancel", why="the number or address is not valid any more")
     act = _act(contact, look.rule, brought)
+    if contact.channel == "visit" and brought.visitors is not None:
+        wanted = act.content.get("collectors_present")
+        if type(wanted) is int and brought.visitors < wanted:
+            return replace(look, answer="cancel", why=f"{wanted} people go, not {brought.visitors}")
+        act = replace(act, content={**act.content, "collectors_present": brought.visitors})
     ask = ask_contact(
         situation,
         loan,
@@ -110,7 +131,7 @@ def second_look(
     )
     ask = replace(with_shared(ask, shared), own_id=contact.id, override=brought.override)
     verdict = gate.check(ask, now)
-    look = replace(look, verdict=verdict)
+    look = replace(look, verdict=verdict, asked=ask)
     if verdict.outcome == "allow":
         return look
     reasons = ", ".join(reason.rule for reason in verdict.reasons)

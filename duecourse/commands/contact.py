@@ -6,11 +6,12 @@ import typer
 
 from duecourse.clock import At
 from duecourse.output import ANSWER_IS_NO
-from duecourse.reports import Amount, Due, Mark, Said, happened, learnt_of, promised_of
+from duecourse.reports import Amount, CallAt, Due, Mark, Said, With, called_at, happened, learnt_of, promised_of
 from duecourse.session import Session
 from engine.content import Language
 from engine.errors import Problem, SettingsError
 from engine.gate import Channel, Ground, Purpose, Role
+from engine.tree import FactValue
 
 if TYPE_CHECKING:
     from workflows.by_hand import Approval, Done
@@ -45,6 +46,7 @@ def start(
     ground: Annotated[Ground | None, typer.Option(help="on which ground")] = None,
     evidence: Annotated[str | None, typer.Option(help="where the proof is")] = None,
     approved_by: Annotated[str | None, typer.Option(help="who agreed; not the agent")] = None,
+    together: With = None,
     at: At = None,
 ) -> None:
     """
@@ -57,7 +59,8 @@ def start(
 
     session: Session = context.obj
     approval = _approval(override, ground, evidence, approved_by)
-    wanted = Wanted(loan, channel, role, person, endpoint, purpose)
+    going: dict[str, FactValue] = {"collectors_present": 1 + len(set(together or ()) - {agent})}
+    wanted = Wanted(loan, channel, role, person, endpoint, purpose, content=going if channel == "visit" else {})
     done = by_hand.start(session.works.door, wanted, agent=agent, now=session.rehearsed(at), approval=approval)
     _tell(session, done, f"{done.contact}  {channel}, in your hands until you report\n\n{done.text}")
 
@@ -124,6 +127,7 @@ def record(
     purpose: What = "collect",
     amount: Amount = None,
     due: Due = None,
+    call_at: CallAt = None,
     said: Said = None,
     mark: Mark = None,
 ) -> None:
@@ -145,6 +149,7 @@ def record(
     wanted = Wanted(loan, channel, role, person, endpoint, purpose)
     done = by_hand.record(
         session.works.door, wanted, outcome, direction=direction, agent=agent, at=moment, now=max(moment, now()),
+        call_at=called_at(call_at),
         promised=promised_of(amount, due, currency), learnt=learnt_of(said, mark, given_to(session.settings.actor)),
     )  # fmt: skip
     session.output.answer(_json(session, done), lambda console: console.print(f"{done.contact}: {channel} {outcome}"))

@@ -72,7 +72,7 @@ def import_(
     news = any(result.added or result.changed or result.removed for result in results)
     entered = _enter(session, now) if news and not dry_run else {}
     answer = {"files": results, "entered": entered}
-    session.output.answer(answer, lambda console: _draw(console, results, entered))
+    session.output.answer(answer, lambda console: draw_imported(console, results, entered))
     if any(result.rejected for result in results):
         raise typer.Exit(ANSWER_IS_NO)
 
@@ -89,7 +89,8 @@ def _enter(session: Session, now: "datetime") -> "Mapping[str, int]":
         return {}
 
 
-def _draw(console: "Console", results: "list[Imported]", entered: "Mapping[str, int]") -> None:
+def draw_imported(console: "Console", results: "list[Imported]", entered: "Mapping[str, int] | None" = None) -> None:
+    """What files brought as a table, and below it why rows were rejected."""
     from rich.table import Table
 
     names = ("file", "rows", "added", "changed", "removed", "same", "rejected")

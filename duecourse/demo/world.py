@@ -28,7 +28,7 @@ from workflows.duties_by_hand import close_duty
 from workflows.importing import KINDS, import_file
 from workflows.leaving import look_again
 from workflows.outcomes import Promised
-from workflows.reporting import record_outcome
+from workflows.reporting import Report, record_outcome
 from workflows.tasks import waiting
 
 _REACHED: Final = ("conversation", "met", "promise")
@@ -124,18 +124,11 @@ class World:
                 promised = _promise(self.owed.get(task.loan_id, 0), today, policy.max_days, chance)
                 if promised is None:
                     outcome = "conversation" if task.channel == "call" else "met"
-            record_outcome(
-                self.works.database,
-                task.id,
-                outcome,
-                agent=f"agent-{chance.randint(1, 9)}",
-                now=now,
-                on=today,
-                policy=policy,
-                dates=self.works.workspace.pack_dates,
-                promised=promised,
+            report = Report(
+                outcome, f"agent-{chance.randint(1, 9)}", now, today, policy, self.works.workspace.pack_dates, promised,
                 notice=self.works.notice_of(task),
-            )
+            )  # fmt: skip
+            record_outcome(self.works.database, task.id, report)
 
     def review(self, day: date, now: datetime) -> None:
         """Whoever owns a hold whose day of review presses looks at it, sooner or later, and lets it stand for a month."""

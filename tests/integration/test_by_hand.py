@@ -55,7 +55,7 @@ from workflows.by_hand import Approval, Done, Text, record, send, start
 from workflows.decide import decide_borrowers
 from workflows.door import Door
 from workflows.outcomes import Promised
-from workflows.reporting import record_outcome
+from workflows.reporting import Report, record_outcome
 from workflows.sayings import NOTHING_LEARNT, Learnt, read_saying
 from workflows.tasks import take_next
 
@@ -104,8 +104,8 @@ def told(database: Database, loan: int, done: Done) -> DecisionRow:
 def report(database: Database, contact: str, outcome: str, **changes: object) -> None:
     from engine.strategy import PromisePolicy
 
-    given = {"agent": "mei", "now": NOW, "on": TODAY, "policy": PromisePolicy(), "dates": DATES}
-    record_outcome(database, contact, outcome, **(given | changes))  # type: ignore[arg-type]
+    given = {"agent": "mei", "at": NOW, "on": TODAY, "policy": PromisePolicy(), "dates": DATES}
+    record_outcome(database, contact, Report(outcome, **(given | changes)))  # type: ignore[arg-type]
 
 
 # -- starting ---------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_a_manual_call_at_five_and_the_scheduler_at_six(database: Database, wind
         session.get_one(Contact, already).status = "cancelled"  # so that the agent may call at all
     done = start(door, call(database, loan), agent="mei", now=five)
     assert done.contact is not None
-    report(database, done.contact, "conversation", now=five)
+    report(database, done.contact, "conversation", at=five)
     with database.write() as session:
         session.get_one(Contact, already).status = "planned"
     fed(database, six)
@@ -283,7 +283,7 @@ def test_a_manual_call_at_five_and_the_scheduler_at_six(database: Database, wind
     (second,) = book(database)
     done = start(door, call(database, second), agent="mei", now=five)
     assert done.contact is not None
-    report(database, done.contact, "conversation", now=five)
+    report(database, done.contact, "conversation", at=five)
     evening = five + timedelta(hours=2)
     rules = small_rulebook()
     decided = decide_borrowers(

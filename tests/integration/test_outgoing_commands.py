@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import col
 
 from duecourse import cli
 from duecourse.commands.init import create_workspace
@@ -16,7 +17,7 @@ from duecourse.jobs import Jobs
 from duecourse.workspace import open_workspace
 from engine.errors import RuleError
 from store.db import Database, open_database
-from store.tables import Contact, Promise
+from store.tables import Contact, Endpoint, Promise
 from tests.outgoing import NOW, Silent, add, book, contact_of, counts, door_of, fed, go, plan, rows, set_setting
 
 AT = NOW.isoformat()
@@ -59,6 +60,15 @@ def call(database: Database, **values: object) -> str:
     (loan,) = book(database)
     fed(database, NOW)
     return plan(database, loan, "call", status="sent", rule=None, queue="early", name="first-call", **values)
+
+
+def reachable(database: Database, *tasks: str) -> None:
+    """Switch sending on, and name whom these tasks are for on the allow list: this is no production."""
+    set_setting(database, "sending", "on")
+    ids = [contact_of(database, task).endpoint_id for task in tasks]
+    values = [endpoint.value for endpoint in rows(database, Endpoint, col(Endpoint.id).in_(ids))]
+    with (Path(database.place).parents[1] / "duecourse.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"allow_list: {json.dumps(values, ensure_ascii=False)}\n")
 
 
 def test_without_a_workspace_every_command_says_so(run: Run, tmp_path: Path) -> None:
@@ -130,7 +140,10 @@ def test_an_agent_works_a_task(run: Run, opened: Database) -> None:
     queue = next(iter(open_workspace(Path(opened.place).parents[1], {}).queues))
     with opened.write() as session:
         session.get_one(Contact, task).queue = queue
-    code, out, err = run("tasks", "next", queue, "--agent", "ann", "--at", AT)
+    take = ("tasks", "next", queue, "--agent", "ann", "--at", AT)
+    assert run(*take) == (1, "", "sending is off\n  mend: run `duecourse db environment --sending on`")
+    reachable(opened, task)
+    code, out, err = run(*take)
     assert (code, err) == (0, "")
     assert out.startswith(f"{task}  call  first-call\n\nSomebody Number")
     promise = ["tasks", "outcome", task, "--agent", "ann", "--at", AT, "--outcome", "promise"]

@@ -28,8 +28,10 @@ from tests.outgoing import (
     rows,
     statuses,
 )
-from workflows.outcomes import OUTCOMES, Promised
-from workflows.reporting import record_outcome
+from workflows.call_backs import CallBack
+from workflows.outcome_file import outcomes
+from workflows.outcomes import Promised
+from workflows.reporting import Report, record_outcome
 from workflows.tasks import call_off, take_next, waiting
 
 POLICY = PromisePolicy(max_days=7, grace_days=1)
@@ -42,8 +44,8 @@ def queued(database: Database, loan: int, rule: str = "call", **values: object) 
 
 
 def report(database: Database, task: str, outcome: str, **changes: object) -> None:
-    given = {"agent": "ann", "now": NOW, "on": TODAY, "policy": POLICY, "dates": DATES}
-    record_outcome(database, task, outcome, **(given | changes))  # type: ignore[arg-type]
+    given = {"agent": "ann", "at": NOW, "on": TODAY, "policy": POLICY, "dates": DATES}
+    record_outcome(database, task, Report(outcome, **(given | changes)))  # type: ignore[arg-type]
 
 
 def refusal(database: Database, task: str, outcome: str, **changes: object) -> str:
@@ -240,7 +242,7 @@ def test_what_an_agent_has_seen_is_never_called_off_as_if_nothing_had_been(datab
 # -- outcomes ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("channel", "outcome"), [(c, o) for c, known in OUTCOMES.items() for o in known])
+@pytest.mark.parametrize(("channel", "outcome"), [(c, o) for c, known in outcomes().items() for o in known])
 def test_every_outcome_closes_its_task(sqlite_database: Database, channel: str, outcome: str) -> None:
     """Each outcome of the catalogue is logged in words that limits and rules know, and tells the rules once."""
     from compliance.pack import KNOWN_OUTCOMES
@@ -248,7 +250,8 @@ def test_every_outcome_closes_its_task(sqlite_database: Database, channel: str, 
     (loan,) = book(sqlite_database)
     task = queued(sqlite_database, loan, channel=channel)
     promised = Promised(50_00, TODAY + timedelta(days=3)) if outcome == "promise" else None
-    report(sqlite_database, task, outcome, promised=promised)
+    asked = CallBack(NOW + timedelta(hours=2)) if outcome == "call_back" else None
+    report(sqlite_database, task, outcome, promised=promised, call_back=asked)
     worked = contact_of(sqlite_database, task)
     events = [event.kind for event in rows(sqlite_database, Event)]
     if outcome == "not_tried":
@@ -259,7 +262,9 @@ def test_every_outcome_closes_its_task(sqlite_database: Database, channel: str, 
     assert (worked.at, worked.claimed_by) == (NOW, None)
     kinds = {"promise": "promise_made", "dispute": "dispute", "returned": "delivery_failed"}
     assert events == [kinds.get(outcome, "call_outcome")]
-    assert refusal(sqlite_database, task, outcome if outcome != "posted" else "not_tried", promised=promised) == (
+    assert refusal(
+        sqlite_database, task, outcome if outcome != "posted" else "not_tried", promised=promised, call_back=asked
+    ) == (
         f"task `{task}` is {worked.status} already: {worked.outcome}\n"
         "  mend: an outcome is reported once; look at `duecourse loan` for what was said"
     )
@@ -311,7 +316,7 @@ def test_a_notice_counts_from_its_posting_and_not_when_it_comes_back(database: D
     assert (notice.kind, notice.sent_on, notice.effective_on, notice.voided_at) == (
         "prelegal_notice", TODAY, TODAY + timedelta(days=5), None,
     )  # fmt: skip
-    report(database, letter, "returned", now=NOW + timedelta(days=6), on=TODAY + timedelta(days=6))
+    report(database, letter, "returned", at=NOW + timedelta(days=6), on=TODAY + timedelta(days=6))
     (notice,) = rows(database, Notice)
     assert notice.voided_at == NOW + timedelta(days=6)
     assert (contact_of(database, letter).status, contact_of(database, letter).outcome) == ("delivered", "returned")
@@ -333,7 +338,7 @@ def test_what_cannot_be_reported_says_why(database: Database) -> None:
     assert refusal(database, task, "no_anwser") == "unknown call outcome `no_anwser`\n  mend: write `no_answer`"
     assert refusal(database, task, "x") == (
         "unknown call outcome `x`\n  mend: use one of no_answer, busy, mailbox_full, voicemail, dropped, not_in_service, "
-        "wrong_number, conversation, promise, refused, dispute, not_tried"
+        "wrong_number, conversation, promise, call_back, refused, dispute, not_tried"
     )
     assert refusal(database, task, "promise") == (
         "a promise needs its amount and day\n  mend: write `--outcome promise --amount 500 --due 2026-03-09`"

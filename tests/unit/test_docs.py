@@ -21,8 +21,9 @@ from engine.scenario import coverage, run_scenarios
 from engine.scenario_file import read_scenarios
 from engine.source import Listing, read_yaml
 from engine.strategy_rule import read_rule
-from tests import facts_page
+from tests import facts_page, outcomes_page
 from tests.pages import ROOT, Block, anchors, blocks, duecourse_lines, links, pages, same
+from workflows.outcome_file import outcomes
 
 _FILE = re.compile(r"# ([\w./-]+\.yaml)\n")
 _RULE = "- id: "
@@ -44,6 +45,8 @@ def test_every_kind_of_page_is_there():
         "CONTRIBUTING.md",
         "docs/strategy-owner.md",
         "docs/operator.md",
+        "docs/desk.md",
+        "docs/outcomes.md",
         "docs/compliance-officer.md",
         "docs/engineer.md",
         "docs/scale-out.md",
@@ -119,6 +122,11 @@ def test_the_refusals_that_the_strategy_owners_page_quotes_are_said():
 def test_the_page_of_facts_is_the_catalogue():
     """docs/facts.md was written from the catalogue as it is; `python -m tests.facts_page` writes it anew."""
     assert facts_page.PAGE.read_text(encoding="utf-8") == facts_page.page(facts_page.catalogue())
+
+
+def test_the_page_of_outcomes_is_the_catalogue():
+    """docs/outcomes.md was written from the catalogue as it is; `python -m tests.outcomes_page` writes it anew."""
+    assert outcomes_page.PAGE.read_text(encoding="utf-8") == outcomes_page.page(outcomes())
 
 
 def test_dots_on_a_line_of_their_own_stand_for_anything():

@@ -44,13 +44,8 @@ def check(delivery: Delivery, reader: Reader) -> None:
     """Leave what is good in `good`, typed under the contract's names, and the rest in `reject`."""
     con, kind = delivery.con, delivery.kind
     delivery.register()
-    rejects.begin(con)
     register_lists(delivery, reader)
-    for ragged in delivery.file.ragged:
-        reason = f"has {ragged.found} values where the header has {ragged.wanted}"
-        rejects.reject(con, f"select {ragged.row} as row", "", reason, "quote values that hold a comma")
-    _check_values(con, kind)
-    _drop_repeated(con, kind)
+    check_rows(delivery)
     _check_agreement(con, kind)
     match kind.name:
         case "movements":
@@ -59,6 +54,17 @@ def check(delivery: Delivery, reader: Reader) -> None:
             check_facts(delivery)
         case "instalments":
             check_schedules(delivery)
+
+
+def check_rows(delivery: Delivery) -> None:
+    """What rows say by themselves, where nothing in them refers to the book; of a delivery that is registered."""
+    con, kind = delivery.con, delivery.kind
+    rejects.begin(con)
+    for ragged in delivery.file.ragged:
+        reason = f"has {ragged.found} values where the header has {ragged.wanted}"
+        rejects.reject(con, f"select {ragged.row} as row", "", reason, "quote values that hold a comma")
+    _check_values(con, kind)
+    _drop_repeated(con, kind)
 
 
 def _check_values(con: "DuckDBPyConnection", kind: Kind) -> None:

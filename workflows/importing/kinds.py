@@ -55,6 +55,7 @@ _ENDPOINTS: Final = Kind(
         Column("basis_at", "instant", "when that basis was last renewed", past=True),
         Column("source", "text", "where it comes from, e.g. contract"),
         Column("marks", "words", "what is known against it; what our own people learnt stays beside it", values=MARKS),
+        Column("area", "text", "where a postal address lies, e.g. a district: visits are planned by it"),
     ),
     ("person", "kind", "value"),
     replaces=True,

@@ -46,11 +46,12 @@ ROWS: Final[Mapping[str, Rows]] = {
         select good.row, good.person as person_id, good.kind, good.value, coalesce(good.zone, prefix.zone) as zone,
             good.place, coalesce(good.valid, true) as valid, coalesce(good.rank, 0) as rank,
             coalesce(good.basis, '') as basis, good.basis_at, coalesce(good.source, '') as source,
-            coalesce(good.marks, '') as marks, '' as learnt_marks, null::bigint as lost_at, delivery.now_us as recorded_at
+            coalesce(good.marks, '') as marks, '' as learnt_marks, null::bigint as lost_at,
+            coalesce(good.area, '') as area, delivery.now_us as recorded_at
         from good left join (select distinct kind, value, zone from spelling) as prefix
             on prefix.kind = good.kind and prefix.value = good.value cross join delivery""",
         ("person_id", "kind", "value"),
-        ("zone", "place", "valid", "rank", "basis", "basis_at", "source", "marks"),
+        ("zone", "place", "valid", "rank", "basis", "basis_at", "source", "marks", "area"),
     ),
     "loans": Rows(
         """

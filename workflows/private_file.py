@@ -1,0 +1,29 @@
+"""Files that hold personal data: whole or not there, and for this user's eyes alone."""
+
+import os
+from pathlib import Path
+
+from engine.errors import DataError, Problem
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """
+    Write a file under another name first, then into place at once.
+
+    Raises:
+        DataError: it cannot be written; nothing is there then that was not there before.
+    """
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        unfinished.replace(file)
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        mend = "name a file in a folder with room that you may write to"
+        raise DataError(Problem(f"cannot write `{file}`: {said}", mend)) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
