@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.files import read_text
@@ -124,6 +124,29 @@ class Mail(_Part):
     bounces: Bounces | None = None
 
 
+class Witness(_Part):
+    """Somebody outside who keeps the log's checkpoints; one of these."""
+
+    folder: str | None = Field(None, description="best on another machine's disk")
+    mail: str | None = Field(None, description="an address; needs `mail`")
+    url: str | None = Field(None, description="https; each checkpoint is posted there as text")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if sum(value is not None for value in (self.folder, self.mail, self.url)) != 1:
+            raise ValueError("a witness is one of `folder`, `mail` and `url`")
+        return self
+
+
+class Audit(_Part):
+    """Who signs the log, whose signatures count, and who else keeps them."""
+
+    key: SecretStr | None = Field(None, description="best handed in as DUECOURSE_AUDIT__KEY; else key_file is read")
+    key_file: str = Field("secrets/log.key", description="the private key")
+    keys_file: str = Field("config/log-keys.txt", description="public keys with their times")
+    witnesses: tuple[Witness, ...] = ()
+
+
 class Settings(BaseSettings):
     """Everything there is to set; `duecourse config show` tells where each value came from."""
 
@@ -142,6 +165,7 @@ class Settings(BaseSettings):
     sms: Sms | None = None
     sms_gateway: SmsGateway | None = None
     mail: Mail | None = None
+    audit: Audit = Field(default_factory=Audit)
     allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
     loans_per_chunk: int = Field(10_000, ge=1, le=1_000_000)
     sweep_processes: int = Field(2, ge=1, le=64, description="so many decide a big book at once")

@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 _COMMANDS = (
-    "init", "db", "settings", "importing", "rules", "packs", "gate", "stages", "sweep", "dispatch", "serve", "decide", "log",
+    "init", "db", "settings", "importing", "rules", "packs", "gate", "stages", "sweep", "dispatch", "serve", "decide", "log", "audit",
     "loan", "move", "tasks", "contact", "consents", "endpoints", "events", "duties", "demo",
 )  # fmt: skip
 """Every module of `duecourse.commands`, in the order `--help` shows them; each has a `register(app)`."""

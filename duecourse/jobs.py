@@ -45,6 +45,8 @@ class Jobs:
             works.keep_duties(now)
         elif name == "events":
             works.handle_events(now, stop=stop)
+        elif name == "log":
+            works.keep_log(now)
         elif name == "dispatch":
             works.dispatch_all(now, clock=self.clock, stop=stop)
 

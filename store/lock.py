@@ -19,6 +19,10 @@ from store.db import Database
 from store.settings import read_setting, write_setting
 
 
+class Busy(StoreError):  # noqa: N818 - no error, an answer
+    """Somebody else is doing it at this moment."""
+
+
 @contextmanager
 def sole(database: Database, name: str, *, what: str) -> Iterator[Callable[[], bool]]:
     """
@@ -30,13 +34,13 @@ def sole(database: Database, name: str, *, what: str) -> Iterator[Callable[[], b
         name: of the lock, e.g. `sweep`.
         what: in words, for whoever comes second, e.g. "a sweep".
     Raises:
-        StoreError: somebody else is at it; says who.
+        Busy: somebody else is at it; says who.
     """
     with _sqlite(database, name) if database.dialect == "sqlite" else _postgres(database, name) as held:
         if held is None:
             with database.session() as session:
                 who = read_setting(session, f"{name}_holder") or "another process"
-            raise StoreError(Problem(f"{what} is running already: {who}", "wait until it has ended, or stop it"))
+            raise Busy(Problem(f"{what} is running already: {who}", "wait until it has ended, or stop it"))
         with database.write() as session:
             write_setting(session, f"{name}_holder", f"process {os.getpid()} on {socket.gethostname()}")
         yield held

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-JOBS: Final = ("promises", "duties", "sweep", "events", "dispatch")
+JOBS: Final = ("promises", "duties", "sweep", "events", "dispatch", "log")
 
 
 @dataclass(frozen=True, slots=True)
