@@ -105,7 +105,7 @@ def read_proof(text):
     if not first.startswith(FORMAT):
         raise CannotTell("this is no proof file")
     if first != FORMAT + VERSION:
-        raise CannotTell(f"its format is `{first}`, this program knows {FORMAT}{VERSION}: get a newer one")
+        raise CannotTell(f"its format is {first[:40]!r}, this program knows {FORMAT}{VERSION}: get a newer one")
     head, parted, note = text.partition("\n\n")
     if not parted:
         raise No("its checkpoint is missing: the file is cut short")
@@ -193,7 +193,7 @@ def read_checkpoint(note, keys, what):
         raise No(f"{what} does not say when it was made")
     named = [key for key in keys if key[0] == words[1] and key[1] == signed[:4]]
     if not named:
-        raise No(f"{what} is signed by nobody you trust: `{words[1]}`, key {signed[:4].hex()}")
+        raise No(f"{what} is signed by nobody you trust: {words[1]!r}, key {signed[:4].hex()}")
     if lines[0] != words[1]:
         raise No(f"{what} is signed for another log than it names")
     for _, _, public, since, until in named:
@@ -319,13 +319,13 @@ def read_entry(entry):
         if field in entry["open"]:
             salt, element = entry["open"].pop(field)
             if kind != "h" or hashlib.sha256(salt.encode() + element).hexdigest().encode() != data:
-                raise No(f"what the file tells of the withheld field `{field}` is not what was logged")
+                raise No(f"what the file tells of the withheld field {field!r} is not what was logged")
             opened = elements(element)
             if len(opened) != 1:
-                raise No(f"the withheld field `{field}` is opened to more than one value")
+                raise No(f"the withheld field {field!r} is opened to more than one value")
             fields[field] = read_value(*opened[0])
     if entry["open"]:
-        raise No(f"there is no field `{next(iter(entry['open']))}` to open")
+        raise No(f"there is no field {next(iter(entry['open']))!r} to open")
     return parts[1][1].decode("utf-8", "replace"), fields
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BATCH: Final = 20_000
 """Entries read, hashed and written at a time: bounds the memory, and how long SQLite's one writer is kept waiting."""
 
+SEAL_BYTES: Final = 32
 _SEAL_KEY: Final = "log.seal_key"
 _HEAD: Final = "log.head"
 _KEYS_AT_ONCE: Final = 5_000
@@ -61,9 +62,10 @@ def seal_key(session: Session, make: Callable[[], str] | None = None) -> bytes |
         found = make()
         write_setting(session, _SEAL_KEY, found)
     try:
-        return bytes.fromhex(found) if found is not None else None
+        key = bytes.fromhex(found) if found is not None else b""
     except ValueError:
         return None
+    return key if len(key) == SEAL_BYTES else None
 
 
 def unreadable(error: Exception) -> bool:

@@ -35,6 +35,7 @@ class SignedLog:
         self.private = new_key(NAME)
         self.signer = Signer(self.private)
         self.keys = (PublicKey(NAME, self.signer.public, NOW),)
+        self.notes: dict[int, str] = {}
 
     def of(self, database: Database) -> "SignedLog":
         """The same log in a copy of its database."""
@@ -53,6 +54,7 @@ class SignedLog:
         sequence(self.database)
         signed = sign(self.database, self.signer, now=self.now)
         assert signed is not None
+        self.notes[signed.number] = signed.note
         return signed
 
     def verify(self, **more: Any) -> Verified:

@@ -133,7 +133,7 @@ def _encoder(database: Database) -> Encoder:
         key = log.seal_key(session)
     if key is None:
         with database.write() as session:
-            key = log.seal_key(session, lambda: secrets.token_hex(32))
+            key = log.seal_key(session, lambda: secrets.token_hex(log.SEAL_BYTES))
     if key is None:
         raise StoreError(Problem("the setting `log.seal_key` is no key", "restore it from a backup"))
     return Encoder(key)

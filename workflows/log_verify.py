@@ -102,7 +102,7 @@ def verify(
         vouched = _checkpoints(reader, keys, found)
         vouched += _of_witnesses(witnessed or {}, keys, found)
         if seal_key is None and found.size:
-            found.unknown.append("the setting `log.seal_key` is missing or no key: rows cannot be checked")
+            found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
         with Encoder(seal_key or b"") as encoder:
             _walk(reader, encoder if seal_key is not None else None, vouched, found, progress)
             _queue(reader, encoder, found)
