@@ -81,9 +81,11 @@ def read_head(reader: Reader) -> Head | None:
     setting = table_of("setting")
     found = reader.read(select(setting.c.value).where(setting.c.name == _HEAD))["value"].to_pylist()
     try:
-        return Head(*json.loads(found[0])) if found else Head(0, 0)
+        head = Head(*json.loads(found[0])) if found else Head(0, 0)
     except (TypeError, ValueError):
         return None
+    # In its one spelling: whatever else stands there, we did not write it.
+    return head if not found or head_row(head)["value"] == found[0] else None
 
 
 def head_row(head: Head) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -136,6 +137,7 @@ def positions(database: Database) -> list[tuple[int, str, str]]:
     return [(row["position"], row["kind"], row["key"]) for row in rows]
 
 
+@cache
 def standalone() -> ModuleType:
     """The verifier that strangers run: a file of its own, no part of any package."""
     path = Path(__file__).resolve().parents[1] / "docs" / "verify_proof.py"
