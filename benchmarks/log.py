@@ -68,6 +68,7 @@ def measure(place: Place, loans: int, sizes: Sequence[int], processes: int) -> d
         "processes": processes,
         "sweep_seconds_without_triggers": bare["seconds"],
         "sweep_seconds": swept["seconds"],
+        "sweep_processor_seconds": swept["processor_seconds"],
         "log": logged,
         "share": round((swept["seconds"] - bare["seconds"] + logged["seconds"]) / bare["seconds"], 3),
         "grown": grown,
@@ -79,7 +80,7 @@ def _told(one: dict[str, Any]) -> str:
         (
             f"{one['database']}, a sweep of {one['loans']:,} loans: {one['sweep_seconds_without_triggers']} s without the log, "
             f"{one['sweep_seconds']} s with its triggers, and {one['log']['seconds']} s for {one['log']['entries']:,} entries: "
-            f"{one['share']:.1%} more"
+            f"{one['share']:.1%} more; of processors {one['sweep_processor_seconds']} s and {one['log']['processor_seconds']} s"
         )
     ]
     lines += [

@@ -135,12 +135,14 @@ def rows_of(reader: Reader, kind: Kind, keys: Sequence[str]) -> "pa.Table":
     found = []
     if kind.name == "decision":
         by_run: defaultdict[int, list[int]] = defaultdict(list)
-        for run, loan in (split for key in keys if (split := _numbers(key, 2)) is not None):
-            by_run[run].append(loan)
-        for run, loans in by_run.items():
-            found.append(reader.read(select(*columns).where(table.c.run_id == run, among(table.c.loan_id, loans))))
+        for key in keys:
+            run, _, loan = key.partition("-")
+            if run.isdecimal() and loan.isdecimal():
+                by_run[int(run)].append(int(loan))
+        for of, loans in by_run.items():
+            found.append(reader.read(select(*columns).where(table.c.run_id == of, among(table.c.loan_id, loans))))
     elif isinstance(table.c[kind.key[0]].type, Integer):
-        ids = [split[0] for key in keys if (split := _numbers(key, 1)) is not None]
+        ids = [int(key) for key in keys if key.isdecimal()]
         found.append(reader.read(select(*columns).where(among(table.c[kind.key[0]], ids))))
     else:
         for start in range(0, len(keys), _KEYS_AT_ONCE):
@@ -216,12 +218,6 @@ def _hashes(reader: Reader, level: int, start: int, end: int) -> list[bytes]:
     if level == 0:
         return [leaf.hash for leaf in leaves(reader, start, end)]
     return [hashed for _, hashed in nodes(reader, level, start, end)]
-
-
-def _numbers(key: str, count: int) -> list[int] | None:
-    """The numbers that a key is made of; None: it is no key of ours."""
-    parts = key.split("-")
-    return [int(part) for part in parts] if len(parts) == count and all(p.isdecimal() for p in parts) else None
 
 
 def _rows(table: "pa.Table") -> Iterator[tuple[Any, ...]]:

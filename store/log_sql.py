@@ -35,7 +35,6 @@ class Encoder:
         import duckdb
 
         self._con = duckdb.connect()
-        self._con.execute("set preserve_insertion_order = true")
         self.seal_key = seal_key
 
     def encode(self, kind: Kind, keys: Sequence[str], rows: "pa.Table") -> list[bytes | None]:
@@ -52,17 +51,21 @@ class Encoder:
         self._con.register("found", rows)
         statement = (
             f"with kept as (select *, {kind.key_sql('found')} as entry_key from found) "
-            f"select wanted.at, case when kept.entry_key is not null then {self._entry(kind)} end as entry "
-            "from wanted left join kept on kept.entry_key = wanted.wanted order by wanted.at"
+            f"select wanted.at, {self._entry(kind)} as entry "
+            "from wanted join kept on kept.entry_key = wanted.wanted"
         )
         table = self._con.sql(statement).to_arrow_table()
-        entries: list[bytes | None] = table["entry"].cast(pa.binary()).to_pylist()
-        if len(entries) == len(keys):
-            return entries
-        # The same key twice, which the database would have to be broken for.
-        places = table["at"].to_pylist()
-        by_place = dict(zip(places, entries, strict=True))
-        return [by_place[at] if places.count(at) == 1 else None for at in range(len(keys))]
+        made: list[bytes | None] = [None] * len(keys)
+        twice: set[int] = set()
+        # Put in order here: sorting would move the entries themselves about.
+        for at, entry in zip(table["at"].to_pylist(), table["entry"].cast(pa.binary()).to_pylist(), strict=True):
+            if made[at] is not None:
+                twice.add(at)
+            made[at] = entry
+        for at in twice:
+            # The same key twice, which the database would have to be broken for.
+            made[at] = None
+        return made
 
     def close(self) -> None:
         """Let go of the database in memory."""

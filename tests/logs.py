@@ -19,8 +19,9 @@ from store.db import Database
 from store.tables import LogCheckpoint
 from tests.values import rows_of, tables
 from workflows.log_checkpoint import sign
+from workflows.log_findings import Verified
 from workflows.log_sequence import sequence
-from workflows.log_verify import Verified, verify
+from workflows.log_verify import verify
 
 NAME = "lender.example/log"
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

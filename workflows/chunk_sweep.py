@@ -5,13 +5,11 @@ Nothing here depends on the other chunks. Who needs a seat in a limited queue is
 seats may be given out, and put aside; whoever holds the claims of the whole book says later which way it was.
 """
 
-import gc
 import json
 import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import PurePath
@@ -30,6 +28,7 @@ from workflows.allotment import Claim, Claimant, Closed, claims_of, limited
 from workflows.chunk import ChunkReader, SweptChunk
 from workflows.recording import QuietDecider, Recorded, Recorder, moved_meanwhile
 from workflows.sweep_job import Done, Job, Setup
+from workflows.uncollected import uncollected
 from workflows.waiting import Waits, put_aside, taken_up, waits
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class ChunkSweep:
         Raises:
             StoreError: the database cannot be read or written, and so neither for the other jobs.
         """
-        with _uncollected():
+        with uncollected():
             try:
                 return self._run(job, goes_on=self._setup.goes_on)
             except Exception as error:  # noqa: BLE001 - whatever it was, the second try tells
@@ -283,20 +282,3 @@ def _add_counts(transaction: BulkTransaction, run_id: int, counts: Counter[str])
         "update run set counts_json = :counts where id = :id",
         {"counts": json.dumps(total, sort_keys=True), "id": run_id},
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """
-    Spare the block the search for objects that hold each other.
-
-    What a chunk is made of holds nothing of itself and goes when the chunk goes; looking through all of it again and
-    again takes a fifth of the time of a sweep.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -22,6 +22,7 @@ from store.db import Database
 from store.lock import sole
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
+from workflows.uncollected import uncollected
 
 LOCK: Final = "log"
 """Held by whoever gives positions or signs: one process at a time."""
@@ -61,7 +62,7 @@ def sequence(
         Busy: another process is at it.
         StoreError: the database cannot be read or written, or its log does not hold together.
     """
-    with sole(database, LOCK, what="the log's sequencer"), _encoder(database) as encoder:
+    with sole(database, LOCK, what="the log's sequencer"), _encoder(database) as encoder, uncollected():
         with reading(database) as reader:
             tree = log.growing_tree(reader)
             head = log.read_head(reader)

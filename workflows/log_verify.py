@@ -7,74 +7,22 @@ list. Memory is bounded by the batch, however long the log is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
 
 from sqlalchemy import exists, func, literal_column, select
 
-from compliance.checkpoint import Checkpoint, NotVouched, PublicKey, read_checkpoint
+from compliance.checkpoint import PublicKey
 from compliance.merkle import TILE_BITS, GrowingTree, Node
 from store import log
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
-from store.columns import to_us
 from store.db import Database
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
+from workflows.log_findings import FINDINGS_MAX, Verified, salvaged
 from workflows.log_sequence import hashes
-
-FINDINGS_MAX: Final = 1_000
-"""So many findings are told one by one; the rest are counted."""
+from workflows.log_vouched import Vouched, checkpoints, of_witnesses
 
 Progress = Callable[[int, int], None]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it was: what kind of thing, and where."""
-
-    what: str
-    place: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.place}"
-
-
-@dataclass(slots=True)
-class Verified:
-    """
-    What verification found.
-
-    Attributes:
-        size: how many entries the log holds.
-        signed: how many of them a good checkpoint covers.
-        waiting: rows that have no position yet: nothing vouches for them.
-        findings: what is not as it was, at most `FINDINGS_MAX` of them; `more` counts the rest.
-        unknown: why some of it cannot be told.
-    """
-
-    size: int = 0
-    signed: int = 0
-    waiting: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    more: int = 0
-    unknown: list[str] = field(default_factory=list)
-
-    def find(self, what: str, place: str) -> None:
-        """Add a finding."""
-        if len(self.findings) < FINDINGS_MAX:
-            self.findings.append(Finding(what, place))
-        else:
-            self.more += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Vouched:
-    """A checkpoint whose signature is good, and what to call it."""
-
-    called: str
-    checkpoint: Checkpoint
 
 
 def verify(
@@ -99,8 +47,8 @@ def verify(
     # One moment for all of it: the log may grow meanwhile.
     with reading(database) as reader:
         found.size = log.end_of_log(reader)
-        vouched = _checkpoints(reader, keys, found)
-        vouched += _of_witnesses(witnessed or {}, keys, found)
+        vouched = checkpoints(reader, keys, found)
+        vouched += of_witnesses(witnessed or {}, keys, found)
         if seal_key is None and found.size:
             found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
         with Encoder(seal_key or b"") as encoder:
@@ -113,60 +61,6 @@ def verify(
     return found
 
 
-def _checkpoints(reader: Reader, keys: Sequence[PublicKey], found: Verified) -> list[Vouched]:
-    kept = table_of("log_checkpoint")
-    wanted = select(kept.c.number, kept.c.size, kept.c.at, kept.c.note).order_by(kept.c.number)
-    numbers = reader.read(select(kept.c.number).order_by(kept.c.number))["number"].to_pylist()
-    rows: list[dict[str, Any]] = []
-    if numbers:
-        rows = _salvaged(
-            lambda start, end: reader.read(wanted.where(kept.c.number >= start, kept.c.number < end)).to_pylist(),
-            numbers[0],
-            numbers[-1] + 1,
-            lambda number: found.find("altered", f"checkpoint {number}: it cannot be read"),
-        )
-    good: list[Vouched] = []
-    next_number = 1
-    for row in rows:
-        called = f"checkpoint {row['number']}"
-        if row["number"] != next_number:
-            found.find("missing", f"checkpoint {next_number}; the next is {row['number']}")
-        next_number = row["number"] + 1
-        checkpoint = _read(called, row["note"], keys, found)
-        if checkpoint is None:
-            continue
-        if (checkpoint.size, to_us(checkpoint.at)) != (row["size"], row["at"]):
-            found.find("altered", f"{called}: its columns say another size or instant than its text")
-        before = good[-1].checkpoint if good else checkpoint
-        if checkpoint.at < before.at or checkpoint.size < before.size or checkpoint.origin != before.origin:
-            found.find("swapped", f"{called}: it is older or smaller than the one before it, or of another log")
-        good.append(Vouched(called, checkpoint))
-    head = log.read_head(reader)
-    if head is None:
-        found.find("altered", "setting `log.head`: nobody can read it")
-    elif head.checkpoints != next_number - 1:
-        found.find("missing", f"checkpoints: there are {next_number - 1}, and {head.checkpoints} were signed")
-    if head is not None and head.size != found.size:
-        found.find("altered", f"length of the log: {found.size:,} entries, and it was {head.size:,}")
-    return good
-
-
-def _of_witnesses(witnessed: Mapping[str, str], keys: Sequence[PublicKey], found: Verified) -> list[Vouched]:
-    read = ((called, _read(called, note, keys, found)) for called, note in witnessed.items())
-    return [Vouched(called, checkpoint) for called, checkpoint in read if checkpoint is not None]
-
-
-def _read(called: str, note: str, keys: Sequence[PublicKey], found: Verified) -> Checkpoint | None:
-    try:
-        return read_checkpoint(note, keys)
-    except NotVouched as answer:
-        if answer.unknown:
-            found.unknown.append(f"{called}: {answer.why}")
-        else:
-            found.find("not vouched for", f"{called}: {answer.why}")
-        return None
-
-
 def _walk(
     reader: Reader, encoder: Encoder | None, vouched: Sequence[Vouched], found: Verified, progress: Progress
 ) -> None:
@@ -177,7 +71,7 @@ def _walk(
     if not whole:
         found.find("inserted", "positions before 0 of the log")
     for start in range(0, found.size, log.BATCH):
-        batch = _salvaged(
+        batch = salvaged(
             lambda first, end: log.leaves(reader, first, end),
             start,
             min(start + log.BATCH, found.size),
@@ -204,20 +98,6 @@ def _walk(
     if whole:
         nodes.end(tree.size)
     found.signed = agreed
-
-
-def _salvaged(read: Callable[[int, int], list[T]], start: int, end: int, lost: Callable[[int], None]) -> list[T]:
-    """What a range of numbers holds, without those that cannot be read: each of these is told."""
-    try:
-        return read(start, end)
-    except Exception as error:
-        if not log.unreadable(error):
-            raise
-    if end - start == 1:
-        lost(start)
-        return []
-    middle = (start + end) // 2
-    return [*_salvaged(read, start, middle, lost), *_salvaged(read, middle, end, lost)]
 
 
 def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], found: Verified) -> None:

@@ -14,8 +14,8 @@ from engine.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from duecourse.audit import Kept
+    from workflows.log_findings import Verified
     from workflows.log_prove import Entry
-    from workflows.log_verify import Verified
 
 Loan = Annotated[str | None, typer.Option(help="every entry about this loan, by its reference")]
 
