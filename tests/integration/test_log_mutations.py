@@ -21,7 +21,7 @@ from store.log_kinds import KINDS
 from tests.logs import SignedLog, positions, signed_log, standalone
 from workflows.log_prove import prove
 
-QUICK = 60
+QUICK = 45
 LOG_TABLES = ("log_leaf", "log_node", "log_checkpoint", "setting")
 SETTINGS = "name in ('log.head', 'log.seal_key')"
 MUTABLE = {"run": {"status", "done_to", "counts_json", "ended_at"}}
