@@ -96,9 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     results = []
     for database in options.databases.split(","):
-        with _place(database) as place:
+        with place_of(database) as place:
             for size in options.sizes.split(","):
-                loans = _number(size)
+                loans = number_of(size)
                 results.append({"database": database, **measure(place, loans, options.processes)})
                 if options.doubled:
                     results[-1]["doubled"] = doubled(place, loans, options.processes, results[-1]["seconds"])
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     # Other benchmarks keep their figures in the same file.
     kept = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
-    document = {**kept, "machine": _machine(), "sweep": results}
+    document = {**kept, "machine": machine(), "sweep": results}
     options.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return 0
 
@@ -192,16 +192,16 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def step(*arguments: str) -> dict[str, Any]:
+def step(*arguments: str, module: str = "benchmarks.sweep_steps") -> dict[str, Any]:
     """One step in a process of its own; what it says."""
-    command = [sys.executable, "-m", "benchmarks.sweep_steps", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
 @contextmanager
-def _place(database: str) -> Iterator[Place]:
+def place_of(database: str) -> Iterator[Place]:
     if database == "sqlite":
         with tempfile.TemporaryDirectory(prefix="dc-bench-") as folder:
             yield Files(Path(folder))
@@ -212,12 +212,12 @@ def _place(database: str) -> Iterator[Place]:
         raise SystemExit(f"`{database}` is neither sqlite nor postgresql")
 
 
-def _number(size: str) -> int:
+def number_of(size: str) -> int:
     factor = {"k": 1000, "m": 1_000_000}.get(size[-1].lower(), 1)
     return int(size.rstrip("kKmM")) * factor
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     processor = ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

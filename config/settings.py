@@ -8,10 +8,19 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.files import read_text
@@ -163,6 +172,29 @@ class Letters(_Part):
     post_notice: str = Field("registered", description="that of notices which the law or the contract asks for")
 
 
+class Witness(_Part):
+    """Somebody outside who keeps the log's checkpoints; one of these."""
+
+    folder: str | None = Field(None, description="best on another machine's disk")
+    mail: str | None = Field(None, description="an address; needs `mail`")
+    url: str | None = Field(None, description="https; each checkpoint is posted there as text")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if sum(value is not None for value in (self.folder, self.mail, self.url)) != 1:
+            raise ValueError("a witness is one of `folder`, `mail` and `url`")
+        return self
+
+
+class Audit(_Part):
+    """Who signs the log, whose signatures count, and who else keeps them."""
+
+    key: SecretStr | None = Field(None, description="best handed in as DUECOURSE_AUDIT__KEY; else key_file is read")
+    key_file: str = Field("secrets/log.key", description="the private key")
+    keys_file: str = Field("config/log-keys.txt", description="public keys with their times")
+    witnesses: tuple[Witness, ...] = ()
+
+
 class Settings(BaseSettings):
     """Everything there is to set; `duecourse config show` tells where each value came from."""
 
@@ -183,6 +215,7 @@ class Settings(BaseSettings):
     mail: Mail | None = None
     listen: Listen = Field(default_factory=Listen)
     letters: Letters = Field(default_factory=Letters)
+    audit: Audit = Field(default_factory=Audit)
     allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
     loans_per_chunk: int = Field(10_000, ge=1, le=1_000_000)
     sweep_processes: int = Field(2, ge=1, le=64, description="so many decide a big book at once")

@@ -23,7 +23,7 @@ app = typer.Typer(
 
 _COMMANDS = (
     "init", "db", "settings", "importing", "rules", "packs", "gate", "stages", "sweep", "dispatch", "serve", "listen", "inbox",
-    "reconcile", "decide", "log", "loan", "move", "tasks", "visits", "letters", "dialler", "legal", "contact", "consents",
+    "reconcile", "decide", "log", "audit", "loan", "move", "tasks", "visits", "letters", "dialler", "legal", "contact", "consents",
     "endpoints", "events", "duties", "demo",
 )  # fmt: skip
 """Every module of `duecourse.commands`, in the order `--help` shows them; each has a `register(app)`."""

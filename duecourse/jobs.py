@@ -54,6 +54,8 @@ class Jobs:
             works.handle_events(self.clock(), stop=stop)
         elif name == "reconcile":
             look_up_unknown(works, self.clock, stop)
+        elif name == "log":
+            works.keep_log(now)
         elif name == "dispatch":
             works.dispatch_all(now, clock=self.clock, stop=stop)
 

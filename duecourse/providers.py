@@ -64,7 +64,7 @@ def outward(workspace: Workspace) -> Outward:
         from channels.mail import MailAdapter
 
         lanes["email"] = Lane(settings.mail.connections)
-        adapters["email"] = MailAdapter(_mail(workspace, settings.mail), this_moment)
+        adapters["email"] = MailAdapter(mail_settings(workspace, settings.mail), this_moment)
     return Outward(adapters, allow_list=frozenset(settings.allow_list), lanes=lanes)
 
 
@@ -143,7 +143,8 @@ def _in_turn(accounts: list[Adapter]) -> Adapter:
     return Failover(accounts)
 
 
-def _mail(workspace: Workspace, mail: Mail) -> MailSettings:
+def mail_settings(workspace: Workspace, mail: Mail) -> MailSettings:
+    """How the outgoing mail server is reached."""
     dkim = None
     if mail.dkim is not None:
         from pydantic import SecretStr

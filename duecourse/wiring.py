@@ -1,6 +1,7 @@
 """The one place where everything meets: a workspace, its book, the rules, the law, and the ways out."""
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -14,17 +15,19 @@ from sqlmodel import Session, col, select
 
 from channels.paper import Press
 from compliance import BulkGate
+from duecourse.audit import Kept, keep_log
 from duecourse.compose import Composer
 from duecourse.providers import outward
 from duecourse.texts import Texts
 from duecourse.workspace import Workspace
-from engine.errors import DataError, Problem
+from engine.errors import DataError, DuecourseError, Problem
 from engine.gate import Channel, Purpose, Role
 from engine.matching import InterpreterMatcher, Matcher
 from engine.situation import Situation
 from engine.stages import Stage
 from engine.strategy import PromisePolicy, Strategy
 from store.db import Database
+from store.lock import Busy
 from store.matters import People
 from store.outbox import TASK_CHANNELS
 from store.situations import Happened
@@ -61,8 +64,15 @@ ANSWERS: Final[tuple[Purpose, ...]] = ("opt_out_confirmation", "reply")
 """What a reply is answered for, where there is a template of that purpose."""
 
 
+log = logging.getLogger(__name__)
+
+
 def _never() -> bool:
     return False
+
+
+def _unseen(_done: int, _total: int) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass
@@ -151,7 +161,23 @@ class Works:
         self.enter(now)
         result = sweep(self.database, workspace.rulebook, gate, stop=stop, reader=self.reader, **options)
         call_off(self.door, now=now)
-        return result, apply_brake(self.database, share_max=settings.backlog_share_max, now=now)
+        brake = apply_brake(self.database, share_max=settings.backlog_share_max, now=now)
+        self._keep_log_after(now)
+        return result, brake
+
+    def keep_log(self, now: datetime, *, progress: Progress = _unseen, stop: Stop = _never) -> Kept:
+        """Bring the log up to date: positions, a signature where there is a key, witnesses."""
+        return keep_log(self.workspace, self.database, now=now, progress=progress, stop=stop)
+
+    def _keep_log_after(self, now: datetime) -> None:
+        """The same after something that is committed and stays so, whatever becomes of this: the job `log` tries again."""
+        try:
+            self.keep_log(now)
+        except Busy:
+            pass
+        except DuecourseError as error:
+            what = error.problems[0].what
+            log.error("the log could not be signed", extra={"action": "alert", "what": what})  # noqa: TRY400 - in words
 
     def _sweep_options(self, now: datetime, progress: Progress) -> dict[str, Any]:
         settings = self.workspace.settings

@@ -2,14 +2,15 @@
 The one way columns look between the databases and the code that works on whole columns.
 
 An Arrow table carries the database's own column names. Every integer, money and instant is `int64` (instants are
-microseconds since 1970 UTC, whatever the database keeps), dates are `date32`, flags `bool`, texts `string`.
+microseconds since 1970 UTC, whatever the database keeps), dates are `date32`, flags `bool`, texts `string`,
+hashes `binary`.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Boolean, Date, Integer, Select, String, Table, TextClause, bindparam, text
+from sqlalchemy import Boolean, Date, Integer, LargeBinary, Select, String, Table, TextClause, bindparam, text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import SQLModel
 
@@ -77,7 +78,13 @@ def arrow_type(column: TypeEngine[Any]) -> "pa.DataType":
         return pa.int64()
     if isinstance(column, TypeDecorator):
         return arrow_type(column.impl_instance)
-    for kinds, arrow in ((Boolean, pa.bool_()), (Date, pa.date32()), (Integer, pa.int64()), (String, pa.string())):
+    for kinds, arrow in (
+        (Boolean, pa.bool_()),
+        (Date, pa.date32()),
+        (Integer, pa.int64()),
+        (String, pa.string()),
+        (LargeBinary, pa.binary()),
+    ):
         if isinstance(column, kinds):
             return arrow
     raise TypeError(f"{column!r} has no place in a bulk read or write")

@@ -19,8 +19,8 @@ from store.db import Database
 from store.settings import read_setting, write_setting
 
 
-class Held(StoreError):  # noqa: N818 - it is no error to whoever leaves it to them
-    """Somebody else is at it."""
+class Busy(StoreError):  # noqa: N818 - no error, an answer
+    """Somebody else is doing it at this moment."""
 
 
 @contextmanager
@@ -34,13 +34,13 @@ def sole(database: Database, name: str, *, what: str) -> Iterator[Callable[[], b
         name: of the lock, e.g. `sweep`.
         what: in words, for whoever comes second, e.g. "a sweep".
     Raises:
-        Held: somebody else is at it; says who.
+        Busy: somebody else is at it; says who.
     """
     with _sqlite(database, name) if database.dialect == "sqlite" else _postgres(database, name) as held:
         if held is None:
             with database.session() as session:
                 who = read_setting(session, f"{name}_holder") or "another process"
-            raise Held(Problem(f"{what} is running already: {who}", "wait until it has ended, or stop it"))
+            raise Busy(Problem(f"{what} is running already: {who}", "wait until it has ended, or stop it"))
         with database.write() as session:
             write_setting(session, f"{name}_holder", f"process {os.getpid()} on {socket.gethostname()}")
         yield held

@@ -7,7 +7,7 @@ columns are text on both databases, so that every path that writes them writes t
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from store.columns import Instant
@@ -30,6 +30,10 @@ def _at(*, nullable: bool = False, index: bool = False) -> Column[datetime]:
 
 def _minor(*, default: int | None = None) -> Column[int]:
     return Column(BigInteger, nullable=False, default=default)
+
+
+def _hash() -> Column[bytes]:
+    return Column(LargeBinary, nullable=False)
 
 
 def _text(*, nullable: bool = False) -> Column[str]:
@@ -642,6 +646,74 @@ class Published(SQLModel, table=True):
     name: str
     content: str = Field(sa_column=_text())
     published_at: datetime = Field(sa_column=_at())
+
+
+class Deed(SQLModel, table=True):
+    """
+    What was done with the book and is in no other table of the log; append-only.
+
+    `kind`: import, export, key (of the log's signer). `subject` is a hash or a public key, never a name;
+    `detail_json` holds counts, instants and hashes.
+    """
+
+    __tablename__ = "deed"
+    id: int | None = Field(default=None, sa_column=_key())
+    at: datetime = Field(sa_column=_at())
+    kind: str
+    subject: str
+    detail_json: str = Field(default="{}", sa_column=_text())
+
+
+class LogQueue(SQLModel, table=True):
+    """Rows of the log's tables that have no position yet; filled by triggers, in the transaction that wrote the row."""
+
+    __tablename__ = "log_queue"
+    id: int | None = Field(default=None, sa_column=_key())
+    kind: str
+    key: str
+
+
+class LogLeaf(SQLModel, table=True):
+    """
+    One entry of the log: at which place, which row, and what it hashed to. Positions count from 0 without a gap.
+
+    `kind` and `key` lead to the row, as `store.log_kinds` says.
+    """
+
+    __tablename__ = "log_leaf"
+    __table_args__ = (Index("ix_log_leaf_entry", "kind", "key"),)
+    position: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    kind: str
+    key: str
+    hash: bytes = Field(sa_column=_hash())
+
+
+class LogNode(SQLModel, table=True):
+    """What every whole run of 256 ** level entries hashes to, from level 1 up; runs count from 0."""
+
+    __tablename__ = "log_node"
+    level: int = Field(primary_key=True)
+    number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    hash: bytes = Field(sa_column=_hash())
+
+
+class LogCheckpoint(SQLModel, table=True):
+    """A signed checkpoint: `note` is the text that was signed and handed out. Numbers count from 1 without a gap."""
+
+    __tablename__ = "log_checkpoint"
+    number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    at: datetime = Field(sa_column=_at())
+    note: str = Field(sa_column=_text())
+
+
+class LogHandover(SQLModel, table=True):
+    """That a witness took a checkpoint, and when."""
+
+    __tablename__ = "log_handover"
+    number: int = Field(sa_column=_to("log_checkpoint.number", primary_key=True))
+    witness: str = Field(primary_key=True)
+    at: datetime = Field(sa_column=_at())
 
 
 class Setting(SQLModel, table=True):

@@ -112,7 +112,7 @@ class Session:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         # A page names the shipped files as they are seen from the repository.
-        for name in ("duecourse", "rules", "compliance"):
+        for name in ("duecourse", "rules", "compliance", "docs"):
             (folder / name).symlink_to(ROOT / name)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DUECOURSE_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"

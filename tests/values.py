@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, LargeBinary, String, Table
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
@@ -39,6 +39,7 @@ _TEXTS: Final = (
     "two\nlines\ttab",
     "🙂 e\u0301 \u200b {}",
 )
+_BYTES: Final = (b"\x00" * 32, b"\xff" * 32, b"", b"'\\x00\"", bytes(range(256)), b"plain")
 _BIG: Final = (1, 2**63 - 1, -(2**63), 0, 2**53 + 1, -1)
 _SMALL: Final = (1, 2**31 - 1, -(2**31), 0, -1, 7)
 
@@ -101,4 +102,6 @@ def _kinds(column: Column[Any]) -> tuple[Any, ...]:
         return _SMALL
     if isinstance(column.type, String | AutoString):
         return _TEXTS
+    if isinstance(column.type, LargeBinary):
+        return _BYTES
     raise TypeError(f"{column}: no values for {column.type}; add them here")

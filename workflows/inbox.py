@@ -19,7 +19,7 @@ from channels.reports import Delivery
 from engine.errors import DataError, DuecourseError
 from store.db import Database
 from store.inbox import detail_of, put_off, settle, waiting
-from store.lock import Held, sole
+from store.lock import Busy, sole
 from store.outbox import bump_versions
 from store.tables import Arrival, Contact
 from workflows.arriving import KEY, REPORT, TEXT
@@ -75,7 +75,7 @@ def take_in(
         with sole(database, "inbox", what="the inbox") as still_mine:
             while not stop() and still_mine() and _round(database, ears, clock(), taken):
                 pass
-    except Held:
+    except Busy:
         pass
     return taken
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-JOBS: Final = ("promises", "duties", "sweep", "mailbox", "events", "dispatch", "reconcile")
+JOBS: Final = ("promises", "duties", "sweep", "mailbox", "events", "dispatch", "reconcile", "log")
 
 
 @dataclass(frozen=True, slots=True)

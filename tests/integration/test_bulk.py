@@ -25,6 +25,9 @@ INSTANTS = [
 ]
 DATES = [date(1970, 1, 1), date(1900, 2, 28), date(9999, 12, 31), date(2024, 2, 29)]
 TEXTS = ["", "王小明 – it's 100 % `fine`\\n", "a'; drop table loan; --\t\r\n", "plain"]
+BYTES = [b"", b"\x00" * 32, b"\\x41'\xff", bytes(range(256))]
+FILLED = ("setting", "log_queue")
+"""What holds rows before a test writes any: the database's own, and what the log's tables queue."""
 TABLES = [table.name for table in SQLModel.metadata.sorted_tables]
 
 
@@ -42,6 +45,8 @@ def rows_of(table: Table) -> pa.Table:
             values = [1, 2, 3, 4]
         elif pa.types.is_date(field.type):
             values = list(DATES)
+        elif pa.types.is_binary(field.type):
+            values = list(BYTES)
         elif pa.types.is_boolean(field.type):
             values = [True, False, True, False]
         elif column.name.endswith("_at") or column.name == "at":
@@ -72,7 +77,8 @@ def test_every_table_comes_back_as_it_was_written_in_bulk(database: Database) ->
     for name in TABLES:
         rows = rows_of(table_of(name))
         with writing(database) as bulk:
-            bulk.execute(f'delete from "{name}"')
+            if name in FILLED:
+                bulk.execute(f'delete from "{name}"')
             bulk.append(name, rows)
         with reading(database) as reader:
             found = reader.read(select(table_of(name)))
@@ -87,7 +93,8 @@ def test_bulk_reads_what_the_orm_wrote(database: Database) -> None:
         rows = as_python(name, rows_of(table_of(name)))
         names = table_of(name).columns.keys()
         with database.write() as session:
-            session.execute(table_of(name).delete())
+            if name in FILLED:
+                session.execute(table_of(name).delete())
             session.execute(insert(table_of(name)), [dict(zip(names, row, strict=True)) for row in rows])
         with reading(database) as reader:
             assert sorted(as_python(name, reader.read(select(table_of(name)))), key=repr) == sorted(rows, key=repr)

@@ -246,14 +246,14 @@ def test_foreign_keys_hold(database: Database) -> None:
 
 
 def test_sqlite_connections_are_all_alike(sqlite_database: Database) -> None:
-    """WAL, full synchronisation and foreign keys on every connection, pooled or raw, also after a read session."""
+    """WAL, full synchronisation, foreign keys and every trigger on every connection, pooled or raw, also after a read session."""
     with sqlite_database.session() as session:
         session.exec(select(Setting)).all()
     raw = sqlite_database.engine.raw_connection()
-    pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")
+    pragmas = ("journal_mode", "synchronous", "foreign_keys", "recursive_triggers", "busy_timeout", "query_only")
     found = [raw.cursor().execute(f"pragma {pragma}").fetchone()[0] for pragma in pragmas]
     raw.close()
-    assert found == ["wal", 2, 1, 30_000, 0]
+    assert found == ["wal", 2, 1, 1, 30_000, 0]
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

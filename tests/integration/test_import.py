@@ -729,8 +729,8 @@ def test_a_killed_import_leaves_nothing(book: Importer) -> None:
             process.stdin.flush()
         assert said == "exit 0\n"
         process.stdin.close()
-    # Before the feed, the movements, what they end, the position, the version, the events, the commit.
-    assert killed == 7
+    # Before the feed, its deed, the movements, what they end, the position, the version, the events, the commit.
+    assert killed == 8
     after = dump(book.database)
     assert len(after["movement"]) == len(before["movement"]) + 2
     assert counts(book.take_file("movements", path)) == (0, 0, 0, 5, 0)

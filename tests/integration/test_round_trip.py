@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, delete, insert, select
 from sqlmodel import SQLModel
 
 from store.db import Database
@@ -38,6 +38,10 @@ def test_every_table_keeps_what_was_written(database: Database, path: str) -> No
     """Limits, nulls, odd text and odd hours survive in every column of every table."""
     for table in tables():
         rows = rows_of(table)
+        if table.name == "log_queue":
+            # The tables of the log have queued their own rows by now.
+            with database.write() as session:
+                session.connection().execute(delete(table))
         if table.name == "setting":
             rows = [{**row, "name": f"own {row['name']}"} for row in rows]
         WRITERS[path](database, table, rows)
@@ -61,7 +65,7 @@ def in_utc(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_every_table_has_a_class_and_no_column_is_of_another_type() -> None:
-    """Instants, dates, texts, flags and whole numbers are all there is; no floats, no naive timestamps, no JSON type."""
+    """Instants, dates, texts, flags, whole numbers and hashes are all there is; no floats, no naive timestamps, no JSON type."""
     assert sorted(CLASSES) == sorted(table.name for table in tables())
     kinds = {type(column.type).__name__ for table in tables() for column in table.columns}
-    assert kinds == {"AutoString", "BigInteger", "Boolean", "Date", "Instant", "Integer", "Text"}
+    assert kinds == {"AutoString", "BigInteger", "Boolean", "Date", "Instant", "Integer", "LargeBinary", "Text"}

@@ -26,6 +26,8 @@ def mutate(database: Path, mutation: Mutation) -> int:
     """Do it; returns how many rows it changed, which must be more than none for the proof to mean anything."""
     connection = sqlite3.connect(database)
     try:
+        for (trigger,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            connection.execute(f"drop trigger {trigger}")
         for table in ("contact", "decision"):
             _unconstrained(connection, table)
         changed = mutation.wrong(connection)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from store.bulk_arrow import BulkTransaction, Reader, arrow_schema, table_of
+from store.deeds import record
 from store.projection import position_statements
 from workflows.importing import rejects
 from workflows.importing.compare import told
@@ -66,7 +67,9 @@ def write(delivery: Delivery, transaction: BulkTransaction) -> None:
 def _write_feed(delivery: Delivery, transaction: BulkTransaction) -> int:
     rejected = rejects.count(delivery.con)
     nothing_taken = rejected and not delivery.count("incoming")
-    transaction.execute(
+    # A file of which nothing could be taken has told nothing: what we know is no younger for it.
+    status = "rejected" if nothing_taken else "done"
+    said = transaction.execute(
         "insert into feed (kind, file, digest, as_of_at, imported_at, rows, rejected, status) "
         "values (:kind, :file, :digest, :as_of, :now, :rows, :rejected, :status) "
         "on conflict (kind, digest) do update set as_of_at = excluded.as_of_at, imported_at = excluded.imported_at, "
@@ -80,13 +83,26 @@ def _write_feed(delivery: Delivery, transaction: BulkTransaction) -> int:
             "now": delivery.now,
             "rows": delivery.file.count,
             "rejected": rejected,
-            # A file of which nothing could be taken has told nothing: what we know is no younger for it.
-            "status": "rejected" if nothing_taken else "done",
+            "status": status,
         },
     )
+    if said:
+        _log_import(delivery, transaction, rejected, status)
     feed = table_of("feed")
     mine = (feed.c.kind == delivery.kind.name, feed.c.digest == delivery.file.digest)
     return int(transaction.read(select(feed.c.id).where(*mine))["id"][0].as_py())
+
+
+def _log_import(delivery: Delivery, transaction: BulkTransaction, rejected: int, status: str) -> None:
+    """The feed's row is brought up to date when the file comes again; this one stays, for the log."""
+    detail = {
+        "kind": delivery.kind.name,
+        "as_of": delivery.as_of.isoformat(),
+        "rows": delivery.file.count,
+        "rejected": rejected,
+        "status": status,
+    }
+    record(transaction, "import", delivery.file.digest, detail, now=delivery.now)
 
 
 def _append(delivery: Delivery, transaction: BulkTransaction, name: str, feed: int) -> None:

@@ -11,10 +11,11 @@ from sqlalchemy import func, or_, select
 
 from engine.rulebook import Rulebook
 from store.book import RawBook
-from store.bulk import reading
+from store.bulk import reading, writing
 from store.bulk_arrow import table_of
 from store.db import Database
 from store.decisions import put_off
+from store.deeds import record
 from workflows.allotment import Queue, limited, seats_taken
 from workflows.chunk import ChunkReader
 from workflows.offline.layout import PEOPLE_TABLES, About, new_folder
@@ -56,6 +57,9 @@ def export_book(
     import pyarrow.parquet as pq
 
     new_folder(folder)
+    # Said before it is done: whatever leaves is in the log.
+    with writing(database) as transaction:
+        record(transaction, "export", "book", {"for": now.isoformat()}, now=now)
     for part in ("facts", "people", "retry"):
         (folder / part).mkdir()
     loans, total = 0, _loans(database)

@@ -1,0 +1,125 @@
+"""
+The steps of `benchmarks.log`, each run in a process of its own. Prints one JSON object.
+
+    python -m benchmarks.log_steps bare URL | sequence URL | grow URL ENTRIES | prove URL | verify URL
+"""
+
+import json
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select, text
+
+from benchmarks.phases import peak_mib, processor_seconds
+from compliance.checkpoint import PublicKey, Signer, new_key
+from store.bulk_arrow import table_of
+from store.db import Database, open_database
+from store.settings import read_setting, write_setting
+from workflows.log_checkpoint import sign
+from workflows.log_prove import prove as prove_entries
+from workflows.log_sequence import sequence as sequence_rows
+from workflows.log_verify import verify as verify_log
+
+NAME: Final = "benchmark/log"
+FROM: Final = datetime(2026, 3, 2, tzinfo=UTC)
+_KEY: Final = "benchmark.key"
+
+
+def bare(database: Database) -> dict[str, Any]:
+    """Take the log's triggers off."""
+    with database.write() as session:
+        connection = session.connection()
+        if database.dialect == "sqlite":
+            for (name,) in connection.execute(text("select name from sqlite_master where type = 'trigger'")).all():
+                connection.execute(text(f"drop trigger {name}"))
+        else:
+            wanted = "select tgname, tgrelid::regclass from pg_trigger where not tgisinternal"
+            for name, table in connection.execute(text(wanted)).all():
+                connection.execute(text(f"drop trigger {name} on {table}"))
+    return {}
+
+
+def sequence(database: Database) -> dict[str, Any]:
+    """Give positions to what waits, and sign."""
+    signer = _signer(database)
+    start, spent = time.perf_counter(), processor_seconds()
+    done = sequence_rows(database)
+    sign(database, signer, now=FROM + timedelta(seconds=done.size))
+    seconds, spent = time.perf_counter() - start, processor_seconds() - spent
+    return {
+        "entries": done.entries,
+        "processor_seconds": round(spent, 2),
+        "seconds": round(seconds, 2),
+        "per_second": round(done.entries / seconds),
+        "peak_mib": peak_mib(),
+    }
+
+
+def grow(database: Database, entries: str) -> dict[str, Any]:
+    """Write the decisions that are there again, each time under a new run, until so many rows are logged or wait."""
+    start, written = time.perf_counter(), 0
+    with database.write() as session:
+        size = sum(_count(session.connection(), name) for name in ("log_leaf", "log_queue"))
+    names = ", ".join(column.name for column in table_of("decision").columns if column.name != "run_id")
+    kept = ", ".join(column.name for column in table_of("run").columns if column.name != "id")
+    while size < int(entries):
+        with database.write() as session:
+            connection = session.connection()
+            first, last = connection.execute(text("select min(run_id), max(run_id) from decision")).one()
+            run = {"run": last + 1, "like": first, "most": int(entries) - size - 1}
+            connection.execute(text(f"insert into run (id, {kept}) select :run, {kept} from run where id = :like"), run)
+            copied = f"select :run, {names} from decision where run_id = :like limit :most"
+            added = connection.execute(text(f"insert into decision (run_id, {names}) {copied}"), run).rowcount
+        size, written = size + 1 + added, written + added
+    return {"rows": written, "seconds": round(time.perf_counter() - start, 2)}
+
+
+def prove(database: Database) -> dict[str, Any]:
+    """Prove one decision, from the middle of the log."""
+    leaf = table_of("log_leaf")
+    with database.session() as session:
+        wanted = select(leaf.c.kind, leaf.c.key).where(
+            leaf.c.kind == "decision", leaf.c.position >= _count(session.connection(), "log_leaf") // 2
+        )
+        kind, key = session.connection().execute(wanted.order_by(leaf.c.position).limit(1)).one()
+    start = time.perf_counter()
+    text = prove_entries(database, [(kind, key)], _keys(database))
+    seconds = time.perf_counter() - start
+    hashes = text.count("\npath ")
+    return {"bytes": len(text.encode()), "hashes": hashes, "seconds": round(seconds, 3)}
+
+
+def verify(database: Database) -> dict[str, Any]:
+    """Verify all of it."""
+    start = time.perf_counter()
+    found = verify_log(database, _keys(database))
+    seconds = time.perf_counter() - start
+    if found.findings or found.unknown:
+        raise AssertionError(f"a log that nobody touched: {found.findings[:3]} {found.unknown}")
+    return {"entries": found.size, "seconds": round(seconds, 2), "peak_mib": peak_mib()}
+
+
+def _count(connection: Connection, table: str) -> int:
+    return connection.execute(select(func.count()).select_from(table_of(table))).scalar_one()
+
+
+def _signer(database: Database) -> Signer:
+    with database.write() as session:
+        key = read_setting(session, _KEY) or new_key(NAME)
+        write_setting(session, _KEY, key)
+    return Signer(key)
+
+
+def _keys(database: Database) -> list[PublicKey]:
+    return [PublicKey(NAME, _signer(database).public, FROM)]
+
+
+_STEPS: Final = {"bare": bare, "sequence": sequence, "grow": grow, "prove": prove, "verify": verify}
+
+
+if __name__ == "__main__":
+    opened = open_database(sys.argv[2])
+    sys.stdout.write(json.dumps(_STEPS[sys.argv[1]](opened, *sys.argv[3:])) + "\n")
+    opened.close()

@@ -1,0 +1,224 @@
+"""The log's own tables: what waits for a position, the entries' hashes, the tree over them, and the rows they were made from."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import Integer, func, select
+from sqlmodel import Session
+
+from compliance.merkle import TILE, TILE_BITS, GrowingTree, Node, Subtree, subtree_hash
+from store.bulk_arrow import BulkTransaction, Reader, table_of
+from store.ids import among
+from store.log_kinds import Kind
+from store.settings import read_setting, write_setting
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH: Final = 20_000
+"""Entries read, hashed and written at a time: bounds the memory, and how long SQLite's one writer is kept waiting."""
+
+SEAL_BYTES: Final = 32
+_SEAL_KEY: Final = "log.seal_key"
+_HEAD: Final = "log.head"
+_KEYS_AT_ONCE: Final = 5_000
+
+
+class Waiting(NamedTuple):
+    """A row that has no position yet."""
+
+    id: int
+    kind: str
+    key: str
+
+
+class Leaf(NamedTuple):
+    """One entry's place, its row, and what it hashed to."""
+
+    position: int
+    kind: str
+    key: str
+    hash: bytes
+
+
+class Head(NamedTuple):
+    """How long the log is, and how many checkpoints it has: written with every step, so that a lost end is noticed."""
+
+    size: int
+    checkpoints: int
+
+
+def seal_key(session: Session, make: Callable[[], str] | None = None) -> bytes | None:
+    """
+    What the salts of withheld fields come from.
+
+    Args:
+        make: gives 32 bytes in hex where there is none yet; None: then the answer is None.
+    """
+    found = read_setting(session, _SEAL_KEY)
+    if found is None and make is not None:
+        found = make()
+        write_setting(session, _SEAL_KEY, found)
+    try:
+        key = bytes.fromhex(found) if found is not None else b""
+    except ValueError:
+        return None
+    return key if len(key) == SEAL_BYTES else None
+
+
+def unreadable(error: Exception) -> bool:
+    """Whether a row holds what its column cannot hold, as SQLite lets it: no date, no text. Anything else is a fault."""
+    import pyarrow as pa
+
+    odd = isinstance(error, pa.ArrowInvalid | pa.ArrowTypeError | OverflowError)
+    return odd or "Could not decode to UTF-8" in str(error)
+
+
+def read_head(reader: Reader) -> Head | None:
+    """What the last step said of the log; None: nothing that can be read."""
+    setting = table_of("setting")
+    found = reader.read(select(setting.c.value).where(setting.c.name == _HEAD))["value"].to_pylist()
+    try:
+        head = Head(*json.loads(found[0])) if found else Head(0, 0)
+    except (TypeError, ValueError):
+        return None
+    # In its one spelling: whatever else stands there, we did not write it.
+    return head if not found or head_row(head)["value"] == found[0] else None
+
+
+def head_row(head: Head) -> dict[str, str]:
+    """The head as a setting: its name and its value."""
+    return {"name": _HEAD, "value": json.dumps(head)}
+
+
+def write_head(transaction: BulkTransaction, head: Head) -> None:
+    """Note how long the log is now."""
+    transaction.execute(
+        "insert into setting (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value",
+        head_row(head),
+    )
+
+
+def waiting(reader: Reader, *, after: int, limit: int = BATCH) -> list[Waiting]:
+    """Rows without a position, the first queued first."""
+    queue = table_of("log_queue")
+    wanted = select(queue.c.id, queue.c.kind, queue.c.key).where(queue.c.id > after).order_by(queue.c.id).limit(limit)
+    return [Waiting(*row) for row in _rows(reader.read(wanted))]
+
+
+def write_entries(
+    transaction: BulkTransaction, taken: Sequence[int], leaves: Sequence[Leaf], nodes: Sequence[Node], head: Head
+) -> None:
+    """Give entries their positions, in the caller's transaction: they leave the queue, and the tree grows."""
+    import pyarrow as pa
+
+    columns = list(zip(*leaves, strict=True))
+    names = ("position", "kind", "key", "hash")
+    transaction.append("log_leaf", pa.table(dict(zip(names, map(list, columns), strict=True))))
+    if nodes:
+        level, number, hashed = (list(column) for column in zip(*nodes, strict=True))
+        transaction.append("log_node", pa.table({"level": level, "number": number, "hash": hashed}))
+    for start in range(0, len(taken), _KEYS_AT_ONCE):
+        ids = ", ".join(str(int(one)) for one in taken[start : start + _KEYS_AT_ONCE])
+        transaction.execute(f"delete from log_queue where id in ({ids})")
+    write_head(transaction, head)
+
+
+def rows_of(reader: Reader, kind: Kind, keys: Sequence[str]) -> "pa.Table":
+    """The rows of a kind that these keys name, as far as they are there; with the kind's own columns."""
+    import pyarrow as pa
+
+    table = table_of(kind.table)
+    columns = [table.c[name] for name in kind.fields]
+    found = []
+    if kind.name == "decision":
+        by_run: defaultdict[int, list[int]] = defaultdict(list)
+        for key in keys:
+            run, _, loan = key.partition("-")
+            if run.isdecimal() and loan.isdecimal():
+                by_run[int(run)].append(int(loan))
+        for of, loans in by_run.items():
+            found.append(reader.read(select(*columns).where(table.c.run_id == of, among(table.c.loan_id, loans))))
+    elif isinstance(table.c[kind.key[0]].type, Integer):
+        ids = [int(key) for key in keys if key.isdecimal()]
+        found.append(reader.read(select(*columns).where(among(table.c[kind.key[0]], ids))))
+    else:
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            some = list(keys[start : start + _KEYS_AT_ONCE])
+            found.append(reader.read(select(*columns).where(table.c[kind.key[0]].in_(some))))
+    return pa.concat_tables(found) if found else reader.read(select(*columns).limit(0))
+
+
+def leaves(reader: Reader, start: int, end: int) -> list[Leaf]:
+    """The leaves at these positions, in order; those that are there."""
+    leaf = table_of("log_leaf")
+    at = leaf.c.position
+    wanted = select(at, leaf.c.kind, leaf.c.key, leaf.c.hash).where(at >= start, at < end).order_by(at)
+    return [Leaf(*row) for row in _rows(reader.read(wanted))]
+
+
+def leaves_of(reader: Reader, kind: str, keys: Sequence[str]) -> list[Leaf]:
+    """The leaves of these entries, in the order of their positions."""
+    leaf = table_of("log_leaf")
+    columns = select(leaf.c.position, leaf.c.kind, leaf.c.key, leaf.c.hash)
+    found: list[Leaf] = []
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = list(keys[start : start + _KEYS_AT_ONCE])
+        found += [Leaf(*row) for row in _rows(reader.read(columns.where(leaf.c.kind == kind, leaf.c.key.in_(some))))]
+    return sorted(found)
+
+
+def end_of_log(reader: Reader) -> int:
+    """One past the last position that is there."""
+    leaf = table_of("log_leaf")
+    last = reader.read(select(func.max(leaf.c.position).label("position")))["position"][0].as_py()
+    return 0 if last is None else int(last) + 1
+
+
+def nodes(reader: Reader, level: int, start: int, end: int) -> list[tuple[int, bytes]]:
+    """The stored nodes of a level, number and hash, in order; those that are there."""
+    node = table_of("log_node")
+    wanted = select(node.c.number, node.c.hash).where(
+        node.c.level == level, node.c.number >= start, node.c.number < end
+    )
+    return [(number, hashed) for number, hashed in _rows(reader.read(wanted.order_by(node.c.number)))]
+
+
+def growing_tree(reader: Reader) -> GrowingTree:
+    """The tree as it stands, ready to grow."""
+    size = end_of_log(reader)
+    pending: list[list[bytes]] = []
+    level, there = 0, size
+    while there:
+        start = there - there % TILE
+        pending.append(_hashes(reader, level, start, there))
+        level, there = level + 1, there // TILE
+    return GrowingTree(size, pending)
+
+
+def subtrees(reader: Reader) -> Subtree:
+    """What proofs are made from: the hash of any complete subtree; each tile is read once."""
+    tiles: dict[tuple[int, int], list[bytes]] = {}
+
+    def subtree(height: int, number: int) -> bytes:
+        level, bits = divmod(height, TILE_BITS)
+        start = number << bits
+        tile = start // TILE
+        if (level, tile) not in tiles:
+            tiles[level, tile] = _hashes(reader, level, tile * TILE, (tile + 1) * TILE)
+        at = start - tile * TILE
+        return subtree_hash(tiles[level, tile][at : at + (1 << bits)])
+
+    return subtree
+
+
+def _hashes(reader: Reader, level: int, start: int, end: int) -> list[bytes]:
+    if level == 0:
+        return [leaf.hash for leaf in leaves(reader, start, end)]
+    return [hashed for _, hashed in nodes(reader, level, start, end)]
+
+
+def _rows(table: "pa.Table") -> Iterator[tuple[Any, ...]]:
+    yield from zip(*(column.to_pylist() for column in table.columns), strict=True)

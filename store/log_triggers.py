@@ -1,0 +1,56 @@
+"""
+What the database itself sees to: that every new row of evidence is queued for the log, and that none is ever changed.
+
+For migrations: they say in full what they make, since a kind may have another table in years to come. A migration that
+alters a table of the log on SQLite makes it anew, without its triggers, and has to call this again.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+Dialect = Literal["sqlite", "postgresql"]
+
+REFUSAL = "this is part of the log: nothing in it is changed or deleted"
+
+
+def functions(dialect: Dialect) -> list[str]:
+    """What the triggers of a database share; once."""
+    if dialect == "sqlite":
+        return []
+    body = f"begin raise exception '{REFUSAL}' using hint = tg_table_name; end"
+    return [f"create function log_refuse() returns trigger language plpgsql as $$ {body} $$"]
+
+
+def queued(dialect: Dialect, table: str, kind: str, key: Sequence[str]) -> list[str]:
+    """
+    Queue every row that is inserted, in its own transaction: whoever writes it, and however.
+
+    Args:
+        kind, key: the entry's kind, and the columns that its key is joined from.
+    """
+    into = "insert into log_queue (kind, key)"
+    if dialect == "sqlite":
+        joined = " || '-' || ".join(f"new.{column}" for column in key)
+        body = f"begin {into} values ('{kind}', {joined}); end"
+        return [f'create trigger {table}_queued after insert on "{table}" {body}']
+    joined = " || '-' || ".join(f"{column}::text" for column in key)
+    body = f"begin {into} select '{kind}', {joined} from added; return null; end"
+    # Once for a statement, not once for a row: a sweep inserts thousands at a time.
+    each = f"referencing new table as added for each statement execute function log_queue_{table}()"
+    return [
+        f"create function log_queue_{table}() returns trigger language plpgsql as $$ {body} $$",
+        f'create trigger {table}_queued after insert on "{table}" {each}',
+    ]
+
+
+def kept(dialect: Dialect, table: str, columns: Sequence[str] = ()) -> list[str]:
+    """Refuse to delete a row or to change it; with columns, only to change these."""
+    of = f" of {', '.join(columns)}" if columns else ""
+    if dialect == "sqlite":
+        refuse = f"begin select raise(abort, '{REFUSAL}'); end"
+        return [
+            f'create trigger {table}_unchanged before update{of} on "{table}" {refuse}',
+            f'create trigger {table}_kept before delete on "{table}" {refuse}',
+        ]
+    each = "for each statement execute function log_refuse()"
+    return [f'create trigger {table}_kept before update{of} or delete or truncate on "{table}" {each}']

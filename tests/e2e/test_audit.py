@@ -1,0 +1,269 @@
+"""`duecourse audit` from outside: keys, signing, verifying, proving to a stranger, witnesses that are really there."""
+
+import email
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from email import policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from tests.e2e.command import Said, duecourse
+
+VERIFIER = Path(__file__).resolve().parents[2] / "docs" / "verify_proof.py"
+_DAY = "2026-03-02"
+
+
+class Lender:
+    """A workspace with a swept book."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str, env: dict[str, str] | None = None) -> Said:
+        """One command in it."""
+        return duecourse("-w", self.folder, *arguments, cwd=self.folder.parent, env=env)
+
+    def audit(self, *arguments: str) -> Said:
+        """One audit command, which must go well."""
+        said = self.run("audit", *arguments)
+        assert (said.code, said.err) == (0, ""), said
+        return said
+
+    def sql(self, *statements: str) -> None:
+        """What somebody does who owns the file."""
+        with closing(sqlite3.connect(self.folder / "data" / "duecourse.db")) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+
+    def check(self, *arguments: str | Path) -> tuple[int, str]:
+        """The verifier for strangers, as a stranger runs it."""
+        done = subprocess.run(
+            [sys.executable, "-I", str(VERIFIER), *map(str, arguments)],
+            cwd=self.folder.parent, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def lender(tmp_path_factory: pytest.TempPathFactory) -> Lender:
+    """The demo's book, imported and swept; its log is sequenced, and nobody signs yet."""
+    home = tmp_path_factory.mktemp("audit")
+    book = Path(__file__).resolve().parents[2] / "duecourse" / "demo" / "book"
+    assert duecourse("init", "lender", cwd=home).code == 0
+    made = Lender(home / "lender")
+    said = made.run("import", str(book), "--as-of", f"{_DAY}T00:00Z", "--at", f"{_DAY}T00:10Z")
+    assert said.code == 0, said
+    assert made.run("sweep", "--at", f"{_DAY}T00:30Z").code == 0
+    return made
+
+
+def test_a_lenders_way_from_a_key_to_a_proof(lender: Lender) -> None:
+    """Keygen, checkpoint, verify, show, prove, check; then a wrong in the database, and all of them say so."""
+    said = lender.run("audit", "verify")
+    assert (said.code, said.err) == (4, "")
+    assert "cannot tell: no checkpoint vouches for any of it\n" in said.out
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T00:40Z")
+    assert (said.code, said.err) == (
+        1,
+        "nobody signs the log\n  mend: run `duecourse audit keygen`, or set DUECOURSE_AUDIT__KEY\n",
+    )
+    lender.audit("keygen", "--name", "lender.example/log", "--at", f"{_DAY}T00:00Z")
+    assert (lender.folder / "secrets" / "log.key").stat().st_mode & 0o777 == 0o600
+    said = lender.run("audit", "keygen", "--at", f"{_DAY}T00:00Z")
+    assert said.code == 1
+    assert "the log has a key already, in `config/log-keys.txt`" in said.err
+    said = lender.audit("checkpoint", "--at", f"{_DAY}T01:00Z")
+    assert re.search(r"checkpoint 1:\n\nlender.example/log\n[0-9]+\n", said.out)
+    said = lender.audit("verify")
+    assert said.out.endswith("the log stands as it was signed\n")
+    state = lender.run("--json", "audit", "show").answer
+    assert state["waiting"] == 0
+    assert state["checkpoints"][0]["size"] == state["size"]
+    (name,) = re.findall(r"^(decision:\S+),", lender.audit("show", "--loan", "CN-20").out, re.MULTILINE)
+    (entry,) = lender.run("--json", "audit", "show", name).answer
+    assert (entry["entry"], entry["fields"]["outcome"], entry["fields"]["covered_by"]) == (name, "contact", None)
+    lender.audit("prove", "--loan", "CN-20", "--out", "cn-20.proof")
+    keys = "lender/config/log-keys.txt"
+    code, out = lender.check("cn-20.proof", "--keys", keys)
+    assert code == 0
+    assert re.search(rf"{name.partition(':')[0]}, position {entry['position']}\n", out)
+    assert "stand in the log of" in out.splitlines()[-1]
+    run, loan = name.removeprefix("decision:").split("-")
+    lender.sql(
+        "drop trigger decision_unchanged",
+        f"update decision set outcome = 'nothing' where run_id = {run} and loan_id = {loan}",
+    )
+    try:
+        said = lender.run("audit", "verify")
+        assert (said.code, said.err) == (3, "")
+        assert f"altered: `{name}`, position {entry['position']:,}\n" in said.out
+        said = lender.run("audit", "prove", name)
+        assert (said.code, said.out) == (1, "")
+        assert f"`{name}` is not what was signed" in said.err
+        assert lender.check("cn-20.proof", "--keys", keys)[0] == 0
+    finally:
+        lender.sql(f"update decision set outcome = 'contact' where run_id = {run} and loan_id = {loan}")
+    assert lender.run("audit", "verify").code == 0
+
+
+def test_a_stranger_gets_a_clear_answer_to_any_file(lender: Lender, tmp_path: Path) -> None:
+    """Cut short, out of order, foreign, newer, of another key, not there: 3 or 4 and a sentence, never a traceback."""
+    if not (lender.folder / "config" / "log-keys.txt").exists():
+        lender.audit("keygen", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", f"{_DAY}T01:30Z")
+    good = lender.audit("prove", "--loan", "CN-20").out
+    keys, file = lender.folder / "config" / "log-keys.txt", tmp_path / "p"
+
+    def answer(text: str | bytes, by: Path = keys) -> tuple[int, str]:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return lender.check(file, "--keys", by)
+
+    assert answer(good)[0] == 0
+    assert answer(good[: len(good) // 2]) == (3, "no: its checkpoint is missing: the file is cut short\n")
+    assert answer(good[:-20])[0] == 3
+    lines = good.split("\n")
+    assert answer("\n".join([*lines[:2], *lines[3:5], lines[2], *lines[5:]]))[0] == 3
+    assert answer(good.replace("duecourse-proof/1", "duecourse-proof/2"))[0] == 4
+    assert answer("<html></html>") == answer("") == (4, "cannot tell: this is no proof file\n")
+    assert answer(b"\xff\x00\xfe") == (4, "cannot tell: the proof is no text\n")
+    other = tmp_path / "other.txt"
+    other.write_text("", encoding="utf-8")
+    assert answer(good, other) == (4, "cannot tell: the file of keys holds none\n")
+    other.write_text("nonsense\n", encoding="utf-8")
+    assert answer(good, other)[0] == 4
+    from compliance.checkpoint import PublicKey, Signer, new_key, read_keys
+
+    (mine,) = read_keys(keys.read_text(encoding="utf-8"), "keys")
+    stranger = PublicKey(mine.name, Signer(new_key(mine.name)).public, mine.from_at)
+    other.write_text(f"{stranger.line}\n", encoding="utf-8")
+    code, out = answer(good, other)
+    assert code == 3
+    assert "is signed by nobody you trust" in out
+    assert lender.check(tmp_path / "none", "--keys", keys)[0] == 4
+    assert lender.check(tmp_path, "--keys", keys)[0] == 4
+
+
+class Http(BaseHTTPRequestHandler):
+    """Takes checkpoints, after refusing the first."""
+
+    taken: list[str]
+    refuse: int
+
+    def do_POST(self) -> None:
+        """One checkpoint."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        answer = 503 if type(self).refuse else 204
+        type(self).refuse = max(0, type(self).refuse - 1)
+        if answer == 204:
+            type(self).taken.append(body)
+        self.send_response(answer)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class Mails:
+    """Takes mails."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - its name
+        """One mail."""
+        self.taken.append(envelope.content)
+        return "250 OK"
+
+
+@pytest.fixture
+def http() -> Iterator[str]:
+    """A witness over HTTP that refuses the first checkpoint."""
+    Http.taken, Http.refuse = [], 1
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Http)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/log"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def mails() -> Iterator[tuple[Mails, int]]:
+    """A mail server."""
+    handler = Mails()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(handler, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield handler, port
+    controller.stop()
+
+
+def test_witnesses_get_what_was_signed_and_are_asked_again(tmp_path: Path, http: str, mails: tuple[Mails, int]) -> None:
+    """A folder, a mail address and an endpoint hold the very text; one that refuses gets it next time, the others once."""
+    assert duecourse("init", "lender", cwd=tmp_path).code == 0
+    lender = Lender(tmp_path / "lender")
+    with (lender.folder / "duecourse.yaml").open("a", encoding="utf-8") as file:
+        file.write(
+            f"mail: {{host: 127.0.0.1, port: {mails[1]}, security: plain, from_address: care@lender.example}}\n"
+            f"audit: {{witnesses: [{{folder: ../elsewhere}}, {{mail: auditor@example.org}}, {{url: '{http}'}}]}}\n"
+        )
+    lender.audit("keygen", "--name", "lender.example/log", "--at", f"{_DAY}T00:00Z")
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T01:00Z")
+    assert said.code == 1
+    assert f"witness `{http}` did not take checkpoint 1: it answered 503" in said.err
+    note = said.out.partition("checkpoint 1:\n\n")[2]
+    lender.audit("checkpoint", "--at", f"{_DAY}T01:05Z")
+    kept = tmp_path / "elsewhere" / "checkpoint-1.txt"
+    assert kept.read_text(encoding="utf-8") == note == Http.taken[0]
+    assert len(Http.taken) == len(mails[0].taken) == 1
+    mail = email.message_from_bytes(mails[0].taken[0], policy=policy.default)
+    assert mail["Subject"] == "Checkpoint 1 of the log"
+    assert mail.get_content() == note
+    assert lender.audit("verify").out.endswith("the log stands as it was signed\n")
+    assert lender.run("audit", "verify", "--checkpoint", str(kept)).code == 0
+    kept.write_text(note.replace("\n1\n", "\n2\n"), encoding="utf-8")
+    said = lender.run("audit", "verify")
+    assert said.code == 3
+    assert (
+        "not vouched for: witness ../elsewhere, checkpoint-1.txt: its signature does not fit what it says" in said.out
+    )
+
+
+def test_a_key_from_the_environment_and_its_successor(tmp_path: Path) -> None:
+    """The private key can be handed in; after rotation both keys' checkpoints stand, and growth between them is proved."""
+    assert duecourse("init", "lender", cwd=tmp_path).code == 0
+    lender = Lender(tmp_path / "lender")
+    lender.audit("keygen", "--name", "lender.example/log", "--at", f"{_DAY}T00:00Z")
+    key_file = lender.folder / "secrets" / "log.key"
+    key = key_file.read_text(encoding="utf-8").strip()
+    key_file.unlink()
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T01:00Z", env={"DUECOURSE_AUDIT__KEY": key})
+    assert said.code == 0
+    (tmp_path / "old.txt").write_text(said.out.partition("checkpoint 1:\n\n")[2], encoding="utf-8")
+    lender.audit("keygen", "--rotate", "--at", f"{_DAY}T02:00Z")
+    assert "checkpoint 2" in lender.audit("checkpoint", "--at", f"{_DAY}T03:00Z").out
+    assert lender.audit("verify").out.endswith("the log stands as it was signed\n")
+    lender.audit("prove", "--since", "1", "--out", "grown.proof")
+    keys = lender.folder / "config" / "log-keys.txt"
+    code, out = lender.check("grown.proof", "--keys", keys, "--since", "old.txt")
+    assert (code, out.splitlines()[0]) == (0, "the log only grew since 1 entries, signed 2026-03-02 01:00Z")
+    assert lender.check("grown.proof", "--keys", keys)[0] == 4
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T04:00Z", env={"DUECOURSE_AUDIT__KEY": "PRIVATE+nonsense"})
+    assert (said.code, "nonsense" in said.err) == (1, False)
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T01:00Z")
+    assert (said.code, said.out) == (1, "")
+    assert "the clock went backwards" in said.err

@@ -1,0 +1,457 @@
+"""The log on real databases: positions for all that is committed, refusals, signatures, and what verification finds."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from compliance.checkpoint import PublicKey, Signer, new_key, read_checkpoint
+from compliance.log_encoding import entry_bytes
+from compliance.merkle import leaf_hash
+from engine.errors import DataError, StoreError
+from store.bulk import reading
+from store.bulk_arrow import table_of
+from store.db import Database, open_database
+from store.log import growing_tree, leaves, nodes, seal_key, subtrees
+from store.log_kinds import KINDS, LOG_TABLES
+from tests.logs import NAME, NOW, SignedLog, add_decisions, fill, positions, signed_log, standalone, without_triggers
+from tests.postgres import Server
+from workflows.log_checkpoint import checkpoints, sign
+from workflows.log_prove import entries_of_loan, entry_named, prove, show
+from workflows.log_sequence import sequence
+
+
+@pytest.fixture(scope="module")
+def signed_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SignedLog]:
+    """A file with a signed log, to copy."""
+    path = tmp_path_factory.mktemp("log") / "signed.db"
+    shutil.copyfile(sqlite_template, path)
+    with closing(open_database(f"sqlite:///{path}")) as made:
+        return path, signed_log(made)
+
+
+@pytest.fixture(scope="module")
+def signed_postgres(postgres_server: Server, postgres_template: str) -> tuple[str, SignedLog]:
+    """A database with a signed log, to copy."""
+    postgres_server.execute(f'create database "signed" template "{postgres_template}"')
+    with closing(open_database(postgres_server.url("signed"))) as made:
+        return "signed", signed_log(made)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SignedLog]:
+    """A log of its own, some 900 entries of every kind with four checkpoints, once on each database."""
+    if request.param == "sqlite":
+        path, signed = request.getfixturevalue("signed_sqlite")
+        shutil.copyfile(path, tmp_path / "book.db")
+        url = f"sqlite:///{tmp_path / 'book.db'}"
+        with closing(open_database(url)) as database:
+            yield signed.of(database)
+        return
+    server: Server = request.getfixturevalue("postgres_server")
+    name, signed = request.getfixturevalue("signed_postgres")
+    with server.database(template=name) as url, closing(open_database(url)) as database:
+        yield signed.of(database)
+
+
+EVERYTHING = [kind.table for kind in KINDS.values()]
+
+
+def rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
+    """What a statement reads."""
+    with database.session() as session:
+        return [tuple(row) for row in session.connection().execute(text(sql))]
+
+
+def test_every_row_gets_one_position_and_its_own_hash(database: Database) -> None:
+    """Whatever wrote them, all rows of all kinds are entries; each hash is that of the definition, made in Python."""
+    fill(database)
+    done = sequence(database)
+    there = {(kind.name, str(count)) for kind in KINDS.values() for count in range(6)}
+    assert done.size == done.entries == len(there)
+    placed = positions(database)
+    assert [position for position, _, _ in placed] == list(range(done.size))
+    with database.session() as session:
+        key = seal_key(session)
+        assert key is not None
+        for kind in KINDS.values():
+            table = table_of(kind.table)
+            for row in session.connection().execute(table.select()).mappings():
+                name = "-".join(str(row[column]) for column in kind.key)
+                entry = entry_bytes(kind.name, name, {f: row[f] for f in kind.fields}, kind.withheld, key)
+                with reading(database) as reader:
+                    at = next(position for position, of, called in placed if (of, called) == (kind.name, name))
+                    assert leaves(reader, at, at + 1)[0].hash == leaf_hash(entry), name
+    assert sequence(database).entries == 0
+
+
+def test_every_table_of_the_log_is_guarded(log: SignedLog) -> None:
+    """Nobody updates, deletes or truncates evidence or the log itself; only what goes on with a run may change."""
+    database = log.database
+    assert log.found() == []
+    for table in [*EVERYTHING, *LOG_TABLES[:3]]:
+        column = {"log_leaf": "kind", "log_node": "number", "log_checkpoint": "note"}.get(table)
+        column = column or next(kind.fields[-1] for kind in KINDS.values() if kind.table == table)
+        for wrong in (f'update "{table}" set {column} = {column}', f'delete from "{table}"'):
+            with pytest.raises(DBAPIError, match="part of the log"), database.write() as session:
+                session.connection().execute(text(wrong))
+        if database.dialect == "postgresql":
+            with pytest.raises(DBAPIError, match="part of the log"), database.write() as session:
+                session.connection().execute(text(f'truncate "{table}" cascade'))
+    with database.write() as session:
+        session.connection().execute(text("update run set status = 'done', counts_json = '[1]', ended_at = now_at"))
+    assert log.found() == []
+
+
+def test_a_replaced_row_of_sqlite_is_refused(sqlite_database: Database) -> None:
+    """`insert or replace` deletes without saying so; it is refused all the same."""
+    log = signed_log(sqlite_database)
+    with pytest.raises(DBAPIError, match="part of the log"), sqlite_database.write() as session:
+        session.connection().execute(text("insert or replace into decision select * from decision limit 1"))
+    assert log.found() == []
+
+
+def test_concurrent_writers_and_rollbacks_leave_no_gap_and_no_miss(database: Database) -> None:
+    """Four writers, every third transaction undone, a sequencer at work meanwhile: each committed row has one position."""
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def write(writer: int) -> None:
+        try:
+            for n in range(30):
+                try:
+                    with database.write() as session:
+                        for part in range(3):
+                            values = {"at": NOW, "subject": f"{writer}-{n}-{part}"}
+                            session.connection().execute(
+                                table_of("deed").insert(), [{**values, "kind": "import", "detail_json": "{}"}]
+                            )
+                        if n % 3 == 0:
+                            raise Undone  # noqa: TRY301 - the transaction shall not be
+                except Undone:
+                    pass
+        except BaseException as error:  # noqa: BLE001 - told below
+            errors.append(error)
+
+    def keep() -> None:
+        try:
+            while not stop.is_set():
+                sequence(database)
+        except BaseException as error:  # noqa: BLE001 - told below
+            errors.append(error)
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    keeper = threading.Thread(target=keep)
+    for thread in (*writers, keeper):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    keeper.join()
+    assert errors == []
+    sequence(database)
+    placed = positions(database)
+    assert [position for position, _, _ in placed] == list(range(len(placed)))
+    deeds = {str(id_) for (id_,) in rows(database, "select id from deed")}
+    assert len(deeds) == 4 * 20 * 3
+    assert sorted(key for _, kind, key in placed if kind == "deed") == sorted(deeds)
+
+
+class Undone(Exception):  # noqa: N818
+    """The transaction shall not be."""
+
+
+def test_what_commits_late_with_an_early_number_is_not_missed(postgres_database: Database) -> None:
+    """A transaction that took its numbers first and commits last is sequenced after those that overtook it."""
+    sequence(postgres_database)
+    insert = text("insert into deed (at, kind, subject, detail_json) values (now(), 'import', :who, '{}')")
+    with postgres_database.write() as slow:
+        slow.connection().execute(insert, {"who": "slow"})
+        with postgres_database.write() as fast:
+            fast.connection().execute(insert, {"who": "fast"})
+        assert sequence(postgres_database).entries == 1
+    assert sequence(postgres_database).entries == 1
+    order = [key for _, kind, key in positions(postgres_database) if kind == "deed"]
+    assert [rows(postgres_database, f"select subject from deed where id = {key}")[0][0] for key in order] == [
+        "fast",
+        "slow",
+    ]
+
+
+@pytest.mark.parametrize("step", ["append", "execute"])
+def test_a_sequencer_that_dies_has_done_whole_batches(
+    database: Database, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Cut off while it writes the second batch, it leaves the first; the next run goes on, and the log is whole."""
+    log = SignedLog(database)
+    fill(database)
+    add_decisions(database, 300, run=101)
+    monkeypatch.setattr("store.log.waiting.__kwdefaults__", {"limit": 150})
+    from store import bulk_postgres, bulk_sqlite
+
+    transaction = bulk_sqlite.SqliteTransaction if database.dialect == "sqlite" else bulk_postgres.PostgresTransaction
+    real, calls = getattr(transaction, step), []
+
+    def dies(self: object, *args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    monkeypatch.setattr(transaction, step, dies)
+    with pytest.raises(KeyboardInterrupt):
+        sequence(database)
+    monkeypatch.setattr(transaction, step, real)
+    with reading(database) as reader:
+        assert 0 < growing_tree(reader).size <= 300
+    log.sign()
+    assert log.found() == []
+    assert len(positions(database)) == 6 * len(KINDS) + 301
+
+
+def test_the_tree_that_is_stored_is_the_tree_of_the_entries(log: SignedLog) -> None:
+    """Nodes, proofs from tiles and every checkpoint's root follow from the leaves."""
+    database = log.database
+    with reading(database) as reader:
+        size = growing_tree(reader).size
+        assert [number for number, _ in nodes(reader, 1, 0, 99)] == list(range(size // 256))
+        hashed = [leaf.hash for leaf in leaves(reader, 0, size)]
+        subtree = subtrees(reader)
+        assert [subtree(0, n) for n in range(size)] == hashed
+    with database.session() as session:
+        for kept in checkpoints(session):
+            assert read_checkpoint(kept.note, log.keys).size == kept.size
+
+
+def test_signing_again_without_news_changes_nothing(log: SignedLog) -> None:
+    """A log that did not grow has one checkpoint; another key makes another."""
+    database = log.database
+    last = log.sign()
+    assert last.number == 4
+    other = Signer(new_key(NAME))
+    again = sign(database, other, now=log.now)
+    assert again is not None
+    assert again.number == 5
+    assert (again.size, again.at) == (last.size, log.now)
+
+
+def test_a_clock_that_went_backwards_signs_nothing(log: SignedLog) -> None:
+    """A checkpoint is never older than the one before it."""
+    database = log.database
+    with pytest.raises(StoreError, match="the clock went backwards"):
+        sign(database, log.signer, now=NOW - timedelta(hours=1))
+
+
+def test_an_empty_log_has_nothing_to_sign(database: Database) -> None:
+    """No entry, no checkpoint; verification has nothing against it."""
+    log = SignedLog(database)
+    assert sign(database, log.signer, now=NOW) is None
+    found = log.verify()
+    assert (found.size, found.findings, found.unknown) == (0, [], [])
+
+
+def test_unsigned_and_unknown_signers_are_told_apart(database: Database) -> None:
+    """Without a checkpoint or without keys it cannot be told; with somebody else's key the answer is no."""
+    log = SignedLog(database)
+    fill(database)
+    sequence(database)
+    assert log.verify().unknown == ["no checkpoint vouches for any of it"]
+    log.sign()
+    assert log.verify().findings == []
+    log.keys = ()
+    assert log.verify().findings == []
+    assert "no public key" in log.verify().unknown[0]
+    log.keys = (PublicKey(NAME, Signer(new_key(NAME)).public, NOW),)
+    assert "nobody who is trusted signed it" in log.found()[0]
+
+
+def test_a_key_counts_for_its_own_time(log: SignedLog) -> None:
+    """After rotation the old key's checkpoints stay good; one that it signs later is not believed."""
+    database = log.database
+    old, now = log.signer, log.now
+    new = Signer(new_key(NAME))
+    log.keys = (
+        PublicKey(NAME, old.public, NOW, now + timedelta(seconds=30)),
+        PublicKey(NAME, new.public, now + timedelta(seconds=30)),
+    )
+    log.signer = new
+    add_decisions(database, 3, run=104)
+    log.sign()
+    assert log.found() == []
+    log.signer = old
+    log.sign()
+    assert log.found() == ["not vouched for: checkpoint 6: its key was not in use at 2026-03-02 08:06Z"]
+
+
+def test_what_waits_is_counted_and_what_vanished_before_it_had_a_position_is_found(log: SignedLog) -> None:
+    """Rows without a position are no fault; a queued row that is gone is."""
+    database = log.database
+    add_decisions(database, 2, run=104)
+    assert log.verify().waiting == 3
+    with without_triggers(database) as connection:
+        connection.execute(text("delete from decision where run_id = 104 and loan_id = 2"))
+    assert log.found() == ["deleted: `decision:104-2`, before it had a position"]
+    done = sequence(database)
+    assert (done.entries, done.lost) == (2, 1)
+    assert sequence(database).lost == 1
+
+
+WRONGS = {
+    "a fact": ("update decision set facts_json = '{}' where run_id = 102 and loan_id = 5", "altered: `decision:102-5`, position"),
+    "a null": ("update decision set arm = '' where run_id = 102 and loan_id = 5", "altered: `decision:102-5`"),
+    "a withheld text": ("update consent set evidence = 'other' where id = 1", "altered: `consent:1`"),
+    "a decision gone": ("delete from decision where run_id = 102 and loan_id = 7", "deleted: `decision:102-7`"),
+    "two contents swapped": (
+        ("update decision set facts_json = (select facts_json from decision d where d.run_id = 102 and d.loan_id = 3 - decision.loan_id)"
+        " where run_id = 102 and loan_id in (1, 2)"), "altered: `decision:102-1`"),
+    "an entry gone": ("delete from log_leaf where position = 300", "missing: position 300 of the log"),
+    "the end of the log gone": ("delete from log_leaf where position >= 800", "vouches for"),
+    "an entry's hash": ("update log_leaf set hash = (select hash from log_leaf where position = 1) where position = 5", "position 5"),
+    "two entries swapped": (
+        ("update log_leaf set hash = (select l.hash from log_leaf l where l.position = 11 - log_leaf.position),"
+        " kind = (select l.kind from log_leaf l where l.position = 11 - log_leaf.position),"
+        " key = (select l.key from log_leaf l where l.position = 11 - log_leaf.position) where position in (5, 6)"),
+        "altered: positions 0 to 47 of the log: they are not what checkpoint 1 vouches for"),
+    "a node": ("update log_node set hash = (select hash from log_leaf where position = 0) where number = 1", "altered: tree node 1/1, over positions 256 to 511"),
+    "a node gone": ("delete from log_node where number = 2", "missing: tree node 1/2, over positions 512 to 767"),
+    "a node too many": ("insert into log_node values (1, 9, (select hash from log_leaf where position = 0))", "inserted: tree nodes of level 1: 1 more"),
+    "a checkpoint's text": ("update log_checkpoint set note = replace(note, 'lender', 'Lender') where number = 2", "not vouched for: checkpoint 2"),
+    "a checkpoint's instant": ("update log_checkpoint set size = size + 1 where number = 2", "altered: checkpoint 2"),
+    "a checkpoint gone": ("delete from log_checkpoint where number = 2", "missing: checkpoint 2"),
+    "the last checkpoint gone": ("delete from log_checkpoint where number = 4", "missing: checkpoints: there are 3, and 4 were signed"),
+    "the length": ("update setting set value = '[3, 4]' where name = 'log.head'", "altered: length of the log"),
+    "the seal key": ("update setting set value = replace(value, substr(value, 1, 4), 'abcd') where name = 'log.seal_key'", "altered: `consent:1`"),
+}  # fmt: skip
+
+
+# Verification is the same code on both databases; what differs is how rows are read, which a few of them show.
+ON_POSTGRES = ("a fact", "a decision gone", "an entry's hash", "a node gone", "a checkpoint's text", "the length")
+PLACED = [("sqlite", wrong) for wrong in WRONGS]
+PLACED += [pytest.param("postgresql", wrong, marks=pytest.mark.postgres) for wrong in ON_POSTGRES]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("log", "wrong"), PLACED, indirect=["log"])
+def test_what_somebody_with_every_right_did_is_found(log: SignedLog, wrong: str) -> None:
+    """Past triggers and constraints: a row, an entry, a hash, a checkpoint, its end; and the place is told."""
+    database = log.database
+    statement, says = WRONGS[wrong]
+    with without_triggers(database) as connection:
+        assert connection.execute(text(statement)).rowcount
+    assert any(says in found for found in log.found()), log.found()
+
+
+def test_a_row_slipped_in_past_the_triggers_is_found(log: SignedLog) -> None:
+    """A decision that nobody made then is in no entry and in no queue."""
+    database = log.database
+    columns = ", ".join(column.name for column in table_of("decision").columns if column.name != "run_id")
+    with without_triggers(database) as connection:
+        connection.execute(
+            text(
+                f"insert into decision (run_id, {columns}) select 1, {columns} from decision where run_id = 101 and loan_id = 7"
+            )
+        )
+    assert log.found() == ["inserted: `decision:1-7`: it never went through the log"]
+
+
+def test_a_log_rewritten_as_a_whole_does_not_fit_what_a_witness_kept(log: SignedLog) -> None:
+    """Somebody who has the key and every right can make another log; whoever kept a checkpoint sees it, and where."""
+    database = log.database
+    with database.session() as session:
+        kept = {f"witness {one.number}": one.note for one in checkpoints(session)}
+    with without_triggers(database) as connection:
+        connection.execute(text("update decision set outcome = 'contact' where run_id = 103 and loan_id = 9"))
+        for table in ("log_handover", "log_checkpoint", "log_node", "log_leaf", "log_queue"):
+            connection.execute(text(f"delete from {table}"))
+        connection.execute(text("delete from setting where name = 'log.head'"))
+        for kind in KINDS.values():
+            connection.execute(
+                text(
+                    f"insert into log_queue (kind, key) select '{kind.name}', {kind.key_sql(kind.table)} from \"{kind.table}\""
+                )
+            )
+    log.sign()
+    assert log.found() == []
+    found = log.found(witnessed=kept)
+    assert found
+    assert "they are not what witness" in found[0]
+
+
+def test_a_shorter_log_does_not_fit_what_a_witness_kept(database: Database) -> None:
+    """A book restored from last night's backup lacks what a witness has seen."""
+    log = SignedLog(database)
+    fill(database)
+    first = log.sign()
+    ahead = log.signer.sign(read_checkpoint(first.note, log.keys).__class__(NAME, first.size + 10, b"x" * 32, log.now))
+    found = log.found(witnessed={"witness": ahead})
+    assert found == [f"truncated: witness vouches for {first.size + 10:,} entries; the log is shorter now"]
+
+
+def test_proofs_of_single_entries_a_loan_and_growth_hold_for_strangers(log: SignedLog, tmp_path: Any) -> None:
+    """Any entry, everything about a loan, withheld fields opened or not, and that the log only grew: all verified apart."""
+    database = log.database
+    check = standalone().check
+    for position, kind, key in positions(database)[::37]:
+        said = check(prove(database, [(kind, key)], log.keys), log.keys_text)
+        assert said[0] == f"{kind}, position {position}"
+    with reading(database) as reader:
+        wanted = entries_of_loan(reader, 1)
+    kinds = {kind for kind, _ in wanted}
+    assert kinds == {"decision", "run", "stage_change", "contact_status", "override", "consent"}
+    closed, opened = (prove(database, wanted, log.keys, opened=opened) for opened in (False, True))
+    assert "(withheld, " in "\n".join(check(closed, log.keys_text))
+    told = "\n".join(check(opened, log.keys_text))
+    assert "(withheld, " not in told
+    assert "李雷" in told
+    with database.session() as session:
+        notes = {one.number: one.note for one in checkpoints(session)}
+    for number, note in notes.items():
+        grown = prove(database, [("deed", "1")], log.keys, since=number)
+        assert "the log only grew since" in "\n".join(check(grown, log.keys_text, note))
+
+
+def test_what_cannot_be_proved_is_said(database: Database) -> None:
+    """No such entry, not signed yet, not of the log any more: each in words, and no file."""
+    log = SignedLog(database)
+    with pytest.raises(DataError, match="the log holds nothing yet"):
+        prove(database, [("run", "1")], log.keys)
+    log = signed_log(database)
+    for entry, says in ((("run", "999"), "no entry `run:999`"), (("decision", "x"), "no entry `decision:x`")):
+        with pytest.raises(DataError, match=says):
+            prove(database, [entry], log.keys)
+    with pytest.raises(DataError, match="no checkpoint 77"):
+        prove(database, [("run", "1")], log.keys, since=77)
+    for name in ("run", "run:", "nothing:1", ""):
+        with pytest.raises(DataError, match="names no entry"):
+            entry_named(name)
+    add_decisions(database, 1, run=104)
+    with pytest.raises(DataError, match="has no position in the log yet"):
+        prove(database, [("run", "104")], log.keys)
+    sequence(database)
+    with pytest.raises(DataError, match="is not signed yet"):
+        prove(database, [("run", "104")], log.keys)
+    with without_triggers(database) as connection:
+        connection.execute(text("update decision set reasons = 'x' where run_id = 101 and loan_id = 1"))
+        connection.execute(text("delete from decision where run_id = 101 and loan_id = 2"))
+    with pytest.raises(StoreError, match="`decision:101-1` is not what was signed"):
+        prove(database, [("decision", "101-1")], log.keys)
+    with pytest.raises(DataError, match="is in the log, and its row is gone"):
+        show(database, [("decision", "101-2")])
+
+
+def test_what_was_there_before_the_log_enters_it(database: Database) -> None:
+    """The migration queues what a book already holds, and guards every table of every kind."""
+    if database.dialect == "sqlite":
+        triggers = {name for (name,) in rows(database, "select name from sqlite_master where type = 'trigger'")}
+    else:
+        triggers = {name for (name,) in rows(database, "select tgname from pg_trigger where not tgisinternal")}
+    for table in EVERYTHING:
+        assert {f"{table}_queued", f"{table}_kept"} <= triggers
+    assert {f"{table}_kept" for table in LOG_TABLES} <= triggers
+    assert set(EVERYTHING) <= set(inspect(database.engine).get_table_names())

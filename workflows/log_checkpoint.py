@@ -1,0 +1,118 @@
+"""Checkpoints of the log: signed, kept, and handed to witnesses."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+from sqlmodel import Session, col, select
+
+from compliance.checkpoint import Checkpoint, Signer, signed_by
+from engine.errors import DuecourseError, Problem, StoreError
+from store import log as entries
+from store.bulk import reading
+from store.db import Database
+from store.lock import sole
+from store.log import Head, head_row
+from store.settings import write_setting
+from store.tables import LogCheckpoint, LogHandover
+from workflows.log_sequence import LOCK
+
+log = logging.getLogger(__name__)
+
+_WHAT: Final = "the log's sequencer"
+
+
+class Witness(Protocol):
+    """Somebody outside who keeps checkpoints: a later log that does not fit them has been rewritten."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, as the settings say."""
+        ...
+
+    def take(self, number: int, note: str) -> None:
+        """
+        Hand over a checkpoint.
+
+        Raises:
+            DuecourseError: it did not take it.
+        """
+        ...
+
+
+def sign(database: Database, signer: Signer, *, now: datetime) -> LogCheckpoint | None:
+    """
+    The checkpoint of the log as it stands: a new one where it grew since the last, or the key was replaced.
+
+    Returns:
+        None: the log holds nothing yet.
+    Raises:
+        Busy: the sequencer is at work.
+        StoreError: the clock went backwards, or the log does not hold together.
+    """
+    with sole(database, LOCK, what=_WHAT):
+        with reading(database) as reader:
+            tree, head = entries.growing_tree(reader), entries.read_head(reader)
+        with database.write() as session:
+            last = _last(session)
+            count = last.number if last is not None else 0
+            if head != (tree.size, count):
+                what = "the log does not hold together: its end is missing"
+                raise StoreError(Problem(what, "run `duecourse audit verify`"))
+            if not tree.size:
+                return None
+            if last is not None and now < last.at:
+                what = (
+                    f"the clock went backwards: it is {_minute(now)}, and the last checkpoint is of {_minute(last.at)}"
+                )
+                raise StoreError(Problem(what, "set the clock right, or wait until it has passed the last checkpoint"))
+            note = signer.sign(Checkpoint(signer.name, tree.size, tree.root(), now))
+            if last is not None and last.size == tree.size and signed_by(last.note) == signed_by(note):
+                return last
+            made = LogCheckpoint(number=count + 1, size=tree.size, at=now, note=note)
+            session.add(made)
+            write_setting(session, **head_row(Head(tree.size, count + 1)))
+            return made
+
+
+def hand_over(database: Database, witnesses: Sequence[Witness], *, now: datetime) -> list[Problem]:
+    """
+    Hand every witness the newest checkpoint, unless it has it.
+
+    A witness that cannot take it now is asked again next time: the newest one vouches for all before it.
+
+    Returns:
+        what went wrong, by witness; logged as alerts.
+    """
+    problems: list[Problem] = []
+    for witness in witnesses:
+        with database.session() as session:
+            last = _last(session)
+            if last is None or session.get(LogHandover, (last.number, witness.name)) is not None:
+                continue
+        try:
+            witness.take(last.number, last.note)
+        except DuecourseError as error:
+            log.warning(
+                "a witness did not take a checkpoint",
+                extra={"action": "alert", "checkpoint": last.number, "what": error.problems[0].what},
+            )
+            problems += error.problems
+            continue
+        with database.write() as session:
+            session.merge(LogHandover(number=last.number, witness=witness.name, at=now))
+    return problems
+
+
+def checkpoints(session: Session) -> Sequence[LogCheckpoint]:
+    """Every checkpoint, the first first."""
+    return session.exec(select(LogCheckpoint).order_by(col(LogCheckpoint.number))).all()
+
+
+def _last(session: Session) -> LogCheckpoint | None:
+    return session.exec(select(LogCheckpoint).order_by(col(LogCheckpoint.number).desc()).limit(1)).first()
+
+
+def _minute(at: datetime) -> str:
+    return at.isoformat(sep=" ", timespec="minutes")

@@ -1,0 +1,146 @@
+"""
+The sequencer: gives every committed row of evidence its position in the log, without a gap and without a miss.
+
+Triggers queue a row in the transaction that writes it, so that what is committed is in the queue and what was rolled
+back is not. PostgreSQL lets transactions commit in another order than they took their numbers in: therefore nothing is
+remembered of how far the queue was read. What is taken is taken off it, row by row, in the transaction that gives the
+positions; a row that becomes visible later, whatever its number, is still there and comes next time.
+"""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from compliance.merkle import leaf_hash
+from engine.errors import Problem, StoreError
+from store import log
+from store.bulk import reading, writing
+from store.bulk_arrow import Reader
+from store.db import Database
+from store.lock import sole
+from store.log_kinds import KINDS, Kind
+from store.log_sql import Encoder
+from workflows.uncollected import uncollected
+
+LOCK: Final = "log"
+"""Held by whoever gives positions or signs: one process at a time."""
+
+Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """
+    What a run of the sequencer did.
+
+    Attributes:
+        entries: how many got a position.
+        size: how many the log holds now.
+        lost: queued rows that are not there any more, or cannot be read; they stay queued, and verification reports them.
+    """
+
+    entries: int
+    size: int
+    lost: int
+
+
+def sequence(
+    database: Database,
+    *,
+    progress: Progress = lambda _done, _total: None,
+    stop: Stop = lambda: False,
+) -> Sequenced:
+    """
+    Give a position to every row of evidence that was committed before this began.
+
+    Killed at any moment it has done whole batches, and the next run goes on.
+
+    Raises:
+        Busy: another process is at it.
+        StoreError: the database cannot be read or written, or its log does not hold together.
+    """
+    with sole(database, LOCK, what="the log's sequencer"), _encoder(database) as encoder, uncollected():
+        with reading(database) as reader:
+            tree = log.growing_tree(reader)
+            head = log.read_head(reader)
+        if head is None or tree.size != head.size:
+            raise _torn(tree.size, head)
+        before, after, lost = tree.size, 0, 0
+        while True:
+            with reading(database) as reader:
+                queued = log.waiting(reader, after=after)
+                hashed = hashes(reader, encoder, [(one.kind, one.key) for one in queued])
+            if not queued or stop():
+                return Sequenced(tree.size - before, tree.size, lost)
+            after = queued[-1].id
+            there = [(one, digest) for one, digest in zip(queued, hashed, strict=True) if digest]
+            lost += len(queued) - len(there)
+            if there:
+                leaves = [log.Leaf(tree.size + n, one.kind, one.key, digest) for n, (one, digest) in enumerate(there)]
+                nodes = list(tree.add([leaf.hash for leaf in leaves]))
+                with writing(database) as transaction:
+                    # A second sequencer, after this one lost its lock, fails here: positions are unique.
+                    ids = [one.id for one, _ in there]
+                    log.write_entries(transaction, ids, leaves, nodes, log.Head(tree.size, head.checkpoints))
+            progress(tree.size - before, tree.size - before)
+
+
+def hashes(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    """The leaf hashes of these entries, kind and key, as their rows stand now; None or empty as `read_entries` says."""
+    return [leaf_hash(entry) if entry else entry for entry in read_entries(reader, encoder, entries)]
+
+
+def read_entries(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    """
+    These entries, kind and key, from their rows as they stand now.
+
+    Returns:
+        None where there is no row or no such kind; empty where the row cannot be read.
+    """
+    made: list[bytes | None] = [None] * len(entries)
+    for kind, places in _by_kind(entries):
+        keys = [entries[place][1] for place in places]
+        for place, entry in zip(places, _encoded(reader, encoder, KINDS[kind], keys), strict=True):
+            made[place] = entry
+    return made
+
+
+def _encoded(reader: Reader, encoder: Encoder, kind: Kind, keys: Sequence[str]) -> list[bytes | None]:
+    try:
+        return encoder.encode(kind, keys, log.rows_of(reader, kind, keys))
+    except Exception as error:
+        if not log.unreadable(error):
+            raise
+        if len(keys) == 1:
+            return [b""]
+    # One row cannot be read, and the others can: find it.
+    half = len(keys) // 2
+    return [*_encoded(reader, encoder, kind, keys[:half]), *_encoded(reader, encoder, kind, keys[half:])]
+
+
+def _by_kind(entries: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[int]]]:
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, (kind, _) in enumerate(entries):
+        if kind in KINDS:
+            places[kind].append(place)
+    yield from places.items()
+
+
+def _encoder(database: Database) -> Encoder:
+    with database.session() as session:
+        key = log.seal_key(session)
+    if key is None:
+        with database.write() as session:
+            key = log.seal_key(session, lambda: secrets.token_hex(log.SEAL_BYTES))
+    if key is None:
+        raise StoreError(Problem("the setting `log.seal_key` is no key", "restore it from a backup"))
+    return Encoder(key)
+
+
+def _torn(size: int, head: log.Head | None) -> StoreError:
+    said = f"{head.size:,}" if head is not None else "an unknown number of"
+    what = f"the log holds {size:,} entries, and should hold {said}"
+    return StoreError(Problem(what, "run `duecourse audit verify`, and restore what is missing from a backup"))
