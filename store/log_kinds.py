@@ -75,7 +75,7 @@ _ALL: Final = (
         ("id",),
         (
             "id", "person_id", "endpoint_id", "kind", "scope", "channels", "purposes", "given_to", "how", "evidence",
-            "received_at", "until_at", "detail_json", "source", "ref",
+            "received_at", "recorded_at", "until_at", "detail_json", "source", "ref",
         ),
         frozenset({"given_to", "how", "evidence", "detail_json", "source", "ref"}),
     ),

@@ -53,7 +53,9 @@ def test_a_private_key_of_the_reference_implementation_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "x", "PRIVATE+KEY+a+00000000+AAAA", new_key(NAME)[:-4], new_key(NAME).replace("lender", "Lender")]
+    "wrong",
+    ["", "x", "PRIVATE+KEY+a+00000000+AAAA", new_key(NAME)[:-4], new_key(NAME).replace("lender", "Lender")],
+    ids=["empty", "short", "not of its name", "cut", "of another name"],
 )
 def test_what_is_no_private_key_is_refused_without_being_repeated(wrong: str) -> None:
     """A secret never stands in an error."""

@@ -47,7 +47,8 @@ def service(after: str, more: str = "") -> str:
 
 def is_open(day: date, place: str) -> bool:
     """Whether offices are open, asked of the library anew, one day and one calendar at a time."""
-    country, _, region = place.partition("-")
+    # A city's holidays are those of its region.
+    country, region = [*place.split("-"), ""][:2]
     regions = [None, region] if region in holidays.list_supported_countries()[country] else [None]
     years = [day.year - 1, day.year, day.year + 1]
     return all(holidays.country_holidays(country, r, years=years).is_working_day(day) for r in regions)
