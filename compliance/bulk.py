@@ -12,7 +12,7 @@ from typing import Final
 from compliance.gate import Gate, Ready
 from compliance.plan import Plan
 from compliance.signature import Signer
-from engine.gate import Ask, Verdict
+from engine.gate import Ask, Source, Verdict
 
 _KEPT_MAX: Final = 1_000_000
 _ALLOW: Final = Verdict("allow")
@@ -55,6 +55,11 @@ class BulkGate:
     def digest(self) -> str:
         """That of the gate."""
         return self._gate.digest
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Those of the gate."""
+        return self._gate.sources
 
     def check(self, ask: Ask, now: datetime) -> Verdict:
         """Answer for one act at one aware instant; never raises for odd data."""

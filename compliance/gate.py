@@ -25,6 +25,7 @@ from engine.gate import (
     Purpose,
     Reason,
     Role,
+    Source,
     Verdict,
 )
 
@@ -93,11 +94,10 @@ class Gate:
         named = (place for pack in self._packs if not pack.is_house for place in pack.places)
         self._places = frozenset(named if places is None else places)
         self._plans: dict[tuple[object, ...], Plan] = {}
-        seal = hashlib.sha256()
         lines = [*sorted(self._places), edition(), *(f"{pack.id} {pack.digest}" for pack in self._packs)]
-        for line in [*lines, f"law on {law_on}"] if law_on else lines:
-            seal.update(f"{line}\n".encode())
-        self._digest = seal.hexdigest()
+        lines += [f"law on {law_on}"] if law_on else []
+        self._list = "".join(f"{line}\n" for line in lines)
+        self._digest = hashlib.sha256(self._list.encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, object]:
         """Without what it has made ready: another process makes that itself."""
@@ -112,6 +112,12 @@ class Gate:
     def digest(self) -> str:
         """SHA-256 over the content of every pack and the calendars, in hex; the order of the packs does not matter."""
         return self._digest
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every pack as it was written, and the list of places, calendars and packs that the gate's digest is of."""
+        packs = (Source("pack", pack.id, pack.digest, pack.text) for pack in self._packs)
+        return *packs, Source("gate", "", self._digest, self._list)
 
     def check(self, ask: Ask, now: datetime) -> Verdict:
         """

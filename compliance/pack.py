@@ -380,6 +380,7 @@ class Pack:
         products: kinds of loan; empty means all. A loan of unknown product is bound.
         when: a condition over facts; unless it is known to be false, the pack binds.
         digest: SHA-256 of its content, layout and comments aside.
+        text: the file, as it was read.
     """
 
     id: str
@@ -392,6 +393,7 @@ class Pack:
     rules: tuple[Rule, ...]
     digest: str
     file: str
+    text: str = field(default="", repr=False)
 
     @property
     def is_house(self) -> bool:

@@ -111,7 +111,7 @@ def read_pack(text: str, file: str, catalogue: Catalogue | None = None, law: Seq
     _refuse_replacements(rules, problems)
     if problems:
         raise RuleError(problems)
-    pack = Pack(name, title_en, title_zh, places, actors, products, when, tuple(rules), "", file)
+    pack = Pack(name, title_en, title_zh, places, actors, products, when, tuple(rules), "", file, text)
     return replace(pack, digest=hashlib.sha256(canonical(pack).encode()).hexdigest())
 
 

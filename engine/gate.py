@@ -257,12 +257,33 @@ class Verdict:
     until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    Something that decisions follow from, as it was written.
+
+    Attributes:
+        kind: `pack`, or `gate` for the list of the packs that answered together.
+        digest: content hash, in hex.
+    """
+
+    kind: str
+    name: str
+    digest: str
+    content: str
+
+
 class Gate(Protocol):
     """Whoever can answer for the law and the house."""
 
     @property
     def digest(self) -> str:
         """Content hash of everything the answers depend on, in hex."""
+        ...
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the answers follow from: each pack, and the gate itself under its digest."""
         ...
 
     def check(self, ask: Ask, now: datetime) -> Verdict:

@@ -21,7 +21,7 @@ from compliance import PackDates, shipped_packs
 from engine.catalogue import load_catalogue
 from engine.errors import DataError, Problem
 from engine.facts import Catalogue
-from engine.gate import UNREADABLE, Ask, Reason, Verdict
+from engine.gate import UNREADABLE, Ask, Reason, Source, Verdict
 from engine.matching import InterpreterMatcher
 from engine.rulebook import Rulebook
 from engine.strategy_file import read_strategy
@@ -128,6 +128,7 @@ class SmallGate:
     per_day: int = 9
     per_number: int = 9
     digest: str = "small"
+    sources: tuple[Source, ...] = ()
     asked: list[Ask] = field(default_factory=list)
 
     def check(self, ask: Ask, now: datetime) -> Verdict:

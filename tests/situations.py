@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from engine.decision import Decision, LoanDecision
 from engine.errors import Place
 from engine.facts import Catalogue
-from engine.gate import Ask, Endpoint, Reason, Verdict
+from engine.gate import Ask, Endpoint, Reason, Source, Verdict
 from engine.matching import InterpreterMatcher
 from engine.resolution import always, decide
 from engine.rulebook import Rulebook
@@ -123,6 +123,7 @@ class FakeGate:
     answer: Callable[[Ask, datetime], Verdict | None] = lambda _ask, _now: None
     asked: list[tuple[Ask, datetime]] = field(default_factory=list)
     digest: str = "fake"
+    sources: tuple[Source, ...] = ()
 
     def check(self, ask: Ask, now: datetime) -> Verdict:
         self.asked.append((ask, now))

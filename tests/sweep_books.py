@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from engine.errors import Place, RuleError
 from engine.facts import Catalogue, Counter, Fact, FactType
-from engine.gate import Ask, Reason, Verdict
+from engine.gate import Ask, Reason, Source, Verdict
 from engine.rulebook import Rulebook
 from engine.strategy_file import read_strategy
 from store.columns import from_us
@@ -161,6 +161,7 @@ class DayGate:
     """A gate with the shape of a real one: hours in every zone, two contacts a person and local day, unknown is denied."""
 
     digest: str = "day-gate"
+    sources: tuple[Source, ...] = ()
     contacts_max: int = 2
     asked: int = field(default=0, compare=False)
 

@@ -14,7 +14,7 @@ from functools import cache
 from sqlalchemy import select
 
 from engine.decision import Decision, LoanDecision
-from engine.gate import Ask, Gate, Verdict
+from engine.gate import Ask, Gate, Source, Verdict
 from engine.resolution import decide
 from engine.rulebook import Rulebook
 from engine.situation import Loan, Person, Situation
@@ -167,6 +167,10 @@ class _Unasked(Gate):
     @property
     def digest(self) -> str:
         return ""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return ()
 
     def check(self, ask: Ask, now: datetime) -> Verdict:
         raise AssertionError(f"the gate was asked at {now} about a loan that nothing matches: {ask}")

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session, col, select
 
 from engine.errors import Problem, StoreError
-from engine.gate import Gate
+from engine.gate import Gate, Source
 from engine.strategy import Strategy
 from store.db import Database
 from store.tables import Published, Run
@@ -72,7 +72,7 @@ def begin_sweep(
             return _frozen(last)
         if last.status == "running":
             last.status, last.ended_at = "stopped", now
-    publish(session, strategies.values(), now=now)
+    publish(session, strategies.values(), gate, now=now)
     return _frozen(_add(session, "sweep", digests, gate, now=now, known_at=known_at))
 
 
@@ -93,7 +93,7 @@ def begin_by_hand(session: Session, strategies: Mapping[str, Strategy], gate: Ga
 
 def _begin(session: Session, kind: str, strategies: Mapping[str, Strategy], gate: Gate, now: datetime) -> Frozen:
     digests = {name: strategy.digest for name, strategy in strategies.items()}
-    publish(session, strategies.values(), now=now)
+    publish(session, strategies.values(), gate, now=now)
     return _frozen(_add(session, kind, digests, gate, now=now, known_at=now))
 
 
@@ -102,14 +102,17 @@ def frozen_plan(strategies: Mapping[str, Strategy], *, now: datetime) -> Frozen:
     return Frozen(0, now, now, {name: strategy.digest for name, strategy in strategies.items()})
 
 
-def publish(session: Session, strategies: Iterable[Strategy], *, now: datetime) -> None:
-    """Keep the content of every strategy that decides, by its hash, for ever."""
-    for strategy in strategies:
-        if session.get(Published, strategy.digest) is None:
+def publish(session: Session, strategies: Iterable[Strategy], gate: Gate, *, now: datetime) -> None:
+    """Keep every strategy and pack that decides, as it was written, by its content hash, for ever."""
+    written = [Source("strategy", strategy.id, strategy.digest, strategy.source) for strategy in strategies]
+    written += gate.sources
+    digests = [one.digest for one in written]
+    known = set(session.exec(select(Published.digest).where(col(Published.digest).in_(digests))))
+    for one in written:
+        if one.digest not in known:
+            known.add(one.digest)
             session.add(
-                Published(
-                    digest=strategy.digest, kind="strategy", name=strategy.id, content=strategy.source, published_at=now
-                )
+                Published(digest=one.digest, kind=one.kind, name=one.name, content=one.content, published_at=now)
             )
 
 

@@ -1,5 +1,6 @@
 """The gate on single questions: what is unknown, what counts, what wins."""
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from compliance import Gate, sentence, shipped_packs
 from compliance.clock import microseconds
+from compliance.pack_file import load_packs
+from engine.catalogue import load_catalogue
 from engine.errors import RuleError
 from engine.gate import Ask, Endpoint, Hold, Move, Override, PastContact, Statement
 
@@ -406,3 +409,14 @@ def test_sentences():
     assert sentence(US.check(ask(zones=()), NOON), "en") == (
         "Not allowed: Where the person is, and so what time it is there, is not known."
     )
+
+
+def test_what_it_answers_from_can_be_kept() -> None:
+    """Every pack as it was written, and a list whose own hash is the gate's digest: the gate can be made again from them."""
+    gate = Gate(shipped_packs())
+    *packs, whole = gate.sources
+    assert (whole.kind, whole.digest) == ("gate", gate.digest)
+    assert hashlib.sha256(whole.content.encode()).hexdigest() == gate.digest
+    assert all(f"{pack.name} {pack.digest}\n" in whole.content for pack in packs)
+    again = Gate(load_packs({pack.name: pack.content for pack in packs}, load_catalogue()))
+    assert again.digest == gate.digest
