@@ -109,14 +109,15 @@ def sweep(
         StoreError: another sweep is running, the clock went backwards, or the database cannot be written.
     """
     lender = ZoneInfo(zone)
-    with sole(database, "sweep", what="a sweep"):
+    with sole(database, "sweep", what="a sweep") as still_mine:
         with database.write() as session:
             frozen = begin_sweep(session, rulebook.strategies, gate, now=now, known_at=known_at or now, zone=lender)
         if frozen.finished:
             return SweepResult(frozen.id, frozen.now, True, frozen.counts or {})
         expire(database, now=frozen.now)
         setup = _setup(database, rulebook, gate, frozen, queues or {}, lender, write=True)
-        work = _Sweep(database, setup, loans_per_chunk, progress, stop)
+        # Whose lock was lost with its connection stops: another sweep may have begun.
+        work = _Sweep(database, setup, loans_per_chunk, progress, lambda: stop() or not still_mine())
         finished = work.run(reader, actor, processes)
         with database.write() as session:
             counts = counts_of(session, frozen.id)
