@@ -181,13 +181,13 @@ def _notices(case: _Case) -> Part:
 
 
 def _statements(case: _Case) -> Part:
-    wanted = select(Consent).where(col(Consent.person_id).in_(case.people), col(Consent.received_at) <= case.as_of)
+    wanted = select(Consent).where(col(Consent.person_id).in_(case.people), col(Consent.recorded_at) <= case.as_of)
     rows = [
         (_at(c.received_at), case.people[c.person_id], f"{c.kind} {c.scope}".strip(), c.channels, c.how, c.evidence,
-         _at(c.until_at) if c.until_at is not None else "")
+         _at(c.until_at) if c.until_at is not None else "", _at(c.recorded_at))
         for c in case.session.exec(wanted.order_by(col(Consent.received_at), col(Consent.id)))
     ]  # fmt: skip
-    return _part("Consents and refusals", ("received", "person", "what", "channels", "how", "evidence", "until"), rows)
+    return _part("Consents and refusals", ("received", "person", "what", "channels", "how", "evidence", "until", "known since"), rows)
 
 
 def _holds(case: _Case) -> Part:

@@ -152,8 +152,9 @@ def test_nothing_is_sent_before_somebody_says_so(story: Story) -> None:
 def test_an_agent_takes_the_task_and_reports(story: Story) -> None:
     """The script comes with the task; nobody else gets it; an outcome is reported once."""
     assert _trimmed(story["tasks"]) == (
-        "task   queue         channel  script      loan  since\n"
-        "2-1-0  early-junior  call     first-call  CN-1  2026-03-02 01:30Z\n"
+        "task   queue         script      loan  since         until         with  why\n"
+        "2-1-0  early-junior  first-call  CN-1  03-02 01:30Z  03-03 01:00Z        "
+        "A friendly conversation in the first month cures more loans than anything later.\n"
     )
     head, _, script = story["task"].out.partition("\n\n")
     assert head == "2-1-0  call  first-call"

@@ -52,9 +52,8 @@ def case(database: Database) -> str:
         )  # fmt: skip
         add_payment(database, loan, 1_00, TODAY, recorded_at=at, ref=f"m-{word}-{loan}")
         with database.write() as session:
-            add_statement(
-                session, NewStatement(person, "opt_out", at, source="s", ref=f"c-{word}", evidence=f"tape-{word}")
-            )
+            said = NewStatement(person, "opt_out", at, source="s", ref=f"c-{word}", evidence=f"tape-{word}")
+            add_statement(session, said, now=at)
             run = Run(kind="sweep", now_at=at, known_at=at, gate_digest="ab" * 16, started_at=at)
             session.add(run)
             session.flush()

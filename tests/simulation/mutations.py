@@ -83,8 +83,8 @@ def _opt_out(connection: sqlite3.Connection) -> int:
     return _say_before_sending(
         connection,
         "insert into consent (person_id, kind, scope, channels, purposes, given_to, how, evidence, received_at,"
-        " detail_json, source, ref)"
-        " values (:person, 'opt_out', '', '', '', 'lender', 'said so', '', :at, '{}', 'mutation', :ref)",
+        " recorded_at, detail_json, source, ref)"
+        " values (:person, 'opt_out', '', '', '', 'lender', 'said so', '', :at, :at, '{}', 'mutation', :ref)",
     )
 
 
@@ -208,8 +208,8 @@ MUTATIONS = (
     Mutation(
         "a revocation that nobody processes", "10", "is to be processed by",
         _sql("insert into consent (person_id, kind, scope, channels, purposes, given_to, how, evidence, received_at,"
-             " detail_json, source, ref) select p.id, 'opt_out', '', 'sms', '', 'lender', '', '',"
-             " (select max(now_at) from run), '{}', '', 'mutated' from person p where p.country = 'US' limit 1"),
+             " recorded_at, detail_json, source, ref) select p.id, 'opt_out', '', 'sms', '', 'lender', '', '', latest, latest,"
+             " '{}', '', 'mutated' from person p, (select max(now_at) as latest from run) where p.country = 'US' limit 1"),
     ),
     Mutation(
         "a limitation that nobody watches", "10", "nobody owes its limitation",
