@@ -187,7 +187,11 @@ def _statements(case: _Case) -> Part:
          _at(c.until_at) if c.until_at is not None else "", _at(c.recorded_at))
         for c in case.session.exec(wanted.order_by(col(Consent.received_at), col(Consent.id)))
     ]  # fmt: skip
-    return _part("Consents and refusals", ("received", "person", "what", "channels", "how", "evidence", "until", "known since"), rows)
+    return _part(
+        "Consents and refusals",
+        ("received", "person", "what", "channels", "how", "evidence", "until", "known since"),
+        rows,
+    )
 
 
 def _holds(case: _Case) -> Part:

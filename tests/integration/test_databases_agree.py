@@ -1,5 +1,6 @@
 """SQLite and PostgreSQL end with the same book after the same days: decisions, contacts, moves, promises, money."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from store.bulk import reading
 from store.bulk_arrow import table_of
 from store.db import Database
 from tests.postgres import Server
+from workflows.text_seal import SEALED
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(900)]
 
@@ -28,9 +30,15 @@ OF_THIS_RUN: Final = {
     "feed": {"file"},
 }
 """Columns that say how things went on this machine rather than what was decided."""
-NOT_THE_BOOK: Final = {"setting"}
-LEFT_EMPTY: Final = {"message_text", "override"}
-"""What the simulation's people do not do: write in their own words, or set a presumption aside."""
+NOT_THE_BOOK: Final = {"setting", "log_leaf", "log_node", "log_queue"}
+"""What the database knows about itself, its secrets among them; and what is hashed with these."""
+LEFT_EMPTY: Final = {
+    "arrival", "batch", "batch_item", "log_checkpoint", "log_handover", "message_text", "override", "proof", "visit",
+}  # fmt: skip
+"""
+What the simulation does not do: hear from outside by HTTP, send tasks away in files, plan visits by day, sign the log,
+write in people's own words, set a presumption aside.
+"""
 
 
 def live(folder: Path, url: str | None) -> Database:
@@ -44,7 +52,14 @@ def rows(database: Database, table: str) -> list[tuple[Any, ...]]:
     columns = [column for column in table_of(table).columns if column.name not in OF_THIS_RUN.get(table, ())]
     with reading(database) as source:
         found = source.read(select(*columns)).to_pydict()
+    if table == "contact_status":
+        found["detail_json"] = [_without_seal(detail) for detail in found["detail_json"]]
     return sorted(zip(*found.values(), strict=True), key=repr)
+
+
+def _without_seal(detail: str) -> dict[str, Any]:
+    # A text is sealed with a secret of its own database.
+    return {name: value for name, value in json.loads(detail).items() if name != SEALED}
 
 
 def test_sqlite_and_postgresql_end_with_the_same_book(postgres_server: Server, tmp_path: Path) -> None:
