@@ -15,6 +15,11 @@ from engine.source import Table, Text
 SEGMENTS_MAX: Final = 6
 """Text messages a carrier may make of one text; more are costly, arrive out of order, and are not read."""
 
+SPOKEN_MAX: Final = 800
+"""Characters of a recorded call: about a minute, and well within what a provider takes with a call."""
+_OWED: Final = frozenset({"lender.name", "lender.phone"})
+_OPEN: Final = _OWED | {"lender.url"}
+
 # Long, but not absurd: what the length of a text message is judged with.
 _SAMPLE: Final = {
     "addressee.name": "Alexandra Montgomery", "borrower.name": "Alexandra Montgomery", "loan.ref": "****4821", "loan.product": "personal loan",
@@ -59,6 +64,26 @@ def form_problems(
         if segments > SEGMENTS_MAX:
             what = f"`{language}` makes {segments} text messages; at most {SEGMENTS_MAX} are sent as one"
             problems.append(Problem(what, "say less, or use another channel", at))
+    return problems
+
+
+def spoken_problems(wording: Wording, uses: Mapping[str, frozenset[str]], language: Language) -> list[Problem]:
+    """
+    What a recorded call must say, and must not: a child or a colleague may pick up, or a machine that others hear.
+
+    Source: 47 CFR 64.1200(b)(1), (2): every such call says who calls and at which number they are reached.
+    """
+    used = uses.get("text", frozenset())
+    problems: list[Problem] = []
+    if private := used - _OPEN:
+        what = f"`{language}` says {_ticked(private)} to whoever picks up"
+        problems.append(Problem(what, f"say only {_ticked(_OPEN)}: who calls, and where to call back", wording.at))
+    if missing := _OWED - used:
+        what = f"`{language}` does not say {_ticked(missing)}, which a recorded call owes whoever hears it"
+        problems.append(Problem(what, "say who calls and the number to call back", wording.at))
+    if len(wording.text) > SPOKEN_MAX:
+        what = f"`{language}` takes more than a minute to hear: {len(wording.text)} characters, at most {SPOKEN_MAX}"
+        problems.append(Problem(what, "say less: it is heard twice", wording.at))
     return problems
 
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
-from channels.template_checks import Wording, difference_problems, form_problems
+from channels.template_checks import Wording, difference_problems, form_problems, spoken_problems
 from channels.template_text import read_text
 from engine.content import LANGUAGES, Language
 from engine.errors import DataError, Place, Problem, RuleError, unknown_name
 from engine.gate import CHANNELS, Channel, Purpose
 from engine.source import Listing, Table, Text, read_yaml
 
-_KEYS: Final = ("template", "channels", "purpose")
+_KEYS: Final = ("template", "channels", "purpose", "recorded")
 _PARTS: Final = ("subject", "text", "html")
 _PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 _FOLD_ZH: Final = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])")
@@ -31,6 +31,7 @@ class Template:
 
     Attributes:
         wordings: by language.
+        recorded: it is read out in a recorded call; the text of a call is else a script for our own people.
         uses: every variable of every text, e.g. `loan.overdue`.
         digest: hash of the file's content, in hex; tells which wording somebody was sent.
     """
@@ -42,6 +43,7 @@ class Template:
     uses: frozenset[str]
     at: Place
     digest: str
+    recorded: bool = False
 
     def language(self, wanted: str, fallback: str) -> Language:
         """
@@ -119,6 +121,7 @@ def _read(content: str, file: str, languages: Sequence[Language]) -> Template:
     name = _name(root, problems)
     channels = _channels(root, problems)
     purpose = _purpose(root, problems)
+    recorded = _recorded(root, channels, problems)
     lines = content.splitlines()
     wordings: dict[Language, Wording] = {}
     uses: dict[Language, dict[str, frozenset[str]]] = {}
@@ -130,6 +133,7 @@ def _read(content: str, file: str, languages: Sequence[Language]) -> Template:
     if not problems:
         for language, wording in wordings.items():
             problems += form_problems(wording, uses[language], channels, language)
+            problems += spoken_problems(wording, uses[language], language) if recorded else []
         problems += difference_problems(uses, root)
     if problems:
         raise RuleError(problems)
@@ -142,6 +146,7 @@ def _read(content: str, file: str, languages: Sequence[Language]) -> Template:
         uses=every,
         at=root.at,
         digest=hashlib.sha256(content.encode()).hexdigest(),
+        recorded=recorded,
     )
 
 
@@ -178,6 +183,18 @@ def _purpose(root: Table, problems: list[Problem]) -> Purpose:
     else:
         problems.append(Problem("the template has no purpose", "write `purpose: collect`", root.at))
     return "collect"
+
+
+def _recorded(root: Table, channels: Sequence[Channel], problems: list[Problem]) -> bool:
+    node = root.items.get("recorded")
+    if node is None:
+        return False
+    if not isinstance(node, Text) or node.value is not True:
+        problems.append(Problem("`recorded` is not `true`", "write `recorded: true`, or leave it out", node.at))
+    elif channels and tuple(channels) != ("call",):
+        what = "a text that is read out in a call is for other channels too"
+        problems.append(Problem(what, "write `channels: [call]`, and another template for the others", node.at))
+    return True
 
 
 def _wording(

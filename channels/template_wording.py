@@ -44,7 +44,7 @@ def facts_by_channel(
         for channel in template.channels:
             bodies = [body for _, _, body in _bodies(template, channel)]
             content = content_facts(bodies, channel, template.purpose, rules, on=on)
-            by_channel[channel][template.name] = TemplateFacts(template.purpose, content)
+            by_channel[channel][template.name] = TemplateFacts(template.purpose, content, template.recorded)
     return by_channel
 
 

@@ -82,6 +82,7 @@ class Sms(_Part):
     timeout_seconds: float = Field(10, gt=0, le=120)
     connections: int = Field(64, ge=1, le=500)
     sends_per_second_max: int = Field(10, ge=1, le=500, description="agreed with the carrier")
+    calls_per_second_max: float = Field(1, gt=0, le=100, description="recorded calls that the provider takes up")
 
 
 class SmsGateway(_Part):

@@ -1,8 +1,9 @@
 """What a contact says: the one place where a name, a number and an amount are put together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from sqlmodel import Session, col, select
 
@@ -16,11 +17,18 @@ from engine.content import Language
 from engine.errors import DataError, Problem
 from engine.facts import Facts
 from engine.gate import Channel
+from store.outbox import RECORDED_CALL, lane_of
 from store.tables import Contact, Endpoint, Loan, MessageText, Person, Promise
 from workflows.second_look import Look
 from workflows.unsubscribe import Unsubscribing, link_key, make_token
 
 UNSUBSCRIBE_PATH: Final = "/unsubscribe"
+_MESSAGES: Final[Mapping[str, Literal["sms", "email", "call"]]] = {
+    "sms": "sms",
+    "email": "email",
+    RECORDED_CALL: "call",
+}
+"""Lane -> the channel of what is sent."""
 _PARTIES: Final[frozenset[str]] = frozenset({"borrower", "co_borrower", "guarantor", "executor", "attorney"})
 """Roles that know of the contract, and so whose it is."""
 
@@ -41,21 +49,21 @@ class Composer:
 
     def message(self, session: Session, contact: Contact, look: Look, now: datetime) -> Message:
         """
-        The text message or mail of a contact, on the facts of its second look.
+        The text message, mail or recorded call of a contact, on the facts of its second look.
 
         Raises:
             DataError: its template would say what is not known, or what is not true yet.
         """
-        if contact.channel not in ("sms", "email") or look.loan is None or look.on is None:
+        channel = _MESSAGES.get(lane_of(contact))
+        if channel is None or look.loan is None or look.on is None:
             raise DataError(Problem(f"contact `{contact.id}` has nothing to send", "it is a task for people"))
         endpoint = session.get_one(Endpoint, contact.endpoint_id)
         person = session.get_one(Person, contact.person_id)
         values = self._values(session, contact, person, look.loan.facts, look.on)
-        channel: Channel = "sms" if contact.channel == "sms" else "email"
         said = self._said(session, contact, channel, person, values)
         return Message(
             contact_id=contact.id,
-            channel="sms" if channel == "sms" else "email",
+            channel=channel,
             to=endpoint.value,
             subject=said.subject,
             text=said.text,

@@ -18,6 +18,7 @@ from config.settings import Bounces, Mail, Settings, Sms, SmsGateway
 from duecourse.clock import now as this_moment
 from duecourse.workspace import Workspace
 from engine.errors import Problem, SettingsError
+from store.outbox import RECORDED_CALL
 from workflows.door import Lane, Outward
 
 TWILIO_PATH: Final = "/callbacks/twilio"
@@ -60,6 +61,9 @@ def outward(workspace: Workspace) -> Outward:
         adapters["sms"] = accounts[0] if len(accounts) == 1 else _in_turn(accounts)
         # Whichever account takes everything must stand it.
         lanes["sms"] = Lane(min(part.connections for part in texts), min(part.sends_per_second_max for part in texts))
+    if settings.sms is not None and settings.sms.calls_from:
+        adapters[RECORDED_CALL] = _twilio(settings.sms, callback_url(settings))
+        lanes[RECORDED_CALL] = Lane(settings.sms.connections, settings.sms.calls_per_second_max)
     if settings.mail is not None:
         from channels.mail import MailAdapter
 

@@ -29,7 +29,7 @@ from engine.strategy import PromisePolicy, Strategy
 from store.db import Database
 from store.lock import Busy
 from store.matters import People
-from store.outbox import TASK_CHANNELS
+from store.outbox import is_task
 from store.situations import Happened
 from store.tables import Contact, DecisionRow, Loan, StageChange
 from workflows.asking import Wanted, address
@@ -290,7 +290,7 @@ class Works:
         """
         with self.database.session() as session:
             contact = session.get(Contact, contact_id)
-            if contact is None or contact.channel not in TASK_CHANNELS:
+            if contact is None or not is_task(contact):
                 raise DataError(no_task(contact_id))
             loan = session.get_one(Loan, contact.loan_id)
             session.expunge_all()
@@ -342,7 +342,7 @@ class Works:
         """
         with self.database.session() as session:
             contact = session.get(Contact, contact_id)
-            if contact is None or contact.channel not in TASK_CHANNELS:
+            if contact is None or not is_task(contact):
                 raise DataError(no_task(contact_id))
             borrower = session.get_one(Loan, contact.loan_id).borrower_id
             where = People(session)

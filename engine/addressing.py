@@ -7,6 +7,7 @@ from engine.gate import Ask, Channel, Endpoint, Hold, Move, PastContact, Purpose
 from engine.situation import Loan, Person, Situation
 from engine.stages import Stage
 from engine.strategy import Act, Rule
+from engine.tree import FactValue
 
 _KINDS: Final[Mapping[Channel, tuple[Literal["mobile", "landline", "email", "postal"], ...]]] = {
     "sms": ("mobile",),
@@ -19,6 +20,8 @@ _KINDS: Final[Mapping[Channel, tuple[Literal["mobile", "landline", "email", "pos
 """The endpoints a channel can use, preferred kind first; a legal filing needs none."""
 
 _NO_ENDPOINT: Final[tuple[None]] = (None,)
+_HOME_LINE: Final[Mapping[str, FactValue]] = {"line": "residential_landline"}
+_NOTHING: Final[Mapping[str, FactValue]] = {}
 _NONE_PLANNED: Final[Mapping[int, tuple[PastContact, ...]]] = {}
 
 
@@ -85,11 +88,17 @@ def ask_contact(
         statements=person.statements,
         holds=_holds(situation, loan, person),
         facts=loan.facts,
-        content={"template": act.name, **act.content},
+        content={"template": act.name, **_line(act, endpoint), **act.content},
         place=endpoint.place if endpoint is not None else None,
         notices=loan.notices,
         shared=_with_others(situation, person, planned) if situation.others else (),
     )
+
+
+def _line(act: Act, endpoint: Endpoint | None) -> Mapping[str, FactValue]:
+    """Whose landline it is nobody tells us: recorded calls go to it as to a home's, which laws protect more."""
+    recorded = act.content.get("prerecorded") is True
+    return _HOME_LINE if recorded and endpoint is not None and endpoint.kind == "landline" else _NOTHING
 
 
 def _with_others(

@@ -37,10 +37,12 @@ class TemplateFacts:
         purpose: what it is worded for.
         content: what the packs' rules about wording found in it, e.g. opt_out_notice, mentions_debt, and the id of each
             such rule that it breaks. What no rule asks of its channel is absent: what is said aloud is not in a script.
+        recorded: it is read out in a recorded call, to whoever picks up; a call's other texts are scripts for our people.
     """
 
     purpose: Purpose
     content: Mapping[str, FactValue] = field(default_factory=dict)
+    recorded: bool = False
 
 
 Templates = Mapping[Channel, Mapping[str, TemplateFacts]]

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from engine.content import Templates
+from engine.content import TemplateFacts, Templates
 from engine.errors import Problem, unknown_name
 from engine.stages import EDGE, STAGES, Duty, Stage
-from engine.strategy import Rule, Strategy
+from engine.strategy import Act, Rule, Strategy
 
 _TASKS: Final = frozenset({"call", "visit", "legal"})
 
@@ -60,6 +60,18 @@ def text_problems(strategy: Strategy, templates: Templates) -> Iterator[Problem]
                 what = f"rule `{rule.id}` has purpose `{rule.purpose}`, and template `{act.name}` is written for `{template.purpose}`"
                 mend = f"use a template written for `{rule.purpose}`, or mend the purpose of one of them"
                 yield Problem(what, mend, rule.at)
+            if template is not None and act.channel == "call" and template.recorded != (act.queue is None):
+                yield _misread(rule, act, template)
+
+
+def _misread(rule: Rule, act: Act, template: TemplateFacts) -> Problem:
+    if template.recorded:
+        what = f"rule `{rule.id}` gives `{act.name}` to an agent as a script, and it is the text of a recorded call"
+        return Problem(what, f"write `call: {{recorded: {act.name}}}`, or name a script", rule.at)
+    # What an agent asks once they know whom they have must not be told to whoever picks up.
+    what = f"rule `{rule.id}` reads `{act.name}` out to whoever picks up, and it is a script for an agent"
+    mend = f"write `recorded: true` in rules/templates/{act.name}.yaml, or name a text that says so"
+    return Problem(what, mend, rule.at)
 
 
 def _ungiven(move: str, duty: Duty, strategy: Strategy) -> Problem:

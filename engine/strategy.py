@@ -34,6 +34,8 @@ class Act:
     """
     One thing a rule does: a channel and what goes out on it (template, script or task kind).
 
+    A call without a queue is a recorded one: a provider makes it, and a text speaks.
+
     `content` is what packs may ask about it, e.g. {"opt_out_notice": True, "collectors_present": 2}.
     """
 
@@ -41,6 +43,10 @@ class Act:
     name: str
     queue: str | None = None
     content: Mapping[str, FactValue] = field(default_factory=dict, hash=False)
+
+
+RECORDED: Final[Mapping[str, FactValue]] = {"prerecorded": True, "autodialled": True}
+"""What packs may ask about a recorded call: nobody speaks, and nobody dials."""
 
 
 @dataclass(frozen=True, slots=True)

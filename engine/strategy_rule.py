@@ -11,7 +11,7 @@ from engine.fields import Fields
 from engine.gate import CHANNELS, Channel, Purpose, Role
 from engine.source import Listing, Node, Table, Text
 from engine.stages import Duty, Stage
-from engine.strategy import EVENTS, OUTCOMES, Act, Per, Repeat, Rule, Send
+from engine.strategy import EVENTS, OUTCOMES, RECORDED, Act, Per, Repeat, Rule, Send
 
 RULE_KEYS: Final = (
     "id", "when", "act", "because", "purpose", "to", "repeat", "send", "valid_for", "valid", "on", "was", "notice",
@@ -126,6 +126,9 @@ def _act(fields: Fields, node: Node) -> Iterator[Act]:
 
 
 def _task(fields: Fields, channel: Channel, node: Node) -> Iterator[Act]:
+    if channel == "call" and isinstance(node, Table) and "recorded" in node.items:
+        yield from _recorded_call(fields, node)
+        return
     example = f"{channel}: {{queue: early, script: first-{channel}}}"
     what = f"`{channel}` of {fields.what}"
     keys = ("queue", "script", "collectors") if channel == "visit" else ("queue", "script")
@@ -138,6 +141,15 @@ def _task(fields: Fields, channel: Channel, node: Node) -> Iterator[Act]:
     if queue is not None and script is not None:
         # Unless the file says that more go, one person does: where the law asks for two, that is refused.
         yield Act(channel, script, queue, {"collectors_present": collectors or 1} if channel == "visit" else {})
+
+
+def _recorded_call(fields: Fields, node: Table) -> Iterator[Act]:
+    """A call that nobody of ours makes: a text is read out to whoever picks up."""
+    example = "call: {recorded: please-call-back}"
+    call = Fields.of(node, f"`call` of {fields.what}", ("recorded",), fields.problems, example=example)
+    name = call.identifier("recorded", required="please-call-back") if call is not None else None
+    if name is not None:
+        yield Act("call", name, content=RECORDED)
 
 
 def _repeat(fields: Fields) -> Repeat:

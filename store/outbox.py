@@ -20,6 +20,9 @@ from store.tables import Contact, ContactStatus, Endpoint, MessageText, Person, 
 TASK_CHANNELS: Final = ("call", "visit", "letter", "legal")
 """What people do, from a work queue; the other channels leave through an adapter."""
 
+RECORDED_CALL: Final = "recorded_call"
+"""The lane of calls that a provider makes and a text speaks in; every other lane is called as its channel."""
+
 NEXT: Final[dict[str, frozenset[str]]] = {
     "planned": frozenset({"claimed", "cancelled", "expired"}),
     "claimed": frozenset({"planned", "sending", "cancelled", "expired"}),
@@ -46,6 +49,36 @@ def is_by_hand(contact: Contact) -> bool:
     return contact.rule is None and contact.queue is None
 
 
+def is_recorded_call(contact: Contact) -> bool:
+    """Whether a provider makes the call: a rule asks for it, and no queue holds it for an agent."""
+    return contact.channel == "call" and contact.rule is not None and contact.queue is None
+
+
+def recorded_calls() -> ColumnElement[bool]:
+    """The same, of rows."""
+    return (col(Contact.channel) == "call") & col(Contact.rule).is_not(None) & col(Contact.queue).is_(None)
+
+
+def is_task(contact: Contact) -> bool:
+    """Whether people do it."""
+    return contact.channel in TASK_CHANNELS and not is_recorded_call(contact)
+
+
+def tasks() -> ColumnElement[bool]:
+    """The same, of rows."""
+    return col(Contact.channel).in_(TASK_CHANNELS) & ~recorded_calls()
+
+
+def lane_of(contact: Contact) -> str:
+    """By which lane it leaves: its channel, but for recorded calls."""
+    return RECORDED_CALL if is_recorded_call(contact) else contact.channel
+
+
+def lanes() -> ColumnElement[str]:
+    """The same, of rows."""
+    return case((recorded_calls(), RECORDED_CALL), else_=col(Contact.channel))
+
+
 def in_other_hands(agent: str) -> ColumnElement[bool]:
     """
     Contacts that keep this agent from their person: another agent or a dialler has one in hand, or a message is leaving.
@@ -66,7 +99,7 @@ def move(session: Session, contact: Contact, status: str, *, at: datetime, why: 
         why: a sentence for people, without personal data.
         detail: anything JSON that explains it (a verdict's reasons, a provider's code).
     """
-    queued = contact.status == "sent" and contact.channel in TASK_CHANNELS
+    queued = contact.status == "sent" and is_task(contact)
     if status not in (_NEXT_OF_QUEUED if queued else NEXT[contact.status]):
         return False
     contact.status, contact.why = status, why
@@ -86,7 +119,7 @@ def note(session: Session, contact: Contact, *, at: datetime, why: str, detail: 
 
 def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worker: str, lease: timedelta) -> list[str]:
     """
-    Take what is due, for `lease`, the earliest first: channel -> at most how many of it.
+    Take what is due, for `lease`, the earliest first: lane -> at most how many of it.
 
     At most one per person and one per number or address at a time, because what is about to be sent counts for
     what comes after. A claim that has lapsed is taken over. Two workers never get the same contact.
@@ -96,7 +129,7 @@ def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worke
             select(Contact, Endpoint.value)  # type: ignore[assignment] # sqlmodel narrows Select to its own
             .outerjoin(Endpoint, col(Endpoint.id) == col(Contact.endpoint_id))
             .where(_due(now), col(Contact.not_before_at) <= now, col(Contact.expires_at) > now)
-            .where(col(Contact.direction) == "out", col(Contact.channel).in_(limits))
+            .where(col(Contact.direction) == "out", lanes().in_(limits))
             .where(col(Contact.person_id).not_in(select(Contact.person_id).where(_leaving(now))))
             .order_by(col(Contact.not_before_at), col(Contact.id))
             # Somebody may have several due at once, and only the first of them is taken.
@@ -109,9 +142,10 @@ def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worke
         taken: list[str] = []
         left = dict(limits)
         for contact, value in session.execute(due):
-            if contact.person_id in people or value in values or not left[contact.channel]:
+            lane = lane_of(contact)
+            if contact.person_id in people or value in values or not left[lane]:
                 continue
-            left[contact.channel] -= 1
+            left[lane] -= 1
             people.add(contact.person_id)
             if value is not None:
                 values.add(value)
@@ -148,7 +182,7 @@ def expire(database: Database, *, now: datetime) -> int:
     A task that somebody saw and never reported on is in doubt: it becomes `unknown`.
     """
     with database.write() as session:
-        queued = (col(Contact.status) == "sent") & col(Contact.channel).in_(TASK_CHANNELS)
+        queued = (col(Contact.status) == "sent") & tasks()
         # Whoever has a task in hand has it as long as they were told.
         until = func.coalesce(Contact.claimed_until_at, Contact.expires_at)
         ends = case((queued & col(Contact.claimed_by).is_not(None), until), else_=col(Contact.expires_at))

@@ -64,6 +64,11 @@ stages:
       act: {call: {queue: junior, script: first}}
       repeat: {max: 9, in: 7 days}
       because: A test.
+    - id: recorded
+      when: dpd >= 1
+      act: {call: {recorded: please-call-back}}
+      repeat: {max: 9, in: 7 days}
+      because: A test.
     - id: odd
       when: dpd >= 1
       act: {sms: unsayable}
@@ -168,7 +173,7 @@ def compose(session: Session, contact: Contact, look: Look, now: datetime) -> Me
         raise KeyError("13800000001")
     person = session.get_one(Person, contact.person_id)
     to = session.get_one(Endpoint, contact.endpoint_id).value
-    channel = "sms" if contact.channel == "sms" else "email"
+    channel = contact.channel
     subject = "Reminder" if channel == "email" else ""
     return Message(contact.id, channel, to, subject, f"Dear {person.name}, please pay.")  # type: ignore[arg-type]
 
@@ -287,7 +292,7 @@ def plan(database: Database, loan: int, like: str = "text", *, person: int | Non
     """A planned contact of a rule above, to the borrower unless said otherwise, due now; its id."""
     usual = {
         "text": ("sms", "friendly", None), "mail": ("email", "friendly", None), "call": ("call", "first", "junior"),
-        "visit": ("visit", "brief", "field"), "after-failure": ("call", "failed", "junior"), "notice": ("letter", "pre-legal", None),
+        "recorded": ("call", "please-call-back", None), "visit": ("visit", "brief", "field"), "after-failure": ("call", "failed", "junior"), "notice": ("letter", "pre-legal", None),
         "odd": ("sms", "unsayable", None), "odder": ("sms", "broken", None), "odd-call": ("call", "unsayable", "junior"),
     }  # fmt: skip
     channel, name, queue = usual[like]

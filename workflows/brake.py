@@ -27,9 +27,9 @@ def apply_brake(database: Database, *, share_max: float, now: datetime) -> str |
         return why
 
 
-def brake_channel(session: Session, channel: str, why: str) -> None:
-    """Stop one channel: what it would send next would fail alike."""
-    write_setting(session, f"brake.{channel}", why)
+def brake_channel(session: Session, lane: str, why: str) -> None:
+    """Stop one lane: what it would send next would fail alike."""
+    write_setting(session, f"brake.{lane}", why)
 
 
 def release_brake(session: Session) -> None:
@@ -51,9 +51,8 @@ def check_brake(session: Session) -> None:
         raise SettingsError(Problem(f"the brake is on: {why}", mend))
 
 
-def channel_brake(session: Session, channel: str) -> Problem | None:
-    """Why this channel stands still; None where it does not."""
-    why = read_setting(session, f"brake.{channel}")
-    return (
-        Problem(f"{channel} stands still: {why}", "mend that, then run `duecourse dispatch --release`") if why else None
-    )
+def channel_brake(session: Session, lane: str) -> Problem | None:
+    """Why this lane stands still; None where it does not."""
+    why = read_setting(session, f"brake.{lane}")
+    what = f"{lane.replace('_', ' ')} stands still: {why}"
+    return Problem(what, "mend that, then run `duecourse dispatch --release`") if why else None

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from channels.message import Adapter, Receipt
 from engine.errors import Problem, StoreError
-from store.outbox import TASK_CHANNELS, expire, give_up_on
+from store.outbox import RECORDED_CALL, TASK_CHANNELS, expire, give_up_on
 from workflows.alerts import alert_unknown
 from workflows.batches import doubt
 from workflows.brake import channel_brake
@@ -39,7 +39,7 @@ __all__ = ["Dispatched", "Door", "Outward", "dispatch"]
 
 log = logging.getLogger(__name__)
 
-MESSAGE_CHANNELS: Final = ("sms", "email")
+MESSAGE_LANES: Final = ("sms", "email", RECORDED_CALL)
 _FRUITLESS_MAX: Final = 3
 """Claims in a row that led to nothing but giving back, before a lane leaves the rest to the next dispatch."""
 _STOP_SECONDS: Final = 0.5
@@ -79,20 +79,20 @@ async def dispatch(
         done = await asyncio.get_running_loop().run_in_executor(desk, _begin, door, clock)
         traffic = _Traffic()
         lanes = [_Lane(door, clock, desk, done, traffic, TASK_CHANNELS, None, Lane(), stop)]
-        for channel, adapter in door.outward.adapters.items():
-            lane = door.outward.lane(channel)
+        for name, adapter in door.outward.adapters.items():
+            lane = door.outward.lane(name)
             pace = lane if paced else Lane(lane.at_once)
-            lanes.append(_Lane(door, clock, desk, done, traffic, (channel,), adapter, pace, stop))
+            lanes.append(_Lane(door, clock, desk, done, traffic, (name,), adapter, pace, stop))
         lanes = [lane for lane in lanes if not await lane.stands_still()]
         try:
             # What is due on all channels is looked at together once: of a small book that is everything.
-            paces = {channel: per_second for lane in lanes for channel, per_second in lane.paces.items()}
+            paces = {name: per_second for lane in lanes for name, per_second in lane.paces.items()}
             first = await asyncio.get_running_loop().run_in_executor(
                 desk, partial(take, door, paces, clock, limit=limit)
             )
             _count(done, first)
             ended = await asyncio.gather(
-                *(lane.run(first.of(lane.channels), limit) for lane in lanes), return_exceptions=True
+                *(lane.run(first.of(lane.names), limit) for lane in lanes), return_exceptions=True
             )
         finally:
             for adapter in door.outward.adapters.values():
@@ -114,7 +114,7 @@ def _begin(door: Door, clock: Callable[[], datetime]) -> Dispatched:
     done = Dispatched()
     with door.database.session() as session:
         reach(door, session)
-        done.problems += without_provider(door, session, MESSAGE_CHANNELS, now)
+        done.problems += without_provider(door, session, MESSAGE_LANES, now)
     done.counts["expired"] = expire(door.database, now=now)
     lost = [*give_up_on(door.database, now=now), *doubt(door.database, now=now)]
     done.counts["unknown"] = len(lost)
@@ -157,14 +157,14 @@ class _Traffic:
 
 @dataclass(slots=True)
 class _Lane:
-    """One channel's way out, or that of all tasks: rounds of claiming, sending and writing down."""
+    """One lane out, or those of all tasks: rounds of claiming, sending and writing down."""
 
     door: Door
     clock: Callable[[], datetime]
     desk: ThreadPoolExecutor
     done: Dispatched
     traffic: _Traffic
-    channels: Sequence[str]
+    names: Sequence[str]
     adapter: Adapter | None
     pace: Lane
     stop: Callable[[], bool]
@@ -173,8 +173,8 @@ class _Lane:
 
     @property
     def paces(self) -> dict[str, float | None]:
-        """Its channels and how fast each may go."""
-        return dict.fromkeys(self.channels, self.pace.per_second)
+        """Its names and how fast each may go."""
+        return dict.fromkeys(self.names, self.pace.per_second)
 
     async def run(self, first: Sequence[Offer], limit: int) -> None:
         try:
@@ -183,7 +183,7 @@ class _Lane:
             await self._rounds(limit)
         finally:
             if self.unheard:
-                self.done.problems.append(out_of_reach(self.channels[0], self.unheard))
+                self.done.problems.append(out_of_reach(self.names[0], self.unheard))
 
     async def _rounds(self, limit: int) -> None:
         fruitless = 0
@@ -208,7 +208,7 @@ class _Lane:
 
     def _brake(self) -> Problem | None:
         with self.door.database.session() as session:
-            return channel_brake(session, self.channels[0])
+            return channel_brake(session, self.names[0])
 
     async def _send_all(self, offers: Sequence[Offer]) -> int:
         """Send, and write down what comes back as it comes; returns how many were not offered after all."""

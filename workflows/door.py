@@ -19,14 +19,15 @@ from engine.situation import Situation
 from engine.tree import FactValue
 from store.db import Database
 from store.identity import is_production
+from store.outbox import RECORDED_CALL, lanes
 from store.settings import read_setting
 from store.tables import Contact
 from workflows.allotment import Queue
 from workflows.brake import check_brake
 from workflows.second_look import Look
 
-_SETTINGS: Final = {"sms": "sms", "email": "mail"}
-"""Channel -> what its provider is called in the settings."""
+_SETTINGS: Final = {"sms": "sms", "email": "mail", RECORDED_CALL: "sms.calls_from"}
+"""Lane -> what its provider is called in the settings."""
 LEASE: Final = timedelta(minutes=10)
 """How long a claim lasts. Far above `LOOK_TO_SEND_MAX` and the time that a send may take."""
 LOOK_TO_SEND_MAX: Final = timedelta(seconds=30)
@@ -66,11 +67,11 @@ class Outward:
     Where messages leave, and who may be reached at all.
 
     Attributes:
-        adapters: channel -> adapter.
+        adapters: lane -> adapter; a lane is called as its channel, and `recorded_call` is that of recorded calls.
         stand_in: the adapters lead to stand-ins on this machine, not to people. Said by whoever made them; an
             address on this machine proves nothing, since a relay may listen there.
         allow_list: numbers and addresses that may be reached outside production.
-        lanes: channel -> how fast; a channel that is missing has the usual lane.
+        lanes: name -> how fast; one that is missing is the usual.
         send_seconds_max: a send that takes longer is in doubt.
     """
 
@@ -80,9 +81,9 @@ class Outward:
     lanes: Mapping[str, Lane] = field(default_factory=dict)
     send_seconds_max: float = 60
 
-    def lane(self, channel: str) -> Lane:
-        """How fast a channel may be used."""
-        return self.lanes.get(channel, Lane())
+    def lane(self, name: str) -> Lane:
+        """How fast a lane may be used."""
+        return self.lanes.get(name, Lane())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,26 +159,30 @@ def reach(door: Door, session: Session) -> Reach:
     return Reach(everybody=False, allowed=allowed)
 
 
-def without_provider(door: Door, session: Session, channels: Sequence[str], now: datetime) -> list[Problem]:
-    """What is due on channels that nothing is set up for."""
+def without_provider(door: Door, session: Session, wanted: Sequence[str], now: datetime) -> list[Problem]:
+    """What is due in lanes that nothing is set up for."""
     problems = []
-    for channel in (channel for channel in channels if channel not in door.outward.adapters):
+    for lane in (lane for lane in wanted if lane not in door.outward.adapters):
         due = select(Contact.id).where(
             col(Contact.status) == "planned",
-            col(Contact.channel) == channel,
+            lanes() == lane,
             col(Contact.not_before_at) <= now,
             col(Contact.expires_at) > now,
         )
         if count := len(session.exec(due).all()):
-            what = f"{count} {channel} contacts are due, and no {channel} provider is set up"
-            problems.append(Problem(what, f"write `{_SETTINGS[channel]}:` in duecourse.yaml"))
+            what = f"{count} {_plainly(lane)} contacts are due, and no {_plainly(lane)} provider is set up"
+            problems.append(Problem(what, f"write `{_SETTINGS[lane]}:` in duecourse.yaml"))
     return problems
 
 
-def out_of_reach(channel: str, count: int) -> Problem:
+def out_of_reach(lane: str, count: int) -> Problem:
     """What is said when messages could not be handed over because nobody answered at the provider's address."""
-    what = f"{count} {channel} contacts wait: the {channel} provider cannot be reached"
-    return Problem(what, f"check the network and `{_SETTINGS[channel]}:` in duecourse.yaml; they are tried again")
+    what = f"{count} {_plainly(lane)} contacts wait: the {_plainly(lane)} provider cannot be reached"
+    return Problem(what, f"check the network and `{_SETTINGS[lane]}:` in duecourse.yaml; they are tried again")
+
+
+def _plainly(lane: str) -> str:
+    return lane.replace("_", " ")
 
 
 def _plain(value: str) -> str:

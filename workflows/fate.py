@@ -19,7 +19,7 @@ from channels.reports import DELIVERIES, Delivery
 from compliance import PackDates
 from engine.errors import DataError, Problem
 from store.fact_sql.clock import day_at
-from store.outbox import lock_versions, move
+from store.outbox import lane_of, lock_versions, move
 from store.tables import Contact, ContactStatus, Loan, Notice, Person
 from workflows.aftermath import concerned, record_failure, serve_notice, void_notices
 from workflows.brake import brake_channel
@@ -170,7 +170,7 @@ def _fail(session: Session, contact: Contact, fate: Fate, now: datetime) -> None
     receipt = Receipt("failed", fate.provider, fate.ref, fate.code, fate.meaning, fate.why)
     record_failure(session, contact, receipt, now)
     if fate.meaning == "misconfigured":
-        brake_channel(session, contact.channel, f"{fate.provider} refused our settings ({fate.code or 'no code'})")
+        brake_channel(session, lane_of(contact), f"{fate.provider} refused our settings ({fate.code or 'no code'})")
     if fate.meaning in ("blocked", "misconfigured"):
         extra = {"action": "alert", "contact": contact.id, "status": "failed", "code": fate.code}
         log.warning("a message needs somebody to look", extra=extra)

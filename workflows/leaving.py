@@ -19,7 +19,7 @@ from channels.message import Message
 from engine.errors import DataError, DuecourseError, StoreError
 from engine.gate import Override, Verdict
 from engine.situation import Situation
-from store.outbox import TASK_CHANNELS, bump_versions, claim, lock_versions, move, release, reserve
+from store.outbox import RECORDED_CALL, bump_versions, claim, is_task, lane_of, lock_versions, move, release, reserve
 from store.shared_endpoints import Shared, shared_endpoints
 from store.tables import Contact, Endpoint, Loan, OverrideRow
 from workflows.alerts import unknowns
@@ -53,6 +53,11 @@ class Offer:
     looked_at: datetime
     turn_at: datetime | None = None
 
+    @property
+    def lane(self) -> str:
+        """By which lane it leaves."""
+        return RECORDED_CALL if self.message.channel == "call" else self.message.channel
+
 
 @dataclass(slots=True)
 class Taken:
@@ -62,9 +67,9 @@ class Taken:
     counts: Counter[str] = field(default_factory=Counter)
     offers: list[Offer] = field(default_factory=list)
 
-    def of(self, channels: Collection[str]) -> list[Offer]:
-        """The messages that leave on one of these channels."""
-        return [offer for offer in self.offers if offer.message.channel in channels]
+    def of(self, lanes: Collection[str]) -> list[Offer]:
+        """The messages that leave by one of these lanes."""
+        return [offer for offer in self.offers if offer.lane in lanes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +83,17 @@ class Looked:
 
 def take(door: Door, paces: Mapping[str, float | None], clock: Callable[[], datetime], *, limit: int) -> Taken:
     """
-    Claim what is due on these channels and commit as `sending` what may go; tasks are handed to their queues.
+    Claim what is due in these lanes and commit as `sending` what may go; tasks are handed to their queues.
 
     Args:
-        paces: channel -> how many messages a second its provider account takes; None: no bound.
-        limit: how many of each channel at most.
+        paces: lane -> how many messages a second its provider account takes; None: no bound.
+        limit: how many of each lane at most.
     Raises:
         SettingsError: nobody may be reached now. What was claimed is given back.
         StoreError: the database cannot be read or written. What was claimed is given back, or lapses.
     """
     now = clock()
-    limits = {channel: _fitting(limit, per_second) for channel, per_second in paces.items()}
+    limits = {lane: _fitting(limit, per_second) for lane, per_second in paces.items()}
     ids = claim(door.database, limits, now=now, worker=door.worker, lease=LEASE)
     taken = Taken(claimed=len(ids))
     if not ids:
@@ -211,7 +216,7 @@ def _write(
             elif late or _moved(one, current):
                 move(session, contact, "planned", at=now, why=_CHANGED)
                 counts["redo"] += 1
-            elif channel_brake(session, contact.channel):
+            elif channel_brake(session, lane_of(contact)):
                 move(session, contact, "planned", at=now, why="its channel stands still")
                 counts["waiting"] += 1
             else:
@@ -226,8 +231,8 @@ def _write(
         bump_versions(session, told)
         offers = [
             turned
-            for channel, per_second in paces.items()
-            for turned in _turns(session, channel, offers, per_second, clock(), counts)
+            for lane, per_second in paces.items()
+            for turned in _turns(session, lane, offers, per_second, clock(), counts)
         ]
     # Only what is committed counts, and is sent.
     taken.counts, taken.offers = counts, offers
@@ -263,7 +268,7 @@ def _let_out(
     if not reachable:
         _cancel(session, contact, one, NOT_ALLOWED, now)
         return "cancelled", None
-    if contact.channel in TASK_CHANNELS:
+    if is_task(contact):
         contact.at, contact.claimed_by, contact.claimed_until_at = now, None, None
         queue = door.queues.get(contact.queue or "")
         contact.rank = rank_text(queue, look.loan.facts) if queue is not None and look.loan is not None else None
@@ -296,13 +301,13 @@ def _cancel(session: Session, contact: Contact, one: Looked, why: str, now: date
 
 
 def _turns(
-    session: Session, channel: str, made: Sequence[Offer], per_second: float | None, now: datetime, counts: Counter[str]
+    session: Session, lane: str, made: Sequence[Offer], per_second: float | None, now: datetime, counts: Counter[str]
 ) -> list[Offer]:
-    """Give each message of a channel its turn at the account; those that find none soon enough go back."""
-    offers = [offer for offer in made if offer.message.channel == channel]
+    """Give each message of a lane its turn at the account; those that find none soon enough go back."""
+    offers = [offer for offer in made if offer.lane == lane]
     if per_second is None or not offers:
         return offers
-    first, turns = reserve(session, channel, len(offers), per_second=per_second, now=now, within=TURN_WAIT_MAX)
+    first, turns = reserve(session, lane, len(offers), per_second=per_second, now=now, within=TURN_WAIT_MAX)
     for offer in offers[turns:]:
         contact = session.get_one(Contact, offer.message.contact_id)
         contact.attempts -= 1

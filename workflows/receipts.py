@@ -12,7 +12,7 @@ from sqlmodel import Session
 from channels.message import Receipt
 from compliance import PackDates
 from store.db import Database
-from store.outbox import ROW, bump_versions, lock_versions, move
+from store.outbox import ROW, bump_versions, lane_of, lock_versions, move
 from store.tables import Contact
 from workflows.aftermath import record_failure, record_sent
 from workflows.brake import brake_channel
@@ -74,7 +74,7 @@ def _record(session: Session, contact: Contact, one: Answered, dates: PackDates)
     if word == "retry":
         if receipt.meaning == "misconfigured":
             why = f"{receipt.provider} refused our settings ({receipt.code or 'no code'}): {receipt.detail}"
-            brake_channel(session, contact.channel, why)
+            brake_channel(session, lane_of(contact), why)
         again = retry_at(contact, now)
         if again is not None:
             why = "the provider was sure it sent nothing; once more"

@@ -20,7 +20,7 @@ from channels.message import Adapter, Finder, Receipt, Sought
 from channels.reports import Delivery
 from engine.errors import DataError
 from store.db import Database
-from store.outbox import ROW, bump_versions, note
+from store.outbox import ROW, bump_versions, lane_of, lanes, note
 from store.settings import read_setting
 from store.tables import Contact, ContactStatus, Endpoint
 from workflows.fate import Evidence, Fate, NotYet, learn, lock_contacts
@@ -81,7 +81,7 @@ async def reconcile(
     Ask about the messages in doubt whose time has come, one after the other, so that no record is taken for two.
 
     Args:
-        adapters: channel -> adapter. limit: how many at most.
+        adapters: lane -> adapter. limit: how many at most.
     Raises:
         StoreError: the database cannot be read or written; what was found until then is kept.
     """
@@ -93,12 +93,12 @@ async def reconcile(
     silent: dict[str, int] = {}
     try:
         for doubt in doubts:
-            channel = doubt.contact.channel
-            if stop() or silent.get(channel, 0) >= _SILENT_MAX:
+            lane = lane_of(doubt.contact)
+            if stop() or silent.get(lane, 0) >= _SILENT_MAX:
                 continue
-            found = await _ask(database, adapters[channel], doubt, key)
+            found = await _ask(database, adapters[lane], doubt, key)
             away = found is not None and found.status in ("unknown", "retry") and found.code != NO_LIST
-            silent[channel] = silent.get(channel, 0) + 1 if away else 0
+            silent[lane] = silent.get(lane, 0) + 1 if away else 0
             _write_down(database, doubt, found, evidence, clock(), done)
     finally:
         for adapter in adapters.values():
@@ -133,12 +133,12 @@ def _doubt(contact: Contact, to: str, history: Sequence[Mapping[str, Any]]) -> D
     return Doubt(contact, to, sealed, 0, since + PAUSES[0])
 
 
-def _due(session: Session, channels: Sequence[str], now: datetime) -> list[Doubt]:
+def _due(session: Session, wanted_lanes: Sequence[str], now: datetime) -> list[Doubt]:
     wanted = select(Contact).where(
         col(Contact.status) == "unknown",
         col(Contact.direction) == "out",
         col(Contact.queue).is_(None),
-        col(Contact.channel).in_(channels),
+        lanes().in_(wanted_lanes),
         col(Contact.at) > now - _AGES_MAX,
     )
     contacts = session.exec(wanted.order_by(col(Contact.at), col(Contact.id))).all()

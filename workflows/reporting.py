@@ -9,7 +9,7 @@ from compliance import PackDates
 from engine.errors import DataError, Problem, unknown_name
 from engine.strategy import PromisePolicy
 from store.db import Database
-from store.outbox import ROW, TASK_CHANNELS, bump_versions, is_by_hand, lock_versions, move, note
+from store.outbox import ROW, bump_versions, is_by_hand, is_task, lock_versions, move, note
 from store.tables import BatchItem, Contact
 from workflows.aftermath import add_event, concerned
 from workflows.call_backs import CallBack, promise_call_back, refuse_call_back
@@ -73,7 +73,7 @@ def record_outcome(database: Database, contact_id: str, report: Report) -> None:
     """
     with database.write() as session:
         contact = session.get(Contact, contact_id)
-        if contact is None or contact.channel not in TASK_CHANNELS:
+        if contact is None or not is_task(contact):
             raise DataError(no_task(contact_id))
         people = concerned(session, contact)
         lock_versions(session, people)

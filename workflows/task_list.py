@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from engine.rulebook import Rulebook
-from store.outbox import TASK_CHANNELS
+from store.outbox import tasks as are_tasks
 from store.tables import Contact, DecisionRow
 from store.timeline import loan_refs
 from workflows.call_backs import is_call_back
@@ -56,7 +56,7 @@ def _strategies(session: Session) -> dict[str, str | None]:
         col(Contact.run_id) == col(DecisionRow.run_id),
         col(Contact.loan_id) == col(DecisionRow.loan_id),
         col(Contact.status) == "sent",
-        col(Contact.channel).in_(TASK_CHANNELS),
+        are_tasks(),
     )
     return dict(session.exec(decided).all())
 

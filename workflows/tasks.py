@@ -11,7 +11,7 @@ from sqlmodel import Session, col, func, or_, select
 
 from engine.errors import DataError, Problem
 from store.db import Database
-from store.outbox import ROW, TASK_CHANNELS, bump_versions, in_other_hands, lock_versions, move, note
+from store.outbox import ROW, bump_versions, in_other_hands, is_task, lock_versions, move, note, tasks
 from store.tables import Contact, Endpoint, Loan, Visit
 from workflows.alerts import alert_unknown, unknowns
 from workflows.call_backs import may_take
@@ -43,7 +43,7 @@ def waiting(session: Session, *, queue: str | None, now: datetime) -> list[Conta
 def _may_be_worked(now: datetime) -> ColumnElement[bool]:
     return and_(
         col(Contact.status) == "sent",
-        col(Contact.channel).in_(TASK_CHANNELS),
+        tasks(),
         col(Contact.not_before_at) <= now,
         col(Contact.expires_at) > now,
     )
@@ -166,7 +166,7 @@ def _put_back(database: Database, contact_id: str, agent: str) -> None:
 def _why_not(database: Database, contact_id: str, agent: str, now: datetime) -> Problem:
     with database.session() as session:
         contact = session.get(Contact, contact_id)
-        if contact is None or contact.channel not in TASK_CHANNELS:
+        if contact is None or not is_task(contact):
             return no_task(contact_id)
         if contact.status != "sent":
             why = f": {contact.why}" if contact.status in ("cancelled", "unknown") else ""
@@ -237,9 +237,7 @@ def call_off(door: Door, *, now: datetime, borrowers: Collection[int] | None = N
         how many were called off.
     """
     waits = (
-        select(Contact.id)
-        .where(col(Contact.status) == "sent", col(Contact.channel).in_(TASK_CHANNELS))
-        .where(_unseen(), col(Contact.expires_at) > now)
+        select(Contact.id).where(col(Contact.status) == "sent", tasks()).where(_unseen(), col(Contact.expires_at) > now)
     )
     if borrowers is not None:
         loans = select(Loan.id).where(col(Loan.borrower_id).in_(borrowers))

@@ -2,7 +2,7 @@
 What the contact log says: how long ago, how often, with which outcome.
 
 Cancelled and expired contacts never happened; planned ones have not happened yet, nor have tasks that wait in a queue
-(`sent`). A message that failed was not made and counts only where that outcome is asked for; a call or visit that
+(`sent`, and nothing came of it yet). A message that failed was not made and counts only where that outcome is asked for; a call or visit that
 failed was made all the same. What reached somebody else never counts. Days are the borrower's calendar days.
 """
 
@@ -34,7 +34,7 @@ _ON_A_DAY: Final = f"""
 join clock_span on clock_span.clock = borrowed.clock
     and clock_span.from_us <= contact.at and contact.at < clock_span.until_us
 where contact.status in ({texts(_HAPPENED)})
-    and not (contact.status = 'sent' and contact.channel in ({texts(_TASKS)}))
+    and not (contact.status = 'sent' and contact.outcome = '' and contact.channel in ({texts(_TASKS)}))
     and not contact.misdirected and contact.at <= (select now_us from moment)
 """
 

@@ -324,14 +324,18 @@ def test_what_counts_as_a_contact(sqlite_database: Database) -> None:
             contact(loan, person, hour, status=status),
             contact(loan, person, hour, "sms", status=status),
         )
-    log(sqlite_database, contact(loan, person, hour, misdirected=True), contact(loan, person, hour, status="sent"))
+    waits = contact(loan, person, hour, status="sent", outcome="")
+    log(sqlite_database, contact(loan, person, hour, misdirected=True), waits)
     log(sqlite_database, contact(loan, person, hour, "sms", status="failed", outcome="failed"))
     names = ("calls_7d", "messages_7d", "unanswered_7d", "failed_7d", "days_since_call", "days_since_message")
     assert of(sqlite_database, loan, *names) == (0, 0, 0, 1, 9999, 9999)
+    # A recorded call that the provider took, and of which it has not said yet what came of it.
+    log(sqlite_database, contact(loan, person, hour, status="sent", outcome="sent"))
+    assert of(sqlite_database, loan, "calls_7d", "days_since_call") == (1, 1)
     log(sqlite_database, contact(loan, person, hour, status="failed", outcome="not_in_service"))
     for n, status in enumerate(("sending", "sent", "delivered", "unknown")):
         log(sqlite_database, contact(loan, person, hour - n * timedelta(hours=1), "sms", status=status))
-    assert of(sqlite_database, loan, *names) == (1, 4, 0, 1, 1, 1)
+    assert of(sqlite_database, loan, *names) == (2, 4, 0, 1, 1, 1)
 
 
 def test_conversations_are_with_the_right_person_in_either_direction(sqlite_database: Database) -> None:

@@ -69,7 +69,7 @@ fr: {text: bonjour}
 """
     assert refusal(text) == (
         "t.yaml:2:1: unknown key `chhannels`\n  mend: write `channels`\n"
-        "t.yaml:12:1: unknown key `fr`\n  mend: write one of template, channels, purpose, en, zh\n"
+        "t.yaml:12:1: unknown key `fr`\n  mend: write one of template, channels, purpose, recorded, en, zh\n"
         "t.yaml:1:11: the template has no name\n  mend: write `template: friendly-reminder`\n"
         "t.yaml:3:12: unknown channel `smss`\n  mend: write `sms`\n"
         "t.yaml:4:10: unknown purpose `colect`\n  mend: write `collect`\n"
@@ -118,6 +118,42 @@ fr: {text: bonjour}
 )  # fmt: skip
 def test_what_is_refused_and_how_it_is_mended(text: str, what: str):
     """One mistake, one message."""
+    assert refusal(text) == what
+
+
+SPOKEN = """\
+template: call-back
+channels: [call]
+purpose: collect
+recorded: true
+en:
+  text: This is {{ lender.name }}. Please call us at {{ lender.phone }}.
+zh:
+  text: 这里是{{ lender.name }}，请回电{{ lender.phone }}。
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (SPOKEN.replace("This is", "For {{ addressee.name }}, {{ loan.ref }}, from"),
+         ("t.yaml:5:1: `en` says `addressee.name`, `loan.ref` to whoever picks up\n"
+         "  mend: say only `lender.name`, `lender.phone`, `lender.url`: who calls, and where to call back")),
+        (SPOKEN.replace("{{ lender.phone }}。", "我们。"),
+         ("t.yaml:7:1: `zh` does not say `lender.phone`, which a recorded call owes whoever hears it\n"
+         "  mend: say who calls and the number to call back")),
+        (SPOKEN.replace("Please", "Please " * 120),
+         "t.yaml:5:1: `en` takes more than a minute to hear: 898 characters, at most 800\n  mend: say less: it is heard twice"),
+        (SPOKEN.replace("[call]", "[call, sms]"),
+         ("t.yaml:4:11: a text that is read out in a call is for other channels too\n"
+         "  mend: write `channels: [call]`, and another template for the others")),
+        (SPOKEN.replace("true", "yes"), "t.yaml:4:11: `recorded` is not `true`\n  mend: write `recorded: true`, or leave it out"),
+    ],
+)  # fmt: skip
+def test_what_whoever_picks_up_may_hear(text: str, what: str):
+    """A recorded call says who calls and where to call back, and nothing that a child who picks up must not hear."""
+    assert read(SPOKEN).recorded
+    assert not read(GOOD).recorded
     assert refusal(text) == what
 
 
