@@ -26,7 +26,7 @@ from tests.integration.test_inbox import SECRET, SENDER, bounce
 from tests.outgoing import NOW, Silent, add, book, borrower_of, contact_of, door_of, fed, go, plan, rows
 from workflows.arriving import arrival_of
 from workflows.inbox import TakenIn
-from workflows.schedule import Stop
+from workflows.job_run import Stop
 
 Run = Callable[..., tuple[int, str, str]]
 AT = ("--at", NOW.isoformat())
