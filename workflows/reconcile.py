@@ -57,6 +57,10 @@ class Doubt:
     asked: int
     again_at: datetime | None
 
+    def is_left(self, now: datetime) -> bool:
+        """Whether nobody asks about it any more, so that a person has to settle it."""
+        return self.again_at is None or now - self.contact.at >= _AGES_MAX
+
 
 @dataclass(slots=True)
 class Reconciled:
