@@ -230,6 +230,9 @@ class Settings(BaseSettings):
     metrics: Metrics = Field(default_factory=Metrics)
     letters: Letters = Field(default_factory=Letters)
     audit: Audit = Field(default_factory=Audit)
+    inbox_days: int = Field(
+        90, ge=30, le=3650, description="how long what came from outside is kept once it is handled"
+    )
     doubts_owner: str = Field(
         "operations", min_length=1, description="who settles messages in doubt that no provider can be asked about"
     )

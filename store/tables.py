@@ -657,7 +657,7 @@ class Deed(SQLModel, table=True):
     """
     What was done with the book and is in no other table of the log; append-only.
 
-    `kind`: import, export, key (of the log's signer). `subject` is a hash or a public key, never a name;
+    `kind`: import, export, key (of the log's signer), purge. `subject` is a hash, a public key or a table, never a name;
     `detail_json` holds counts, instants and hashes.
     """
 

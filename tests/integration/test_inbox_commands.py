@@ -253,3 +253,17 @@ def test_a_person_settles_what_nobody_can_be_asked_about(run: Run, opened: Datab
     assert run("reconcile", "list", *AT) == (0, "nothing is in doubt", "")
     again = f"contact `{contact}` is failed, and not in doubt\n  mend: nothing is settled twice; its history is in `duecourse loan`"
     assert run(*words, "--evidence", "ticket 12", *AT) == (1, "", again)
+
+
+def test_a_stop_that_comes_again_after_the_inbox_was_tidied_is_known(works: Works, opened: Database) -> None:
+    """What somebody said is heard once, also when its place in the inbox is long gone."""
+    (loan,) = book(opened)
+    said = text("STOP", mobile_of(opened, loan).value, "SM77", "STOP")
+    arrive(opened, said)
+    handle_inbox(works, lambda: NOW)
+    before = [(one.kind, one.ref) for one in rows(opened, Consent)]
+    later = NOW + timedelta(days=works.workspace.settings.inbox_days + 1)
+    assert works.tidy(later) == {"purged": 1}
+    arrive(opened, said, at=later)
+    assert handle_inbox(works, lambda: later).done == 1
+    assert [(one.kind, one.ref) for one in rows(opened, Consent)] == before != []
