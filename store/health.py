@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, text
+from sqlalchemy import func, or_, text
 from sqlmodel import Session, col, select
 
 from store.outbox import TASK_CHANNELS
@@ -70,8 +70,8 @@ class Log:
 
 
 def backlog(session: Session, now: datetime) -> list[Backlog]:
-    """What is planned and has not left, by channel."""
-    due = and_(col(Contact.not_before_at) <= now, col(Contact.expires_at) > now)
+    """What is planned, has not left, and is not past its time, by channel."""
+    due = col(Contact.not_before_at) <= now
     wanted = (
         select(
             Contact.channel,
@@ -79,7 +79,7 @@ def backlog(session: Session, now: datetime) -> list[Backlog]:
             func.min(Contact.not_before_at).filter(due),
             func.count().filter(col(Contact.not_before_at) > now),
         )
-        .where(col(Contact.status) == "planned")
+        .where(col(Contact.status) == "planned", col(Contact.expires_at) > now)
         .group_by(col(Contact.channel))
         .order_by(col(Contact.channel))
     )

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +18,12 @@ from sqlalchemy.exc import DBAPIError
 from engine.errors import Problem, StoreError
 from store.db import Database
 from store.settings import read_setting, write_setting
+
+_KEEPALIVE: Final = (
+    "select set_config('tcp_keepalives_idle', '15', false), set_config('tcp_keepalives_interval', '5', false), "
+    "set_config('tcp_keepalives_count', '5', false)"
+)
+"""Seconds, seconds, times."""
 
 
 class Busy(StoreError):  # noqa: N818 - no error, an answer
@@ -94,6 +101,8 @@ def _held_sqlite(database: Database, name: str) -> bool:
 def _postgres(database: Database, name: str) -> Iterator[Callable[[], bool] | None]:
     key = _key(name)
     with database.translated(), database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as held:
+        # A machine that is gone says no farewell: the server asks after it, and gives its locks up within a minute, not two hours.
+        held.execute(text(_KEEPALIVE))
         mine = bool(held.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar())
 
         def still() -> bool:

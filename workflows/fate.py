@@ -106,9 +106,10 @@ def learn(session: Session, contact_id: str, fate: Fate, evidence: Evidence, tol
     return came
 
 
-def lock_contacts(session: Session, ids: Collection[str]) -> list[Contact]:
+def lock_contacts(session: Session, ids: Collection[str]) -> list[Contact | Loan]:
     """
-    Contacts with everybody they concern, locked in the order in which everybody locks; keep them until it is over.
+    Contacts with everybody they concern, locked in the order in which everybody locks, and their loans; keep them until it
+    is over, so that none of them is read again one by one.
 
     What is read here is still true when it is written.
     """
@@ -116,7 +117,9 @@ def lock_contacts(session: Session, ids: Collection[str]) -> list[Contact]:
     people = session.exec(wanted.where(col(Contact.id).in_(ids)))
     lock_versions(session, {person for row in people for person in row})
     rows = select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))
-    return list(session.exec(rows.with_for_update(key_share=True)))
+    contacts = session.exec(rows.with_for_update(key_share=True)).all()
+    loans = session.exec(select(Loan).where(col(Loan.id).in_({contact.loan_id for contact in contacts}))).all()
+    return [*contacts, *loans]
 
 
 def _refuse_strange(contact: Contact, fate: Fate) -> None:

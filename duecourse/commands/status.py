@@ -91,8 +91,8 @@ def _lines(found: "Status") -> Iterator[tuple[str, str]]:
         )
     came = f", the oldest since {_minute(found.inbox.since)}" if found.inbox.since else ""
     yield "inbox", f"{found.inbox.waiting:,} wait{came}; {found.inbox.parked:,} parked"
-    for kind, as_of in found.feeds.items():
-        yield f"feed {kind}", f"of {_minute(as_of)}, {_age(found.at, as_of)} old"
+    feeds = (f"{kind} {_age(found.at, as_of)}" for kind, as_of in sorted(found.feeds.items(), key=lambda feed: feed[1]))
+    yield "feeds", ", ".join(feeds) or "none"
     signed = (
         f"checkpoint {found.log.checkpoint} of {_minute(found.log.signed_at)}" if found.log.signed_at else "not signed"
     )
