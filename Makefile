@@ -10,7 +10,7 @@ SIZE ?=
 LOANS ?= 20000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories targets scenarios sim docs bench bench-sending bench-log log-mutations spark test-spark style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories targets scenarios sim docs bench bench-sending bench-hearing bench-health bench-log log-mutations spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -71,6 +71,12 @@ bench: $(BENCH_STAMP)  ## Sweep next to plain reads and writes, rules next to ot
 
 bench-sending: install  ## Texts and mails a second to servers on this machine, next to bare loops
 	$(RUN)/python -m benchmarks.sending $(ARGS)
+
+bench-hearing: install  ## Delivery reports a second that the inbox is done with, on both databases
+	$(RUN)/python -m benchmarks.hearing $(ARGS)
+
+bench-health: install  ## How long `duecourse status` takes on a big book, on both databases (ARGS="--contacts 3000000")
+	$(RUN)/python -m benchmarks.health $(ARGS)
 
 bench-log: install  ## The log: positions a second, proofs, verification, and its part of a sweep (ARGS="--loans 1m --entries 10m")
 	$(RUN)/python -m benchmarks.log $(ARGS)

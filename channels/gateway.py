@@ -7,16 +7,17 @@ message in doubt.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from channels.faults import in_doubt, receipt_of_fault
+from channels.faults import in_doubt, no_list, receipt_of_fault
+from channels.gateway_lookup import found_in
 from channels.gateway_sign import PLACE, compact, fill, fill_tree, number_for, sign, sorted_values, time_for
-from channels.gateway_spec import Approved, Gateway, Tree
-from channels.message import E164, Message, Receipt, Secret
+from channels.gateway_spec import Approved, Call, Gateway, Signature, Tree
+from channels.message import E164, Message, Receipt, Secret, Sought
 from channels.posted import CODE_MAX, REF_MAX, at_path, json_of
 from channels.reports import Refused
 
@@ -30,6 +31,7 @@ _MOVED: Final = (301, 307, 308)
 class Request:
     """A request as it goes out; the body is empty for GET."""
 
+    method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
@@ -84,7 +86,7 @@ class GatewayAdapter:
         if not message.text.strip():
             return self._refused("", "the message has no text")
         try:
-            request = self._request(message, number, approved)
+            request = self._offer(message, number, approved)
         except UnicodeError:
             return self._refused("", "the text is not text")
         try:
@@ -98,6 +100,24 @@ class GatewayAdapter:
         except Exception as e:  # noqa: BLE001  the request may be out, so whatever went wrong, it is in doubt
             return receipt_of_fault(e, self.name, "send.url")
         return self._answered(status, body)
+
+    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+        """Look a message in doubt up in the gateway's own records, by the id that it was told; raises nothing."""
+        del since  # the id is enough
+        lookup = self._gateway.lookup
+        if lookup is None:
+            return no_list(self.name)
+        number = number_for(self._gateway, sought.to)
+        if number is None:
+            return None
+        about = {"number": number, "contact_id": sought.contact_id}
+        try:
+            status, body = await self._ask(self._open(), self._request(lookup.call, lookup.signature, about, {}))
+        except Exception as e:  # noqa: BLE001  nothing was sent by asking, so whatever went wrong, it is asked again
+            return in_doubt(self.name, "no_answer", f"the gateway cannot be asked now ({type(e).__name__})")
+        if len(body) > ANSWER_MAX:
+            return in_doubt(self.name, "oversized", "the gateway's answer is too long to be read")
+        return found_in(lookup, status, body, provider=self.name, contact_id=sought.contact_id, taken=taken)
 
     async def close(self) -> None:
         """Close every connection; the next send opens new ones, in its own event loop."""
@@ -117,39 +137,37 @@ class GatewayAdapter:
             return self._refused("no_value", f"the approved text says `{missing[0]}`, which this message does not")
         return approved
 
-    def _request(self, message: Message, number: str, approved: Approved | None) -> Request:
-        gateway = self._gateway
+    def _offer(self, message: Message, number: str, approved: Approved | None) -> Request:
         said = _said(approved, message)
         values = {
-            "account": self._account,
             "number": number,
             "text": message.text,
             "template_id": approved.id if approved else "",
             "template_values": compact(said),
             "contact_id": message.contact_id,
-            "time": time_for(gateway, self._clock()),
-            "nonce": self._nonce(),
         }
-        native = {"template_values": said} if gateway.encoding == "json" else {}
-        fields = {name: fill_tree(tree, values, native) for name, tree in gateway.fields.items() if not _signs(tree)}
-        if gateway.signature is not None:
-            path = urlsplit(gateway.url).path or "/"
-            about = {"method": gateway.method, "path": path, "body": self._encoded(fields)}
-            values["signature"] = sign(
-                gateway.signature, values | sorted_values(fields) | about, self._secret.get_secret_value()
-            )
-            fields = {name: fill_tree(tree, values, native) for name, tree in gateway.fields.items()}
-        headers = {name: fill(text, values) for name, text in gateway.headers.items()}
-        if gateway.method == "GET":
-            sign_of_query = "&" if urlsplit(gateway.url).query else "?"
-            return Request(f"{gateway.url}{sign_of_query}{self._encoded(fields)}", headers, b"")
-        kind = "application/json" if gateway.encoding == "json" else "application/x-www-form-urlencoded"
-        return Request(gateway.url, {**headers, "Content-Type": kind}, self._encoded(fields).encode())
+        call = self._gateway.send
+        native = {"template_values": said} if call.encoding == "json" else {}
+        return self._request(call, self._gateway.signature, values, native)
 
-    def _encoded(self, fields: Mapping[str, Any]) -> str:
-        if self._gateway.encoding == "json":
-            return compact(fields)
-        return urlencode({name: compact(value) for name, value in fields.items()})
+    def _request(
+        self, call: Call, signature: Signature | None, about: Mapping[str, str], native: Mapping[str, Any]
+    ) -> Request:
+        now = time_for(self._gateway, self._clock())
+        values = {**about, "account": self._account, "time": now, "nonce": self._nonce()}
+        fields = {name: fill_tree(tree, values, native) for name, tree in call.fields.items() if not _signs(tree)}
+        if signature is not None:
+            path = urlsplit(call.url).path or "/"
+            of_call = {"method": call.method, "path": path, "body": _encoded(call, fields)}
+            secret = self._secret.get_secret_value()
+            values["signature"] = sign(signature, values | sorted_values(fields) | of_call, secret)
+            fields = {name: fill_tree(tree, values, native) for name, tree in call.fields.items()}
+        headers = {name: fill(text, values) for name, text in call.headers.items()}
+        if call.method == "GET":
+            sign_of_query = "&" if urlsplit(call.url).query else "?"
+            return Request("GET", f"{call.url}{sign_of_query}{_encoded(call, fields)}", headers, b"")
+        kind = "application/json" if call.encoding == "json" else "application/x-www-form-urlencoded"
+        return Request("POST", call.url, {**headers, "Content-Type": kind}, _encoded(call, fields).encode())
 
     async def _ask(self, session: Any, request: Request) -> tuple[int, bytes]:
         from yarl import URL
@@ -157,7 +175,7 @@ class GatewayAdapter:
         # What was signed must go as it was signed: nothing is quoted anew.
         url = URL(request.url, encoded=True)
         async with session.request(
-            self._gateway.method, url, headers=request.headers, data=request.body or None, allow_redirects=False
+            request.method, url, headers=request.headers, data=request.body or None, allow_redirects=False
         ) as answer:
             body = b""
             async for chunk in answer.content.iter_any():
@@ -222,6 +240,12 @@ async def _once(request: Any, handler: Any) -> Any:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as e:
         raise aiohttp.ClientError("cut") from e
+
+
+def _encoded(call: Call, fields: Mapping[str, Any]) -> str:
+    if call.encoding == "json":
+        return compact(fields)
+    return urlencode({name: compact(value) for name, value in fields.items()})
 
 
 def _said(approved: Approved | None, message: Message) -> Any:

@@ -5,30 +5,28 @@ Secrets are not in it; `channels/gateway_example.yaml` shows every key.
 """
 
 import re
-from collections.abc import Collection, Mapping
-from decimal import Decimal
-from typing import Final, cast
-from urllib.parse import urlsplit
+from collections.abc import Collection
+from typing import Final
 from zoneinfo import ZoneInfo
 
+from channels.gateway_call import CALL_KEYS, check_call, check_signed, read_call
 from channels.gateway_incoming import read_receipts, read_replies
-from channels.gateway_sign import PLACE
-from channels.gateway_spec import SEND_VALUES, SIGN_VALUES, Answer, Approved, Encoding, Gateway, Tree
-from channels.gateway_values import check_values, read_signature
+from channels.gateway_lookup import read_lookup
+from channels.gateway_spec import SEND_VALUES, SIGN_VALUES, Answer, Approved, Gateway
+from channels.gateway_values import read_signature
 from channels.refusals import codes_of
 from engine.content import GROUPS, LANGUAGES
-from engine.errors import Place, Problem, RuleError, unknown_name
+from engine.errors import Problem, RuleError, unknown_name
 from engine.fields import Fields
-from engine.source import Listing, Node, Table, Text, read_yaml
+from engine.source import Node, Table, Text, read_yaml
 
 _KEYS: Final = (
     "gateway", "serves", "number", "time", "zone", "send", "signature", "templates", "answer", "receipts", "replies",
+    "lookup",
 )  # fmt: skip
-_SEND_KEYS: Final = ("url", "method", "encoding", "headers", "fields")
 _NUMBERS: Final = ("e164", "digits", "national")
 _TIMES: Final = ("seconds", "milliseconds", "iso", "compact")
 _PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,3}")
-_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _VALUES: Final = frozenset(f"{group}.{name}" for group, names in GROUPS.items() for name in names)
 
 
@@ -56,18 +54,14 @@ def read_gateway(text: str, file: str) -> Gateway:
         _check_send(send, signed=signed, with_templates=templates is not None)
     answer = _answer(top)
     receipts, replies = read_receipts(top), read_replies(top)
+    lookup = read_lookup(top, signature)
     zone = _zone(top)
     time = top.one_of("time", "way to write an instant", _TIMES) or "seconds"
     if problems or send is None or answer is None:
         raise RuleError(problems)
-    method, encoding = _method(send), _encoding(send)
     return Gateway(
         name=name,
-        url=send.text("url") or "",
-        method="GET" if method == "GET" else "POST",
-        encoding=encoding,
-        headers=_headers(send),
-        fields=cast(Mapping[str, Tree], _tree(send.table.items["fields"])),
+        send=read_call(send),
         serves=serves,
         number=number,
         time=time,
@@ -77,6 +71,7 @@ def read_gateway(text: str, file: str) -> Gateway:
         answer=answer,
         receipts=receipts,
         replies=replies,
+        lookup=lookup,
     )
 
 
@@ -103,29 +98,11 @@ def _zone(top: Fields) -> ZoneInfo:
 def _send(top: Fields) -> Fields | None:
     node = top.required("send", "{url: https://..., fields: {...}}")
     example = "send: {url: https://..., fields: {...}}"
-    return Fields.of(node, "`send`", _SEND_KEYS, top.problems, example=example) if node is not None else None
-
-
-def _method(send: Fields) -> str:
-    return send.one_of("method", "method", ("POST", "GET")) or "POST"
-
-
-def _encoding(send: Fields) -> Encoding:
-    return "json" if send.one_of("encoding", "encoding", ("form", "json")) == "json" else "form"
+    return Fields.of(node, "`send`", CALL_KEYS, top.problems, example=example) if node is not None else None
 
 
 def _check_send(send: Fields, *, signed: bool, with_templates: bool) -> None:
-    url = send.text("url", required="https://sms.example/send")
-    if url is not None and not _is_safe(url):
-        send.refuse(
-            f"`{url}` is no https address",
-            "write `https://...`; secrets and numbers do not go in clear",
-            _at(send, "url"),
-        )
-    encoding = _encoding(send)
-    if _method(send) == "GET" and encoding == "json":
-        send.refuse("a GET carries no JSON", "write `encoding: form`, or `method: POST`", _at(send, "encoding"))
-    used = [*_used_in_headers(send), *_used_in_fields(send, encoding)]
+    used = check_call(send, SEND_VALUES, example="https://sms.example/send")
     if "number" not in used:
         send.refuse("nothing in `send` says whom the text is for", "write `{number}` where the gateway wants it")
     if ("template_id" if with_templates else "text") not in used:
@@ -134,80 +111,7 @@ def _check_send(send: Fields, *, signed: bool, with_templates: bool) -> None:
         send.refuse(f"nothing in `send` says {what}", f"write `{value}` where the gateway wants it")
     if not with_templates and {"template_id", "template_values"} & set(used):
         send.refuse("`send` names a template, and none is approved", "list them under `templates:`")
-    if ("signature" in used) != signed:
-        missing = "`{signature}` stands nowhere in `send`" if signed else "`send` is signed, and nothing says how"
-        send.refuse(missing, "write both `{signature}` and `signature:`, or neither")
-
-
-def _is_safe(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        return False
-    plain_is_fine = host in ("127.0.0.1", "localhost", "::1")
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and plain_is_fine))
-
-
-def _at(fields: Fields, key: str) -> Place:
-    node = fields.node(key)
-    return node.at if node is not None else fields.at
-
-
-def _used_in_headers(send: Fields) -> list[str]:
-    node = send.node("headers")
-    if node is None:
-        return []
-    if not isinstance(node, Table):
-        send.refuse("`headers` is not a table", 'write `headers: {X-Account: "{account}"}`', node.at)
-        return []
-    used: list[str] = []
-    for name, value in node.items.items():
-        if not _HEADER.fullmatch(name) or not isinstance(value, Text) or not value.raw.isprintable():
-            send.refuse(f"`{name}` is no header", "write a name and a text on one line", node.key_at[name])
-        else:
-            used += check_values(value, SEND_VALUES, send.problems)
-            if risky := {"text", "template_values"} & set(PLACE.findall(value.raw)):
-                send.refuse(f"`{{{min(risky)}}}` cannot stand in a header", "put it into `fields`", value.at)
-    return used
-
-
-def _headers(send: Fields) -> dict[str, str]:
-    node = send.node("headers")
-    items = node.items if isinstance(node, Table) else {}
-    return {name: value.raw for name, value in items.items() if isinstance(value, Text)}
-
-
-def _used_in_fields(send: Fields, encoding: Encoding) -> list[str]:
-    node = send.required("fields", '{to: "{number}"}')
-    if node is None:
-        return []
-    if not isinstance(node, Table):
-        send.refuse("`fields` is not a table", 'write `fields: {to: "{number}"}`', node.at)
-        return []
-    used: list[str] = []
-    for value in node.items.values():
-        if encoding == "form" and not isinstance(value, Text):
-            send.refuse("a form has no lists and tables in it", "write a text, or `encoding: json`", value.at)
-        used += _used(value, send.problems)
-    return used
-
-
-def _used(node: Node, problems: list[Problem]) -> list[str]:
-    if isinstance(node, Text):
-        if node.value is None or isinstance(node.value, Decimal):
-            problems.append(Problem("a field with no value, or with a broken number", "put it in quotes", node.at))
-        return check_values(node, SEND_VALUES, problems)
-    inside = node.items if isinstance(node, Listing) else tuple(node.items.values())
-    return [name for item in inside for name in _used(item, problems)]
-
-
-def _tree(node: Node) -> Tree:
-    if isinstance(node, Listing):
-        return [_tree(item) for item in node]
-    if isinstance(node, Table):
-        return {name: _tree(item) for name, item in node.items.items()}
-    return node.value if isinstance(node.value, str | int | bool) else node.raw
+    check_signed(send, used, signed=signed)
 
 
 def _templates(top: Fields) -> dict[str, dict[str, Approved]] | None:

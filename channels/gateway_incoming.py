@@ -24,6 +24,14 @@ def read_receipts(top: Fields) -> Incoming | None:
         fields.refuse("nothing says which message a receipt is about", "write `contact_id:` or `ref:`, and its field")
     if "status" not in paths:
         fields.refuse("nothing says what became of the message", "write `status:` and its field")
+    statuses = read_statuses(fields, "receipts say")
+    codes = fields.node("codes")
+    read = codes_of(codes, top.problems) if codes is not None else {}
+    return Incoming(*_shared(fields, paths), statuses=statuses, codes=read)
+
+
+def read_statuses(fields: Fields, who_says: str) -> dict[str, Delivery]:
+    """Their words for what became of a message -> ours; `who_says`, for people, e.g. "receipts say"."""
     statuses: dict[str, Delivery] = {}
     for ours in DELIVERIES:
         for item in fields.listing(ours, "DELIVRD"):
@@ -32,12 +40,9 @@ def read_receipts(top: Fields) -> Incoming | None:
                 fields.refuse(f"`{word}` means two things", "keep one of them", item.at)
             statuses[word] = ours
     if not {"delivered", "failed"} <= set(statuses.values()):
-        fields.refuse(
-            "receipts say neither what arrived nor what did not", "list their words under `delivered` and `failed`"
-        )
-    codes = fields.node("codes")
-    read = codes_of(codes, top.problems) if codes is not None else {}
-    return Incoming(*_shared(fields, paths), statuses=statuses, codes=read)
+        what = f"{who_says} neither what arrived nor what did not"
+        fields.refuse(what, "list their words under `delivered` and `failed`")
+    return statuses
 
 
 def read_replies(top: Fields) -> Incoming | None:

@@ -20,6 +20,10 @@ SIGN_VALUES: Final = (
     "secret", "account", "number", "text", "template_id", "template_values", "contact_id", "time", "nonce",
     "sorted", "sorted_plain", "sorted_encoded", "body", "method", "path",
 )  # fmt: skip
+LOOKUP_VALUES: Final = ("account", "number", "contact_id", "time", "nonce", "signature")
+LOOKUP_SIGN_VALUES: Final = tuple(
+    name for name in SIGN_VALUES if name not in ("text", "template_id", "template_values")
+)
 RECEIVED_VALUES: Final = ("secret", "account", "sorted", "sorted_plain", "sorted_encoded", "body")
 """Beside these, `{field.NAME}` is a field of what came in."""
 
@@ -91,11 +95,46 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """How the gateway is called; `where` is what that part of the file is called."""
+
+    where: str
+    url: str
+    method: Literal["POST", "GET"]
+    encoding: Encoding
+    headers: Mapping[str, str]
+    fields: Mapping[str, Tree]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """
+    How a message in doubt is looked up in the gateway's own records.
+
+    Attributes:
+        code, ok: where the answer's code stands, and the codes that say that it answers what was asked.
+        each: path of the list of messages; empty: the answer is about one, or nothing but a list.
+        paths: our name of a value -> where it stands in each; always `contact_id` and `status`.
+        statuses: their word -> ours; codes: what their codes mean.
+    """
+
+    call: Call
+    signature: Signature | None
+    code: str
+    ok: frozenset[str]
+    each: str
+    paths: Mapping[str, str]
+    statuses: Mapping[str, Delivery]
+    codes: Mapping[str, Refusal]
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """
     One gateway. `channels.gateway_file.read_gateway` makes it of a file.
 
     Attributes:
+        send: how a text is handed over.
         serves: country prefixes it sends to, e.g. `+86`; empty: everywhere.
         number: e164 (`+8613...`), digits (`8613...`) or national (`13...`, with one prefix served).
         time: seconds, milliseconds, iso, or compact (`20260305093000`), in `zone`.
@@ -103,11 +142,7 @@ class Gateway:
     """
 
     name: str
-    url: str
-    method: Literal["POST", "GET"]
-    encoding: Encoding
-    headers: Mapping[str, str]
-    fields: Mapping[str, Tree]
+    send: Call
     serves: tuple[str, ...]
     number: str
     time: str
@@ -117,3 +152,4 @@ class Gateway:
     answer: Answer
     receipts: Incoming | None = None
     replies: Incoming | None = None
+    lookup: Lookup | None = None

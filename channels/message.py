@@ -126,12 +126,14 @@ class Sought:
         to: the number or address it went to.
         is_it: whether a text is the one that was offered; the text itself is not kept.
         provider: who was asked to send it; empty: nobody knows.
+        contact_id: what the provider was told that it is called.
     """
 
     channel: str
     to: str
     is_it: Callable[[str], bool]
     provider: str = ""
+    contact_id: str = ""
 
 
 @runtime_checkable

@@ -50,6 +50,12 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Country = Annotated[str, AfterValidator(_country)]
 
 
+def _long_enough(token: SecretStr | None) -> SecretStr | None:
+    if token is not None and len(token.get_secret_value()) < TOKEN_MIN:
+        raise ValueError(f"it has fewer than {TOKEN_MIN} characters, and could be guessed")
+    return token
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -156,12 +162,19 @@ class Listen(_Part):
             raise ValueError(f"`{url}` is no address that starts with https://")
         return url.rstrip("/")
 
-    @field_validator("token", "former_token")
-    @classmethod
-    def _secret(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value()) < TOKEN_MIN:
-            raise ValueError(f"it has fewer than {TOKEN_MIN} characters, and could be guessed")
-        return token
+    _secret = field_validator("token", "former_token")(_long_enough)
+
+
+class Metrics(_Part):
+    """Who may ask for figures, and where the scheduler answers."""
+
+    token: SecretStr | None = Field(
+        None, description="whoever scrapes `/metrics` knows it; best handed in as DUECOURSE_METRICS__TOKEN"
+    )
+    host: str = Field("127.0.0.1", description="the address that `serve` answers at")
+    port: int | None = Field(None, ge=0, le=65535, description="where `serve` answers; 0: any that is free")
+
+    _secret = field_validator("token")(_long_enough)
 
 
 class Letters(_Part):
@@ -215,8 +228,15 @@ class Settings(BaseSettings):
     sms_gateway: SmsGateway | None = None
     mail: Mail | None = None
     listen: Listen = Field(default_factory=Listen)
+    metrics: Metrics = Field(default_factory=Metrics)
     letters: Letters = Field(default_factory=Letters)
     audit: Audit = Field(default_factory=Audit)
+    inbox_days: int = Field(
+        90, ge=30, le=3650, description="how long what came from outside is kept once it is handled"
+    )
+    doubts_owner: str = Field(
+        "operations", min_length=1, description="who settles messages in doubt that no provider can be asked about"
+    )
     allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
     loans_per_chunk: int = Field(10_000, ge=1, le=1_000_000)
     sweep_processes: int = Field(2, ge=1, le=64, description="so many decide a big book at once")

@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 _COMMANDS = (
-    "init", "db", "settings", "importing", "rules", "packs", "gate", "stages", "sweep", "dispatch", "serve", "listen", "inbox",
+    "init", "db", "settings", "importing", "rules", "packs", "gate", "stages", "sweep", "dispatch", "schedule", "serve", "listen", "status", "inbox",
     "reconcile", "decide", "log", "audit", "loan", "move", "tasks", "visits", "letters", "dialler", "legal", "contact", "consents",
     "endpoints", "events", "duties", "demo",
 )  # fmt: skip

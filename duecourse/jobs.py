@@ -1,7 +1,7 @@
 """What a scheduled job does, in the workspace as it is when the job runs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Final
 from duecourse.incoming import handle_inbox, look_up_unknown, read_reports
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
-from engine.errors import StoreError
+from engine.errors import SettingsError, StoreError
 
 _READ: Final = ("duecourse.yaml", "rules/**/*.yaml", "packs/*.yaml", "config/*.yaml")
 
@@ -28,36 +28,53 @@ class Jobs:
     clock: Callable[[], datetime]
     _open: dict[str, tuple[str, Works]] = field(default_factory=dict)
 
-    def run(self, name: str, stop: Callable[[], bool]) -> None:
+    def run(self, name: str, stop: Callable[[], bool]) -> Mapping[str, int]:
         """
         One run of a job.
 
+        Returns:
+            how much of what it did.
         Raises:
-            DuecourseError: the workspace does not hold together, or the job cannot run now.
+            DuecourseError: the workspace does not hold together, or the job cannot run now, or not all of it.
         """
         works, now = self._works(name), self.clock()
         if name == "sweep":
-            result, _ = works.sweep(now, lambda _done, _total: None, stop=stop)
-            if result.failed:
-                raise StoreError(result.failed)
-        elif name == "promises":
-            works.check_promises(now)
-        elif name == "duties":
-            works.keep_duties(now)
-        elif name == "inbox":
-            handle_inbox(works, self.clock, stop)
-        elif name == "mailbox":
-            read_reports(works, self.clock, stop)
-        elif name == "events":
-            handle_inbox(works, self.clock, stop)
+            return self._sweep(works, now, stop)
+        if name == "promises":
+            return works.check_promises(now)
+        if name == "duties":
+            return works.keep_duties(now)
+        if name == "inbox":
+            return asdict(handle_inbox(works, self.clock, stop))
+        if name == "mailbox":
+            return read_reports(works, self.clock, stop)
+        if name == "events":
+            taken = handle_inbox(works, self.clock, stop)
             # Not the instant from before: what has just been heard is news as well.
-            works.handle_events(self.clock(), stop=stop)
-        elif name == "reconcile":
-            look_up_unknown(works, self.clock, stop)
-        elif name == "log":
-            works.keep_log(now)
-        elif name == "dispatch":
-            works.dispatch_all(now, clock=self.clock, stop=stop)
+            handled = works.handle_events(self.clock(), stop=stop)
+            return {**asdict(taken), "events": handled.events, "borrowers": len(handled.borrowers)}
+        if name == "reconcile":
+            return asdict(look_up_unknown(works, self.clock, stop))
+        if name == "log":
+            return {"entries": works.keep_log(now).sequenced.entries}
+        if name == "tidy":
+            return works.tidy(now, stop=stop)
+        if name == "dispatch":
+            return self._dispatch(works, now, stop)
+        raise KeyError(name)
+
+    def _sweep(self, works: Works, now: datetime, stop: Callable[[], bool]) -> Mapping[str, int]:
+        result, _ = works.sweep(now, lambda _done, _total: None, stop=stop)
+        if result.failed:
+            raise StoreError(result.failed)
+        return result.counts
+
+    def _dispatch(self, works: Works, now: datetime, stop: Callable[[], bool]) -> Mapping[str, int]:
+        done = works.dispatch_all(now, clock=self.clock, stop=stop)
+        if done.problems:
+            # A channel stood still: what went by the others has gone.
+            raise SettingsError(done.problems)
+        return done.counts
 
     def close(self) -> None:
         """Let go of everything."""

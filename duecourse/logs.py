@@ -14,7 +14,8 @@ from typing import Final
 _ROOMS: Final = ("workflows", "duecourse", "store", "channels", "engine", "compliance")
 _OURS: Final = (
     "action", "job", "contact", "event", "borrower", "status", "code", "error", "where", "why", "what", "mend",
-    "duty", "duties", "arrival", "source", "reason", "rule", "rules", "subject", "due_on", "unknown", "count", "run", "loan",
+    "duty", "duties", "arrival", "source", "reason", "rule", "rules", "subject", "due_on", "unknown", "count", "counts", "run",
+    "loan",
 )  # fmt: skip
 
 

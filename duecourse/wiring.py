@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -56,6 +56,7 @@ from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
 from workflows.tasks import Handed, call_off, start_task, take_next
+from workflows.tidy import tidy_inbox
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -280,6 +281,11 @@ class Works:
         return keep_duties(
             self.database, self.workspace.pack_dates, now=now, zone=settings.zone, language=settings.language
         )
+
+    def tidy(self, now: datetime, *, stop: Stop = _never) -> Mapping[str, int]:
+        """Let go of what the book need not keep."""
+        keep = timedelta(days=self.workspace.settings.inbox_days)
+        return tidy_inbox(self.database, keep=keep, now=now, stop=stop)
 
     def task_place(self, contact_id: str, now: datetime) -> tuple[PromisePolicy, date, Situation, Contact, str]:
         """

@@ -10,7 +10,7 @@ A lender's own folder, and what is read from it.
     data/duecourse.db      the book (unless `database:` names another)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from store.db import Database
     from workflows.allotment import Queue
     from workflows.jobs import Entry
+    from workflows.status import Status
 
 
 def shipped_folder() -> Path:
@@ -174,6 +175,12 @@ class Workspace:
                 what = f"`countries` names {country}, and no pack holds the law of it"
                 raise SettingsError(Problem(what, "take it out: nobody is contacted where the law is not known"))
         return self.settings.countries or None
+
+    def stands(self, database: "Database") -> "Callable[[], Status]":
+        """What to call to see how the book stands at this moment."""
+        from workflows.status import status
+
+        return lambda: status(database, self.schedule, owner=self.settings.doubts_owner, now=now())
 
     @property
     def database_url(self) -> str:

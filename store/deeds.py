@@ -1,4 +1,4 @@
-"""What was done with the book and stands in no other table of the log: imports, exports, keys."""
+"""What was done with the book and stands in no other table of the log: imports, exports, keys, purges."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,8 +14,8 @@ def record(
     Write a deed down, in the caller's transaction.
 
     Args:
-        kind: import, export, key.
-        subject: a hash or a public key, never a name.
+        kind: import, export, key, purge.
+        subject: a hash, a public key or a table, never a name.
         detail: counts, instants and hashes.
     """
     transaction.execute(

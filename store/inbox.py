@@ -81,6 +81,24 @@ def settle(session: Session, arrival: int | None, end: End, why: str, *, now: da
     return done.rowcount == 1
 
 
+def settle_all(session: Session, arrivals: Mapping[int, str], *, now: datetime) -> int:
+    """
+    Say of many that they are done with, in the transaction that did it; returns how many waited until then.
+
+    Args:
+        arrivals: which -> what it came to, a sentence without personal data.
+    """
+    by_words: dict[str, list[int]] = {}
+    for arrival, why in arrivals.items():
+        by_words.setdefault(why, []).append(arrival)
+    done = 0
+    for why, ids in by_words.items():
+        ended = update(Arrival).where(col(Arrival.id).in_(ids), col(Arrival.state) == "waiting")
+        said = ended.values(state="done", why=why, ended_at=now, private_json=None)
+        done += session.connection().execute(said).rowcount
+    return done
+
+
 def put_off(session: Session, arrival: int | None, *, until: datetime, why: str) -> None:
     """Look at it again later."""
     later = update(Arrival).where(col(Arrival.id) == arrival, col(Arrival.state) == "waiting")

@@ -87,6 +87,13 @@ _ALL: Final = (
         frozenset({"content"}),
     ),
     Kind("deed", "deed", ("id",), ("id", "at", "kind", "subject", "detail_json")),
+    Kind(
+        "job_act",
+        "job_act",
+        ("id",),
+        ("id", "job", "act", "at", "by", "because", "until_at"),
+        frozenset({"by", "because"}),
+    ),
 )  # fmt: skip
 
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _ALL}

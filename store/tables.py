@@ -7,7 +7,7 @@ columns are text on both databases, so that every path that writes them writes t
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from store.columns import Instant
@@ -38,6 +38,10 @@ def _hash() -> Column[bytes]:
 
 def _text(*, nullable: bool = False) -> Column[str]:
     return Column(Text, nullable=nullable)
+
+
+_FAILED = text("status = 'failed'")
+"""What a monitor asks for every few seconds, of a table that only grows."""
 
 
 class Person(SQLModel, table=True):
@@ -528,6 +532,7 @@ class ContactStatus(SQLModel, table=True):
     """Every change of a contact's status, with its cause; append-only."""
 
     __tablename__ = "contact_status"
+    __table_args__ = (Index("ix_contact_status_failed", "at", sqlite_where=_FAILED, postgresql_where=_FAILED),)
     id: int | None = Field(default=None, sa_column=_key())
     contact_id: str = Field(foreign_key="contact.id", index=True)
     status: str
@@ -652,7 +657,7 @@ class Deed(SQLModel, table=True):
     """
     What was done with the book and is in no other table of the log; append-only.
 
-    `kind`: import, export, key (of the log's signer). `subject` is a hash or a public key, never a name;
+    `kind`: import, export, key (of the log's signer), purge. `subject` is a hash, a public key or a table, never a name;
     `detail_json` holds counts, instants and hashes.
     """
 
@@ -662,6 +667,44 @@ class Deed(SQLModel, table=True):
     kind: str
     subject: str
     detail_json: str = Field(default="{}", sa_column=_text())
+
+
+class Job(SQLModel, table=True):
+    """
+    A job of the schedule, and how it last ran.
+
+    `known_at` is when a scheduler first saw it. `state`: new (it never ran), running, done, refused (the workspace or
+    the book would not have it), failed (a fault of ours), stopped (half-way, and to be gone on with). `why`: of the last
+    two. `by` is the process. `done_at` is when it last ended well; `failures` counts those in a row that did not.
+    """
+
+    __tablename__ = "job"
+    name: str = Field(primary_key=True)
+    known_at: datetime = Field(sa_column=_at())
+    state: str = "new"
+    why: str = ""
+    by: str = ""
+    began_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    ended_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    done_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
+    failures: int = 0
+
+
+class JobAct(SQLModel, table=True):
+    """
+    That somebody paused a job or let it go on; append-only, the latest of a job counts.
+
+    `act`: pause, resume. A pause ends by itself at `until_at`, where it has one.
+    """
+
+    __tablename__ = "job_act"
+    id: int | None = Field(default=None, sa_column=_key())
+    job: str
+    act: str
+    at: datetime = Field(sa_column=_at())
+    by: str
+    because: str = ""
+    until_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
 
 
 class LogQueue(SQLModel, table=True):

@@ -82,12 +82,13 @@ class Listener:
 
 
 @contextmanager
-def listening(workspace: Path, **env: str) -> Iterator[Listener]:
-    """A listener on a free port, until the block ends."""
+def listening(workspace: Path, *, command: str = "listen", **env: str) -> Iterator[Listener]:
+    """A process that answers on a free port, until the block ends."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     process = subprocess.Popen(
-        [str(_COMMAND), "-w", str(workspace), "listen"],
-        env={**inherited, "PYTHONWARNINGS": "error::ResourceWarning", "DUECOURSE_LISTEN__PORT": "0", **env},
+        [str(_COMMAND), "-w", str(workspace), command],
+        env={**inherited, "PYTHONWARNINGS": "error::ResourceWarning", "DUECOURSE_LISTEN__PORT": "0",
+             "DUECOURSE_METRICS__PORT": "0", **env},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     listener, ready = Listener(process), threading.Event()
@@ -96,7 +97,7 @@ def listening(workspace: Path, **env: str) -> Iterator[Listener]:
         assert process.stderr is not None
         for line in process.stderr:
             listener.lines.append(line.rstrip("\n"))
-            if found := re.fullmatch(r"listening at http://.*:(\d+)\n", line):
+            if found := re.fullmatch(r"(?:listening|health) at http://.*:(\d+)\n", line):
                 listener.port = int(found[1])
                 ready.set()
         ready.set()

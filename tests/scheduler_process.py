@@ -2,13 +2,15 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from duecourse.logs import log_as_lines
 from store.db import open_database
+from workflows.job_run import Stop
 from workflows.jobs import Entry
-from workflows.schedule import Stop, serve
+from workflows.schedule import serve
 
 ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "UTC"), "events": Entry("events", "* * * * *", "UTC")}
 
@@ -21,18 +23,19 @@ def main(url: str, file: str, seconds: float) -> None:
         with out.open("a", encoding="utf-8") as log:
             log.write(f"{text}\n")
 
-    def run(name: str, stop: Stop) -> None:
+    def run(name: str, stop: Stop) -> Mapping[str, int]:
         note(f"{name} begins")
         until = time.monotonic() + seconds
         while time.monotonic() < until and not stop():
             time.sleep(0.01)
         note(f"{name} ends")
+        return {}
 
     log_as_lines()
     database = open_database(url)
     serve(
         database, ENTRIES, run, clock=lambda: datetime.now(UTC), tell=lambda text: print(text, flush=True),  # noqa: T201, TID251
-        stand_by_seconds=0.2,
+        stand_by_seconds=0.2, watch_seconds=0.1,
     )  # fmt: skip
     database.close()
 

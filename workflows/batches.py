@@ -17,7 +17,7 @@ from sqlmodel import Session, col, func, select
 
 from engine.errors import DataError, Problem
 from store.db import Database
-from store.outbox import ROW, bump_versions, in_other_hands, lock_versions, move, note
+from store.outbox import ROW, bump_versions, in_other_hands, lock_versions, move, note, tasks
 from store.tables import Batch, BatchItem, Contact, Endpoint
 from workflows.alerts import alert_unknown, unknowns
 from workflows.door import NOT_ALLOWED, Door, reach
@@ -138,6 +138,7 @@ def _free(session: Session, wanted: Wanted) -> list[str]:
         .outerjoin(Endpoint, col(Endpoint.id) == col(Contact.endpoint_id))
         .where(
             col(Contact.status) == "sent",
+            tasks(),
             col(Contact.channel) == _CHANNEL[wanted.kind],
             func.coalesce(Contact.queue, Contact.channel) == wanted.queue,
             col(Contact.not_before_at) <= wanted.now,

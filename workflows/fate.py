@@ -44,6 +44,7 @@ class Fate:
         code, meaning: of a failure, as in `channels.message.Receipt`.
         outcome: how the contact log calls it, where that is more than the status.
         why: a sentence for the contact's history, without personal data.
+        by_hand: a person says so, of a message that nobody else could be asked about.
     """
 
     status: Delivery
@@ -53,6 +54,7 @@ class Fate:
     meaning: Meaning = "ok"
     outcome: str = ""
     why: str = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def learn(session: Session, contact_id: str, fate: Fate, evidence: Evidence, tol
         what it came to, in a few words.
     Raises:
         NotYet: the contact is just being handed over.
-        DataError: there is no such contact, or it never left, or not by this provider: somebody has to look.
+        DataError: there is no such contact, or it never left, or not by this provider, or a person has settled that it was
+            not sent: somebody has to look.
     """
     contact = session.get(Contact, contact_id)
     if contact is None:
@@ -93,6 +96,7 @@ def learn(session: Session, contact_id: str, fate: Fate, evidence: Evidence, tol
     if _is_of_earlier_try(session, contact, fate):
         return "about an earlier try, which was sure not to have left"
     _refuse_strange(contact, fate)
+    _refuse_contradiction(session, contact, fate)
     if fate.ref and contact.provider_ref is None:
         contact.provider, contact.provider_ref = fate.provider, fate.ref
         session.add(contact)
@@ -102,9 +106,10 @@ def learn(session: Session, contact_id: str, fate: Fate, evidence: Evidence, tol
     return came
 
 
-def lock_contacts(session: Session, ids: Collection[str]) -> list[Contact]:
+def lock_contacts(session: Session, ids: Collection[str]) -> list[Contact | Loan]:
     """
-    Contacts with everybody they concern, locked in the order in which everybody locks; keep them until it is over.
+    Contacts with everybody they concern, locked in the order in which everybody locks, and their loans; keep them until it
+    is over, so that none of them is read again one by one.
 
     What is read here is still true when it is written.
     """
@@ -112,7 +117,9 @@ def lock_contacts(session: Session, ids: Collection[str]) -> list[Contact]:
     people = session.exec(wanted.where(col(Contact.id).in_(ids)))
     lock_versions(session, {person for row in people for person in row})
     rows = select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))
-    return list(session.exec(rows.with_for_update(key_share=True)))
+    contacts = session.exec(rows.with_for_update(key_share=True)).all()
+    loans = session.exec(select(Loan).where(col(Loan.id).in_({contact.loan_id for contact in contacts}))).all()
+    return [*contacts, *loans]
 
 
 def _refuse_strange(contact: Contact, fate: Fate) -> None:
@@ -125,6 +132,25 @@ def _refuse_strange(contact: Contact, fate: Fate) -> None:
         raise DataError(Problem(f"{fate.provider} speaks of contact `{contact.id}`, which is {whose}", mend))
     if fate.ref and contact.provider_ref not in (None, fate.ref):
         raise DataError(Problem(f"it names another message than the one of contact `{contact.id}`", mend))
+
+
+def _refuse_contradiction(session: Session, contact: Contact, fate: Fate) -> None:
+    """What a person settled is final; who says otherwise is heard by a person."""
+    if contact.status == "failed" and fate.status != "failed" and _by_hand(session, contact):
+        what = (
+            f"{fate.provider} says that contact `{contact.id}` was {fate.status}, and somebody settled it as not sent"
+        )
+        raise DataError(Problem(what, "it counts towards no limit: see who was contacted, and tell whoever settled it"))
+
+
+def _by_hand(session: Session, contact: Contact) -> bool:
+    """Whether the status that it has is a person's word."""
+    said = session.exec(
+        select(ContactStatus.detail_json).where(
+            col(ContactStatus.contact_id) == contact.id, col(ContactStatus.status) == contact.status
+        )
+    )
+    return any(json.loads(detail).get("by_hand") for detail in said)
 
 
 def _is_of_earlier_try(session: Session, contact: Contact, fate: Fate) -> bool:
@@ -142,7 +168,12 @@ def _move(session: Session, contact: Contact, fate: Fate, evidence: Evidence, no
         return "it is delivered already, and that is final"
     if before == "failed" and fate.status == "delivered":
         return "it has failed already, and that is final"
-    detail = {"provider": fate.provider, "code": fate.code, "meaning": fate.meaning}
+    if before == "sent" and fate.status == "failed" and _by_hand(session, contact):
+        extra = {"action": "alert", "contact": contact.id, "status": "failed", "code": fate.code}
+        log.warning("a message that somebody settled as sent has failed", extra=extra)
+    detail: dict[str, object] = {"provider": fate.provider, "code": fate.code, "meaning": fate.meaning}
+    if fate.by_hand:
+        detail["by_hand"] = True
     why = fate.why or f"{fate.provider} says {fate.status}"
     if not move(session, contact, fate.status, at=now, why=why, detail=detail):
         return NOTHING_NEW

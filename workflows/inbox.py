@@ -18,7 +18,7 @@ from channels.message import Meaning
 from channels.reports import Delivery
 from engine.errors import DataError, DuecourseError
 from store.db import Database
-from store.inbox import detail_of, put_off, settle, waiting
+from store.inbox import detail_of, put_off, settle, settle_all, waiting
 from store.lock import Busy, sole
 from store.outbox import bump_versions
 from store.tables import Arrival, Contact
@@ -32,6 +32,8 @@ EARLY_MAX: Final = timedelta(hours=1)
 _AGAIN: Final = timedelta(seconds=20)
 _EARLY: Final = "its message is not known to have left yet"
 _BATCH: Final = 50
+_REPORTS: Final = 200
+"""So many are learnt in one transaction: a tenth of a second, in which nobody else writes on SQLite."""
 _PEOPLE: Final = (TEXT, KEY)
 
 
@@ -90,7 +92,7 @@ def _round(database: Database, ears: Ears, now: datetime, taken: TakenIn) -> boo
     """One look; False when nothing was there."""
     with database.session() as session:
         said = waiting(session, _PEOPLE, now=now, limit=_BATCH)
-        reports = [] if said else waiting(session, (REPORT,), now=now, limit=_BATCH)
+        reports = [] if said else waiting(session, (REPORT,), now=now, limit=_REPORTS)
     for arrival in said:
         _hear(database, arrival, ears, now, taken)
     if reports:
@@ -155,14 +157,23 @@ def _learn_in(session: Session, arrivals: Sequence[Arrival], evidence: Evidence,
     # Held, so that none of them is read again.
     held = lock_contacts(session, [contact for contact in about if contact])
     told: set[int] = set()
+    done: dict[int, str] = {}
     for report, contact in zip(reports, about, strict=True):
-        _learn(session, report, contact, evidence, told, now, taken)
+        _learn(session, report, contact, evidence, told, done, now, taken)
+    taken.done += settle_all(session, done, now=now)
     bump_versions(session, told)
     del held
 
 
 def _learn(
-    session: Session, report: _Report, contact: str, evidence: Evidence, told: set[int], now: datetime, taken: TakenIn
+    session: Session,
+    report: _Report,
+    contact: str,
+    evidence: Evidence,
+    told: set[int],
+    done: dict[int, str],
+    now: datetime,
+    taken: TakenIn,
 ) -> None:
     arrival = report.arrival
     try:
@@ -176,7 +187,9 @@ def _learn(
     except DataError as error:
         _park(session, arrival, error.problems[0].what, now, taken)
     else:
-        taken.done += settle(session, arrival.id, "done", came_to, now=now)
+        if arrival.id is None:
+            raise AssertionError("what waits has been written down")
+        done[arrival.id] = came_to
 
 
 def _came_to(session: Session, report: _Report, contact: str, evidence: Evidence, told: set[int], now: datetime) -> str:

@@ -57,6 +57,10 @@ class Doubt:
     asked: int
     again_at: datetime | None
 
+    def is_left(self, now: datetime) -> bool:
+        """Whether nobody asks about it any more, so that a person has to settle it."""
+        return self.again_at is None or now - self.contact.at >= _AGES_MAX
+
 
 @dataclass(slots=True)
 class Reconciled:
@@ -158,7 +162,9 @@ async def _ask(database: Database, adapter: Adapter, doubt: Doubt, key: str) -> 
         return Receipt("unknown", adapter.name, "", NO_LIST, "unclear", "what it said is not known any more")
     with database.session() as session:
         taken = _taken(session, doubt)
-    sought = Sought(contact.channel, doubt.to, partial(is_sealed, key, doubt.sealed), contact.provider or "")
+    sought = Sought(
+        contact.channel, doubt.to, partial(is_sealed, key, doubt.sealed), contact.provider or "", contact.id
+    )
     return await adapter.find(sought, contact.at, taken)
 
 

@@ -1,5 +1,5 @@
 """
-The scheduler: APScheduler with its jobs in the database, one acting process at a time.
+The scheduler: one acting process at a time, the others stand by. When each job is due follows from when it last began.
 
 Missed runs collapse to one, and every run decides on the facts of the moment it runs: nothing that was due
 while we were away is caught up with as it stood then.
@@ -8,43 +8,49 @@ while we were away is caught up with as it stood then.
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-from engine.errors import DuecourseError, StoreError
+from engine.errors import StoreError
+from store import jobs
 from store.db import Database
-from store.lock import sole
-from store.settings import read_setting, write_setting
-from workflows.jobs import JOBS, Entry
-
-if TYPE_CHECKING:
-    from apscheduler.schedulers.background import BackgroundScheduler
+from store.lock import Busy, sole
+from store.tables import Job
+from workflows.job_run import Ran, Run, run_job, said
+from workflows.jobs import Entry, due_at, missed
 
 log = logging.getLogger(__name__)
 
+LOCK: Final = "scheduler"
 STAND_BY_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 1.0
-
-Stop = Callable[[], bool]
-Run = Callable[[str, Stop], None]
-"""Job name, and what to ask between two steps whether to stop -> does the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Acting:
-    """What the one acting scheduler of this process works with."""
-
-    database: Database
-    run: Run
-    stop: Stop
+_AGAIN: Final = timedelta(seconds=15)
+"""Before a run that could not begin (another process is at it, the database was away) is tried again."""
+_BEAT_SECONDS_MAX: Final = 60.0
+"""Twice as long as anything here waits for the database."""
 
 
-_acting: _Acting | None = None
-"""The job store keeps the name of a function, so what `tick` works with has to be found from its module."""
+@dataclass
+class Pulse:
+    """What the rest of the process sees of its scheduler: whether it acts or stands by, and that its loop goes round."""
+
+    acting: bool = False
+    _beat: float = field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        """The loop has gone round."""
+        self._beat = time.monotonic()
+
+    def is_alive(self) -> bool:
+        """Whether it went round of late."""
+        return time.monotonic() - self._beat < _BEAT_SECONDS_MAX
 
 
 def serve(
@@ -54,130 +60,143 @@ def serve(
     *,
     clock: Callable[[], datetime],
     tell: Callable[[str], None],
+    pulse: Pulse | None = None,
+    seen: Callable[[str, Ran], None] = lambda _name, _ran: None,
     stop: threading.Event | None = None,
     stand_by_seconds: float = STAND_BY_SECONDS,
+    watch_seconds: float = _WATCH_SECONDS,
 ) -> None:
     """
     Run the schedule until SIGTERM, SIGINT or `stop`. A second scheduler stands by and takes over.
 
     Args:
         tell: says in words what happens: standing by, acting, stopping.
+        seen: told of each run that ended, in the thread that ran it.
         stand_by_seconds: how often a second scheduler looks whether it is its turn.
+        watch_seconds: how often the acting one looks what is due, and whether it still is the one.
     """
-    halt = stop or threading.Event()
-    with _signals(halt):
+    halt, pulse = stop or threading.Event(), pulse or Pulse()
+    with until_signal(halt):
         standing_by = False
         while not halt.is_set():
+            pulse.beat()
             try:
-                with sole(database, "scheduler", what="a scheduler") as still_mine:
+                with sole(database, LOCK, what="a scheduler") as still_mine:
                     tell("acting: " + ", ".join(str(entry) for entry in entries.values()))
-                    standing_by = False
-                    _act(database, entries, run, clock, halt, still_mine)
+                    standing_by, pulse.acting = False, True
+                    acting = _Acting(database, entries, run, clock, halt, seen)
+                    with acting.at_work():
+                        while not halt.wait(watch_seconds):
+                            pulse.beat()
+                            if not still_mine():
+                                log.error("the scheduler lost the database", extra={"action": "alert"})
+                                break
+                            acting.turn()
             except StoreError as error:
                 if not standing_by:
                     tell(f"{error.problems[0].what}; standing by")
                 standing_by = True
                 halt.wait(stand_by_seconds)
+            finally:
+                pulse.acting = False
         tell("stopped; whatever was running has ended")
 
 
-def tick(name: str) -> None:
-    """Run one job now. Whatever goes wrong is logged, and comes again at its next time."""
-    acting = _acting
-    if acting is None:
-        return
-    _mark(acting.database, name, "running")
-    log.info("a job begins", extra={"action": "job_begins", "job": name})
-    try:
-        acting.run(name, acting.stop)
-    except DuecourseError as error:
-        for problem in error.problems:
-            text = f"{problem.at}: {problem.what}" if problem.at else problem.what
-            extra = {"action": "job_refused", "job": name, "what": text, "mend": problem.mend}
-            log.error("a job could not run", extra=extra)  # noqa: TRY400 - said in words, not as a traceback
-    except Exception as error:  # noqa: BLE001 - one job's fault must not stop the others
-        extra = {"action": "job_failed", "job": name, "error": type(error).__name__, "where": _where(error)}
-        log.error("a job failed", extra=extra)  # noqa: TRY400 - a traceback could quote a person's data
-    else:
-        log.info("a job ended", extra={"action": "job_ended", "job": name})
-        if acting.stop():
-            return  # it was stopped half-way, and goes on when a scheduler acts again
-    _mark(acting.database, name, "")
+class _Acting:
+    """The one acting scheduler, from turn to turn: what runs, and what is held back."""
+
+    def __init__(
+        self,
+        database: Database,
+        entries: Mapping[str, Entry],
+        run: Run,
+        clock: Callable[[], datetime],
+        halt: threading.Event,
+        seen: Callable[[str, Ran], None],
+    ) -> None:
+        self._database, self._entries, self._run, self._clock, self._seen = database, entries, run, clock, seen
+        self._halt, self._over = halt, threading.Event()
+        self._pool = ThreadPoolExecutor(max(1, len(entries)), "job")
+        self._running: dict[str, Future[None]] = {}
+        self._not_before: dict[str, datetime] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._told = ""
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Make the jobs known; at the end let what runs come to a safe point."""
+        try:
+            with self._database.write() as session:
+                jobs.know(session, list(self._entries), now=self._clock())
+            self.turn()
+            yield
+        finally:
+            self._over.set()
+            self._pool.shutdown()
+
+    def turn(self) -> None:
+        """Begin what is due and neither running nor held back."""
+        now = self._clock()
+        try:
+            with self._database.session() as session:
+                known, paused = jobs.jobs(session), jobs.pauses(session, now)
+        except StoreError as error:
+            # The same once: it is tried again every second.
+            what = error.problems[0].what
+            if what != self._told:
+                log.error("the schedule could not be read", extra={"action": "alert", "what": what})  # noqa: TRY400 - in words
+            self._told = what
+            return
+        self._told, self._paused = "", frozenset(paused)
+        for name, entry in self._entries.items():
+            running = self._running.get(name)
+            held = name in paused or self._not_before.get(name, now) > now
+            if held or (running is not None and not running.done()):
+                continue
+            if due_at(entry, known[name], now) <= now:
+                self._running[name] = self._pool.submit(self._begin, entry, known[name], now)
+
+    def _begin(self, entry: Entry, job: Job, now: datetime) -> None:
+        if dropped := missed(entry, job, now):
+            extra = {"action": "job_missed", "job": entry.name, "count": dropped}
+            log.warning("runs of a job were missed; it runs once", extra=extra)
+        log.info("a job begins", extra={"action": "job_begins", "job": entry.name})
+        try:
+            ran = run_job(
+                self._database, entry.name, self._run, clock=self._clock, stop=partial(self._stops, entry.name)
+            )
+        except Busy:
+            # Somebody runs it by hand, and that run counts.
+            self._not_before[entry.name] = now + _AGAIN
+        except StoreError as error:
+            extra = {"action": "alert", "job": entry.name, "what": error.problems[0].what}
+            log.error("a job could not be marked", extra=extra)  # noqa: TRY400 - said in words
+            self._not_before[entry.name] = self._clock() + _AGAIN
+        except Exception as error:  # noqa: BLE001 - nobody looks at what a thread raises
+            extra = {"action": "job_failed", "job": entry.name, "error": type(error).__name__}
+            log.error("a job failed", extra=extra)  # noqa: TRY400 - a traceback could quote a person's data
+            self._not_before[entry.name] = self._clock() + _AGAIN
+        else:
+            _tell(entry.name, ran)
+            self._seen(entry.name, ran)
+
+    def _stops(self, name: str) -> bool:
+        return self._halt.is_set() or self._over.is_set() or name in self._paused
 
 
-def _act(
-    database: Database,
-    entries: Mapping[str, Entry],
-    run: Run,
-    clock: Callable[[], datetime],
-    halt: threading.Event,
-    still_mine: Callable[[], bool],
-) -> None:
-    global _acting  # noqa: PLW0603 - see `_acting`
-    lost = threading.Event()
-    _acting = _Acting(database, run, lambda: halt.is_set() or lost.is_set())
-    scheduler = _scheduler(database)
-    try:
-        scheduler.start(paused=True)
-        _set_up(database, scheduler, entries, clock())
-        scheduler.resume()
-        while not halt.wait(_WATCH_SECONDS):
-            thread = scheduler._thread  # noqa: SLF001 - the only way to see that its loop has died
-            if not still_mine() or thread is None or not thread.is_alive():
-                log.error("the scheduler lost the database", extra={"action": "alert"})
-                lost.set()
-                break
-    finally:
-        if scheduler.running:
-            scheduler.shutdown(wait=True)
-        _acting = None
-
-
-def _scheduler(database: Database) -> "BackgroundScheduler":
-    from apscheduler.executors.pool import ThreadPoolExecutor
-    from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
-    from apscheduler.schedulers.background import BackgroundScheduler
-
-    class Jobs(SQLAlchemyJobStore):  # type: ignore[misc] # it has no types
-        def shutdown(self) -> None:
-            """Leave the engine alone: it is the database's, and others still work with it."""
-
-    class Scheduler(BackgroundScheduler):  # type: ignore[misc] # it has no types
-        def _process_jobs(self) -> float | None:
-            # Its loop looks once more after the shutdown, cannot start what is due then, and takes it for run.
-            return super()._process_jobs() if self.running else None
-
-    return Scheduler(
-        # It looks before it writes: begun as a reader, it would be told "locked" at once when somebody was faster.
-        jobstores={"default": Jobs(engine=database.writer, tablename="scheduled_job")},
-        executors={"default": ThreadPoolExecutor(len(JOBS))},
-        # However many runs were missed, and however long ago: one, now.
-        job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
-        timezone="UTC",
-    )
-
-
-def _set_up(database: Database, scheduler: "BackgroundScheduler", entries: Mapping[str, Entry], now: datetime) -> None:
-    from apscheduler.triggers.cron import CronTrigger
-
-    for job in scheduler.get_jobs():
-        if job.id not in entries:
-            job.remove()
-    with database.session() as session:
-        broken_off = {name for name in entries if read_setting(session, _marker(name))}
-    for entry in entries.values():
-        kept = scheduler.get_job(entry.name)
-        # One that is as it was keeps its next time, so that a run missed while we were away still comes.
-        if kept is None or kept.name != str(entry):
-            trigger = CronTrigger.from_crontab(entry.cron, entry.zone)
-            options: dict[str, Any] = {"id": entry.name, "name": str(entry), "replace_existing": True}
-            kept = scheduler.add_job(tick, trigger, args=(entry.name,), **options)
-        if entry.name in broken_off:
-            kept.modify(next_run_time=now)
+def _tell(name: str, ran: Ran) -> None:
+    if ran.state == "failed":
+        log.error("a job failed", extra={"action": "job_failed", "job": name, "error": ran.error, "where": ran.where})
+    for problem in ran.problems if ran.state == "refused" else ():
+        extra = {"action": "job_refused", "job": name, "what": said(problem), "mend": problem.mend}
+        log.error("a job could not run", extra=extra)
+    if not ran.problems:
+        log.info("a job ended", extra={"action": "job_ended", "job": name, "counts": dict(ran.counts)})
 
 
 @contextmanager
-def _signals(halt: threading.Event) -> Iterator[None]:
+def until_signal(halt: threading.Event) -> Iterator[None]:
+    """Set `halt` at SIGTERM or SIGINT for the length of the block; in another thread than the main one, never."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -191,27 +210,3 @@ def _signals(halt: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _marker(name: str) -> str:
-    return f"job.{name}"
-
-
-def _mark(database: Database, name: str, value: str) -> None:
-    """Remember that a job has begun and not ended: one that was broken off runs when a scheduler acts again."""
-    try:
-        with database.write() as session:
-            write_setting(session, _marker(name), value)
-    except StoreError as error:
-        extra = {"action": "alert", "job": name, "what": error.problems[0].what}
-        log.error("a job could not be marked", extra=extra)  # noqa: TRY400 - said in words
-
-
-def _where(error: BaseException) -> str:
-    """File and line of where it was raised, in our own words."""
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        place = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}"
-        trace = trace.tb_next
-    return place

@@ -49,6 +49,13 @@ class FakeGateway(Served):
         self._faults: dict[str, Fault] = {}
         self._nonces: set[str] = set()
         self._of_contact: dict[str, list[Taken]] = defaultdict(list)
+        self._ended: dict[str, tuple[str, str]] = {}
+        self.queries: Fault | None = None
+        """What happens instead of an answer to a question about a message, as with `fault`."""
+
+    def end(self, ref: str, stat: str, err: str = "") -> None:
+        """Let a message end with a word and a code in its own records."""
+        self._ended[ref] = (stat, err)
 
     def fault(self, phone: str, fault: Fault) -> None:
         """Let sends to a number (as the gateway writes it) end otherwise; `*` is every number."""
@@ -81,6 +88,7 @@ class FakeGateway(Served):
         app = web.Application()
         app.router.add_route("*", "/v2/send", self._send)
         app.router.add_route("*", "/elsewhere", self._send)
+        app.router.add_route("*", "/v2/query", self._query)
         return app
 
     async def _send(self, request: "web.Request") -> "web.StreamResponse":
@@ -106,6 +114,27 @@ class FakeGateway(Served):
         self._of_contact[taken.contact].append(taken)
         return await self._answer(request, fault, taken)
 
+    async def _query(self, request: "web.Request") -> "web.StreamResponse":
+        from aiohttp import web
+
+        self.requests += 1
+        fields = json.loads(await request.text())
+        if not self._is_signed(request, fields):
+            return web.json_response({"code": "1001", "msg": "refused"})
+        if self.queries == "hang":
+            await self.stopping.wait()
+        if self.queries == "html":
+            return web.Response(text="<html>OK</html>", content_type="text/html")
+        if self.queries is not None:
+            return web.json_response({"code": str(self.queries), "msg": "refused"})
+        # As some do, it answers with everything that went to the number.
+        listed = [one for one in self.taken if one.fields["phone"] == fields["phone"]]
+        messages = []
+        for one in listed:
+            stat, err = self._ended.get(one.ref, ("ENROUTE", ""))
+            messages.append({"outId": one.contact, "msgId": one.ref, "stat": stat, "err": err})
+        return web.json_response({"code": 0, "data": {"messages": messages}})
+
     async def _answer(self, request: "web.Request", fault: Fault | None, taken: Taken) -> "web.StreamResponse":
         from aiohttp import web
 
@@ -130,6 +159,11 @@ class FakeGateway(Served):
         return web.json_response({"code": 0, "data": {} if fault == "no_id" else {"msgId": taken.ref}})
 
     def _refused(self, request: "web.Request", fields: dict[str, Any]) -> str:
+        if not self._is_signed(request, fields):
+            return "1001"
+        return "" if fields["template"] in ("SMS_1001", "SMS_1002") else "1003"
+
+    def _is_signed(self, request: "web.Request", fields: dict[str, Any]) -> bool:
         nonce = fields["nonce"]
         text = "&".join(
             f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(',', ':'))}"
@@ -138,9 +172,9 @@ class FakeGateway(Served):
         )
         signed = hmac.compare_digest(_hmac(ACCOUNT + text, SECRET), fields["sign"])
         if not signed or request.headers.get("X-Account") != ACCOUNT or nonce in self._nonces:
-            return "1001"
+            return False
         self._nonces.add(nonce)
-        return "" if fields["template"] in ("SMS_1001", "SMS_1002") else "1003"
+        return True
 
 
 def _hmac(text: str, secret: str) -> str:

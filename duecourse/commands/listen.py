@@ -18,6 +18,7 @@ def listen(context: typer.Context) -> None:
     Start as many as you like. Whatever was answered with yes is in the book or in its inbox. Stop with Ctrl-C or
     SIGTERM: what is under way ends first. Logs are JSON lines on stderr.
     """
+    from duecourse.figures import Figures
     from duecourse.jobs import Jobs
     from duecourse.logs import log_as_lines
     from duecourse.providers import inward
@@ -35,7 +36,8 @@ def listen(context: typer.Context) -> None:
         log_as_lines()
         jobs = Jobs(workspace.folder, now)
         worker = Worker(jobs, database, now)
-        desk = Desk(settings, database, reader, now, worker.wake, worker.is_alive)
+        figures = Figures(workspace.stands(database))
+        desk = Desk(settings, database, reader, now, worker.wake, worker.is_alive, figures)
         worker.start()
         host, port = at.getsockname()[:2]
         if settings.listen.token is None:

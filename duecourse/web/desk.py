@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from config.settings import Settings
+from duecourse.figures import Figures
 from duecourse.incoming import nonce
 from duecourse.providers import Inward
 from store.db import Database
@@ -29,6 +30,7 @@ class Desk:
         inward: reads what providers send.
         wake: told when something new waits in the inbox.
         is_alive: whether whoever handles it is there.
+        figures: what is counted here, and how the book stands.
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class Desk:
     clock: Callable[[], datetime]
     wake: Callable[[], None]
     is_alive: Callable[[], bool]
+    figures: Figures
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "desk"))
 
     async def at(self, work: Callable[[], _T]) -> _T:

@@ -1,6 +1,5 @@
 """`POST /events`: what the lender's own systems tell at once. In the book when the answer is yes, and never twice."""
 
-import hmac
 import json
 import re
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from duecourse.web.desk import Desk
 from duecourse.web.event_models import EVENT, Problems, ProblemSaid, Taken
+from duecourse.web.tokens import may
 from engine.errors import DataError, Problem
 from workflows.posting import Conflict, post
 
@@ -42,7 +42,8 @@ def add_events(app: "FastAPI", desk: Desk) -> None:
 
     async def events(request: Request) -> JSONResponse:
         """Tell of one event. The same `Idempotency-Key` with the same content changes nothing."""
-        if not _may(desk, request.headers.get("authorization", "")):
+        listen = desk.settings.listen
+        if not may(request.headers.get("authorization", ""), (listen.token, listen.former_token)):
             answer = refusal(401, [ProblemSaid(where="Authorization", what="no token, or a wrong one", mend=_WHO)])
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
@@ -104,15 +105,6 @@ def said(problem: Problem) -> ProblemSaid:
 
 def _said(where: str, what: str, mend: str) -> ProblemSaid:
     return ProblemSaid(where=where, what=what, mend=mend)
-
-
-def _may(desk: Desk, header: str) -> bool:
-    scheme, _, given = header.partition(" ")
-    listen = desk.settings.listen
-    tokens = [token.get_secret_value() for token in (listen.token, listen.former_token) if token is not None]
-    # Every one is compared, in constant time: how long it takes says nothing.
-    same = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens]
-    return scheme.lower() == "bearer" and any(same)
 
 
 def _no_json(body: bytes) -> str | None:

@@ -157,6 +157,8 @@ def test_it_lives_and_is_ready(listener: Listener) -> None:
     assert listener.ask("GET", "/health").json == {"alive": True}
     assert listener.ask("GET", "/ready").json == {"ready": True, "problems": []}
     assert listener.ask("GET", "/elsewhere").status == 404
+    # Figures are told only where the settings name who may ask.
+    assert listener.ask("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status == 404
 
 
 def test_reports_come_home_in_any_order(listener: Listener, book: Database) -> None:

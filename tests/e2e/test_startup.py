@@ -18,7 +18,7 @@ finally:
 _TYPER = frozenset({"annotated_doc", "shellingham", "typer", "typing_extensions"})
 _TYPER_AT_WORK = _TYPER | {"annotated_types", "pydantic", "pydantic_core", "typing_inspection"}
 _READS_FILES = _TYPER_AT_WORK | {
-    "apscheduler", "cython_runtime", "dotenv", "iso4217", "jinja2", "markupsafe", "mypy_extensions", "pydantic_settings",
+    "cronsim", "cython_runtime", "dotenv", "iso4217", "jinja2", "markupsafe", "mypy_extensions", "pydantic_settings",
     "rich", "sqlglot", "tzlocal", "yaml",
 }  # fmt: skip
 """

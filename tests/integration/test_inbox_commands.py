@@ -26,7 +26,7 @@ from tests.integration.test_inbox import SECRET, SENDER, bounce
 from tests.outgoing import NOW, Silent, add, book, borrower_of, contact_of, door_of, fed, go, plan, rows
 from workflows.arriving import arrival_of
 from workflows.inbox import TakenIn
-from workflows.schedule import Stop
+from workflows.job_run import Stop
 
 Run = Callable[..., tuple[int, str, str]]
 AT = ("--at", NOW.isoformat())
@@ -237,3 +237,33 @@ def test_a_stop_heard_after_a_crash_is_one_stop(works: Works, opened: Database) 
         arrival.state, arrival.private_json = "waiting", json.dumps({"sender": number, "text": "STOP"})
     assert handle_inbox(works, lambda: NOW) == TakenIn(done=1)
     assert (len(rows(opened, Consent)), len(rows(opened, Event)), len(rows(opened, Contact))) == before
+
+
+def test_a_person_settles_what_nobody_can_be_asked_about(run: Run, opened: Database) -> None:
+    """Listed with its owner, settled with a reason, and gone from the list; what is not said is asked for."""
+    (loan,) = book(opened)
+    contact = plan(opened, loan, status="unknown", provider="twilio", at=NOW - timedelta(days=8))
+    _, listed, _ = run("--json", "reconcile", "list", *AT)
+    assert [(one["contact"], one["owner"], one["left"]) for one in json.loads(listed)] == [
+        (contact, "operations", True)
+    ]
+    words = ("reconcile", "settle", contact, "--as", "not_sent", "--by", "mei", "--because", "not on the invoice")
+    assert run(*words, *AT)[0] == 2
+    assert run(*words, "--evidence", "ticket 12", *AT) == (0, f"{contact}: failed", "")
+    assert run("reconcile", "list", *AT) == (0, "nothing is in doubt", "")
+    again = f"contact `{contact}` is failed, and not in doubt\n  mend: nothing is settled twice; its history is in `duecourse loan`"
+    assert run(*words, "--evidence", "ticket 12", *AT) == (1, "", again)
+
+
+def test_a_stop_that_comes_again_after_the_inbox_was_tidied_is_known(works: Works, opened: Database) -> None:
+    """What somebody said is heard once, also when its place in the inbox is long gone."""
+    (loan,) = book(opened)
+    said = text("STOP", mobile_of(opened, loan).value, "SM77", "STOP")
+    arrive(opened, said)
+    handle_inbox(works, lambda: NOW)
+    before = [(one.kind, one.ref) for one in rows(opened, Consent)]
+    later = NOW + timedelta(days=works.workspace.settings.inbox_days + 1)
+    assert works.tidy(later) == {"purged": 1}
+    arrive(opened, said, at=later)
+    assert handle_inbox(works, lambda: later).done == 1
+    assert [(one.kind, one.ref) for one in rows(opened, Consent)] == before != []

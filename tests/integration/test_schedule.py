@@ -7,20 +7,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import col
 
-from engine.errors import Place, Problem, RuleError
+from engine.errors import DataError, Place, Problem, RuleError
+from store import jobs
 from store.db import Database
-from store.settings import read_setting
-from tests.outgoing import set_setting
+from store.lock import Busy
+from store.tables import Job
+from workflows.job_run import Run, Stop, run_job
 from workflows.jobs import Entry
-from workflows.schedule import Stop, _scheduler, serve
+from workflows.schedule import serve
+from workflows.timetable import pause_job, refuse_paused, resume_job, timetable
 
 ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "Asia/Shanghai"), "events": Entry("events", "0 5 * * *", "UTC")}
 
@@ -30,9 +35,7 @@ def real_now() -> datetime:
 
 
 @contextmanager
-def serving(
-    database: Database, run: Callable[[str, Stop], None], entries: dict[str, Entry] | None = None
-) -> Iterator[list[str]]:
+def serving(database: Database, run: Run, entries: dict[str, Entry] | None = None) -> Iterator[list[str]]:
     """A scheduler in a thread, for the length of the block; yields what it tells."""
     told: list[str] = []
     stop = threading.Event()
@@ -42,7 +45,7 @@ def serving(
         try:
             serve(
                 database, ENTRIES if entries is None else entries, run, clock=real_now, tell=told.append, stop=stop,
-                stand_by_seconds=0.1,
+                stand_by_seconds=0.1, watch_seconds=0.05,
             )  # fmt: skip
         except BaseException as error:  # noqa: BLE001 - shown by the test
             failed.append(error)
@@ -66,72 +69,188 @@ def wait_for(true: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def missed(database: Database, name: str, by: timedelta) -> None:
-    """Make a stored job's next time lie in the past, as after days of standing still."""
-    scheduler = _scheduler(database)
-    scheduler.start(paused=True)
-    scheduler.get_job(name).modify(next_run_time=real_now() - by)
-    scheduler.shutdown()
+def row(database: Database, name: str) -> Job:
+    """What the database knows of a job."""
+    with database.session() as session:
+        return jobs.jobs(session)[name]
 
 
-def runs_of(database: Database, entries: dict[str, Entry] | None = None, *, seconds: float = 1.0) -> list[str]:
-    """What runs within a second of starting."""
+def change(database: Database, name: str, **values: object) -> None:
+    """Write down something else of a job."""
+    with database.write() as session:
+        jobs.know(session, [name], now=real_now())
+        session.execute(update(Job).where(col(Job.name) == name).values(**values))
+
+
+def began(database: Database, name: str, ago: timedelta) -> None:
+    """Let its last run lie that far back, as after days of standing still."""
+    at = real_now() - ago
+    change(database, name, state="done", began_at=at, ended_at=at, known_at=at)
+
+
+def hold(database: Database, name: str, until: datetime | None = None) -> None:
+    pause_job(database, ENTRIES, name, by="mei", because="the feed is late", until=until, now=real_now())
+
+
+def runs_of(database: Database, entries: dict[str, Entry] | None = None, *, seconds: float = 0.4) -> list[str]:
+    """What runs within moments of starting."""
     ran: list[str] = []
-    with serving(database, lambda name, _: ran.append(name), entries):
+    with serving(database, noting(ran), entries):
         time.sleep(seconds)
     return ran
 
 
-def test_a_missed_run_comes_once(database: Database) -> None:
-    """After three days away a daily sweep runs once, at once; after that nothing is due."""
+def noting(ran: list[str]) -> Run:
+    def run(name: str, _stop: Stop) -> Mapping[str, int]:
+        ran.append(name)
+        return {"things": 1}
+
+    return run
+
+
+def test_a_missed_run_comes_once(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """After three days away a daily sweep runs once, at once, and how many were dropped is said; after that nothing is due."""
     assert runs_of(database) == []
-    missed(database, "sweep", timedelta(days=3))
+    began(database, "sweep", timedelta(days=3))
     ran: list[str] = []
-    with serving(database, lambda name, _: ran.append(name)):
+    with serving(database, noting(ran)):
         wait_for(lambda: ran)
-        time.sleep(0.5)
+        time.sleep(0.4)
     assert ran == ["sweep"]
+    assert [(r.job, r.count) for r in caplog.records if r.__dict__.get("action") == "job_missed"] == [("sweep", 2)]
+    assert (row(database, "sweep").state, row(database, "sweep").failures) == ("done", 0)
     assert runs_of(database) == []
-
-
-def test_what_falls_due_at_the_shutdown_is_not_lost(database: Database) -> None:
-    """A run that comes due while the scheduler is being stopped runs when it is back."""
-    runs_of(database, seconds=0.1)
-    for _ in range(3):
-        missed(database, "sweep", timedelta(hours=1))
-    assert runs_of(database) == ["sweep"]
 
 
 def test_a_run_that_was_broken_off_comes_again(database: Database) -> None:
     """A job that was killed in the middle runs as soon as a scheduler acts; one that ended does not."""
+    change(database, "sweep", state="running", began_at=real_now())
+    assert runs_of(database) == ["sweep"]
+    assert row(database, "sweep").state == "done"
     assert runs_of(database) == []
-    set_setting(database, "job.sweep", "running")
-    ran: list[str] = []
-    with serving(database, lambda name, _: ran.append(name)):
-        wait_for(lambda: ran)
-        time.sleep(0.3)
-    assert ran == ["sweep"]
-    with database.session() as session:
-        assert read_setting(session, "job.sweep") == ""
 
 
 def test_an_edited_schedule_is_in_force_from_its_start(database: Database) -> None:
-    """Another hour or zone moves the next run; a job taken out is gone; one left as it was keeps its missed run."""
-    runs_of(database, seconds=0.1)
-    before = next_times(database)
-    missed(database, "events", timedelta(hours=1))
-    edited = {"sweep": Entry("sweep", "0 4 * * *", "America/New_York"), "events": ENTRIES["events"]}
-    assert runs_of(database, edited) == ["events"]
-    after = next_times(database)
-    assert after["sweep"] != before["sweep"]
-    assert runs_of(database, {"sweep": edited["sweep"]}, seconds=0.1) == []
-    assert set(next_times(database)) == {"sweep"}
+    """Another hour or zone moves the next run; a job taken out does not run; one left as it was keeps its missed run."""
+    for name in ENTRIES:
+        began(database, name, timedelta(days=2))
+    hour = (real_now() + timedelta(hours=2)).hour
+    later = {
+        "sweep": Entry("sweep", f"0 {hour} {(real_now() + timedelta(hours=2)).day} * *", "UTC"),
+        "events": ENTRIES["events"],
+    }
+    change(database, "sweep", began_at=real_now())
+    assert runs_of(database, later) == ["events"]
+    began(database, "events", timedelta(days=2))
+    assert runs_of(database, {"sweep": later["sweep"]}) == []
 
 
-def next_times(database: Database) -> dict[str, float]:
-    with database.engine.connect() as connection:
-        found = connection.execute(text("select id, next_run_time from scheduled_job"))
-        return {row[0]: row[1] for row in found}
+def test_a_paused_job_waits_and_runs_once_when_it_goes_on(database: Database) -> None:
+    """A running scheduler heeds a pause and its end without a restart; what was missed meanwhile is one run."""
+    began(database, "sweep", timedelta(days=3))
+    hold(database, "sweep")
+    ran: list[str] = []
+    with serving(database, noting(ran)):
+        time.sleep(0.4)
+        assert ran == []
+        resume_job(database, ENTRIES, "sweep", by="mei", because="it has come", now=real_now())
+        wait_for(lambda: ran)
+        time.sleep(0.4)
+    assert ran == ["sweep"]
+
+
+def test_a_pause_ends_by_itself(database: Database) -> None:
+    """With `--until` nobody has to remember it."""
+    began(database, "sweep", timedelta(days=3))
+    hold(database, "sweep", real_now() + timedelta(seconds=1))
+    ran: list[str] = []
+    with serving(database, noting(ran)):
+        time.sleep(0.4)
+        assert ran == []
+        wait_for(lambda: ran)
+    assert ran == ["sweep"]
+
+
+def test_a_pause_ends_what_runs_at_its_next_safe_point(database: Database) -> None:
+    """A dispatch that is paused stops between two steps, and goes on when it is let."""
+    began(database, "sweep", timedelta(days=1))
+    ran: list[str] = []
+
+    def run(name: str, stop: Stop) -> Mapping[str, int]:
+        ran.append(name)
+        if len(ran) == 1:
+            wait_for(stop)
+        return {}
+
+    with serving(database, run):
+        wait_for(lambda: ran)
+        hold(database, "sweep")
+        wait_for(lambda: row(database, "sweep").state == "stopped")
+        resume_job(database, ENTRIES, "sweep", by="mei", because="", now=real_now())
+        wait_for(lambda: row(database, "sweep").state == "done")
+    assert ran == ["sweep", "sweep"]
+
+
+def test_pauses_are_refused_with_who_and_why_and_stay_in_the_log(database: Database) -> None:
+    """Twice, for nothing, into the past, of no job: refused in words. Who paused and resumed what is evidence."""
+    hold(database, "sweep")
+    with pytest.raises(DataError, match=r"job `sweep` is paused by mei since .*: the feed is late"):
+        hold(database, "sweep")
+    with pytest.raises(DataError, match="is paused by mei"):
+        refuse_paused(database, "sweep", real_now())
+    with pytest.raises(DataError, match="is over"):
+        hold(database, "events", real_now())
+    with pytest.raises(DataError, match="unknown job `swep`\n  mend: write `sweep`"):
+        hold(database, "swep")
+    with pytest.raises(DataError, match="`--because` says nothing"):
+        pause_job(database, ENTRIES, "events", by="mei", because=" ", until=None, now=real_now())
+    resume_job(database, ENTRIES, "sweep", by="sam", because="", now=real_now())
+    with pytest.raises(DataError, match="job `sweep` is not paused"):
+        resume_job(database, ENTRIES, "sweep", by="sam", because="", now=real_now())
+    with database.session() as session:
+        queued = session.execute(text("select key from log_queue where kind = 'job_act' order by id")).scalars().all()
+    assert queued == ["1", "2"]
+    with pytest.raises(DBAPIError, match="part of the log"), database.write() as session:
+        session.execute(text("update job_act set by = 'nobody'"))
+
+
+def test_a_run_by_hand_and_the_schedulers_never_overlap(database: Database) -> None:
+    """While somebody runs a job by hand the scheduler leaves it, and that run counts; and the other way round."""
+    began(database, "sweep", timedelta(days=1))
+    ran: list[str] = []
+    go_on = threading.Event()
+
+    def slow(name: str, _stop: Stop) -> Mapping[str, int]:
+        ran.append(f"by hand {name}")
+        go_on.wait(30)
+        return {}
+
+    hand = threading.Thread(target=lambda: run_job(database, "sweep", slow, clock=real_now, stop=lambda: False))
+    hand.start()
+    wait_for(lambda: ran)
+    with serving(database, noting(ran)):
+        time.sleep(0.4)
+        with pytest.raises(Busy, match="the job `sweep` is running already: process "):
+            run_job(database, "sweep", slow, clock=real_now, stop=lambda: False)
+        go_on.set()
+        hand.join()
+        time.sleep(0.4)
+    assert ran == ["by hand sweep"]
+    assert runs_of(database) == []
+
+
+def test_the_list_says_what_is_overdue_and_why(database: Database) -> None:
+    """Missed and held back is not overdue; missed and not held back is; what it failed of stands beside it."""
+    began(database, "sweep", timedelta(days=2))
+    with database.session() as session:
+        sweep, events = timetable(session, ENTRIES, real_now())
+    assert (sweep.overdue, sweep.seconds, events.job, events.overdue) == (True, 0, None, False)
+    hold(database, "sweep")
+    with database.session() as session:
+        sweep, _ = timetable(session, ENTRIES, real_now())
+    assert not sweep.overdue
+    assert sweep.pause is not None
+    assert sweep.pause.because == "the feed is late"
 
 
 def test_a_job_that_fails_is_logged_and_the_others_run(database: Database, caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +258,7 @@ def test_a_job_that_fails_is_logged_and_the_others_run(database: Database, caplo
     caplog.set_level(logging.INFO)
     ran: list[str] = []
 
-    def run(name: str, _stop: Stop) -> None:
+    def run(name: str, _stop: Stop) -> Mapping[str, int]:
         ran.append(name)
         if name == "sweep":
             raise RuleError(
@@ -147,10 +266,8 @@ def test_a_job_that_fails_is_logged_and_the_others_run(database: Database, caplo
             )
         raise ValueError("Somebody Number1, +8613000000001")
 
-    with serving(database, run):
-        set_setting(database, "job.sweep", "")
     for name in ENTRIES:
-        missed(database, name, timedelta(hours=1))
+        began(database, name, timedelta(days=1))
     with serving(database, run):
         wait_for(lambda: len(ran) == 2)
         wait_for(lambda: len([r for r in caplog.records if r.levelno == logging.ERROR]) == 2)
@@ -164,12 +281,14 @@ def test_a_job_that_fails_is_logged_and_the_others_run(database: Database, caplo
     assert "Somebody" not in caplog.text
     assert "+86" not in caplog.text
     assert runs_of(database) == []
+    assert (row(database, "sweep").state, row(database, "sweep").failures) == ("refused", 1)
+    assert row(database, "sweep").why == "rules/a.yaml:3:7: unknown fact `day_past_due`"
+    assert row(database, "events").why.startswith("ValueError at test_schedule.py:")
 
 
 def test_only_one_scheduler_of_a_database_acts(database: Database) -> None:
     """A second one says who acts and stands by; when the first stops it takes over."""
-    ran: list[str] = []
-    with serving(database, lambda name, _: ran.append(name)) as first:
+    with serving(database, noting([])) as first:
         assert first == ["acting: sweep 0 4 * * * Asia/Shanghai, events 0 5 * * * UTC"]
         process = Process(database, Path("/dev/null"))
         said = process.line()
@@ -210,7 +329,7 @@ class Process:
 def test_sigterm_ends_a_scheduler_with_its_running_job(database: Database, tmp_path: Path) -> None:
     """Told to stop, a scheduler lets its job end, exits with 0 within seconds, and runs that job again next time."""
     file = tmp_path / "runs"
-    set_setting(database, "job.sweep", "running")
+    change(database, "sweep", state="running", began_at=real_now())
     process = Process(database, file, seconds=60)
     assert process.line() == "acting: sweep 0 4 * * * UTC, events * * * * * UTC"
     wait_for(lambda: file.exists() and "sweep begins" in file.read_text())
@@ -220,14 +339,13 @@ def test_sigterm_ends_a_scheduler_with_its_running_job(database: Database, tmp_p
     assert said == "stopped; whatever was running has ended"
     assert file.read_text().count("sweep ends") == 1
     assert {"job_begins", "job_ended"} <= {line["action"] for line in logged if line.get("job") == "sweep"}
-    with database.session() as session:
-        assert read_setting(session, "job.sweep") == "running"
+    assert row(database, "sweep").state == "stopped"
 
 
 def test_a_killed_scheduler_is_replaced_and_its_job_runs_again(database: Database, tmp_path: Path) -> None:
     """`kill -9` in the middle of a sweep: the one standing by takes over, and sweeps once more."""
     first_file, second_file = tmp_path / "first", tmp_path / "second"
-    set_setting(database, "job.sweep", "running")
+    change(database, "sweep", state="running", began_at=real_now())
     first = Process(database, first_file, seconds=60)
     assert first.line().startswith("acting: ")
     wait_for(lambda: first_file.exists() and "sweep begins" in first_file.read_text())
@@ -246,7 +364,7 @@ def test_a_scheduler_that_loses_its_lock_stops_acting(
     postgres_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the server drops the connection that holds the lock, nothing more runs until the lock is held again."""
-    with serving(postgres_database, lambda _name, _stop: None) as told:
+    with serving(postgres_database, noting([])) as told:
         with postgres_database.engine.connect() as connection:
             connection.execute(text(
                 "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"

@@ -36,7 +36,12 @@ def problems(text: str) -> str:
 def test_a_small_gateway_needs_little():
     """Everything that is not written has a plain default."""
     gateway = read_gateway(PLAIN, "gateway.yaml")
-    assert (gateway.method, gateway.encoding, gateway.number, gateway.time) == ("POST", "form", "e164", "seconds")
+    assert (gateway.send.method, gateway.send.encoding, gateway.number, gateway.time) == (
+        "POST",
+        "form",
+        "e164",
+        "seconds",
+    )
     assert (gateway.templates, gateway.signature, gateway.receipts) == (None, None, None)
 
 

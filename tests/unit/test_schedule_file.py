@@ -31,12 +31,17 @@ def test_the_shipped_schedule_runs_every_job() -> None:
     ),
     (
         "sweep: {cron: '0 25 * * *', zone: UTC}",
-        ("s.yaml:1:15: `0 25 * * *` is no cron entry: error validating expression '25': the last value (25) is higher "
-        "than the maximum value (23)\n  mend: write minute hour day month weekday, e.g. `30 7 * * *`"),
+        ("s.yaml:1:15: `0 25 * * *` is no cron entry: bad hour\n"
+        "  mend: write minute hour day month weekday, e.g. `30 7 * * *`"),
     ),
     (
         "sweep: {cron: '0 8 *', zone: UTC}",
-        ("s.yaml:1:15: `0 8 *` is no cron entry: wrong number of fields; got 3, expected 5\n"
+        ("s.yaml:1:15: `0 8 *` is no cron entry: it has 3 fields and needs 5\n"
+        "  mend: write minute hour day month weekday, e.g. `30 7 * * *`"),
+    ),
+    (
+        "sweep: {cron: '0 0 30 2 *', zone: UTC}",
+        ("s.yaml:1:15: `0 0 30 2 *` is no cron entry: bad day-of-month\n"
         "  mend: write minute hour day month weekday, e.g. `30 7 * * *`"),
     ),
     (

@@ -8,11 +8,13 @@ from typing import Any
 
 from channels.posted import BODY_MAX
 from config.settings import Listen, Settings
+from duecourse.figures import Figures
 from duecourse.providers import Inward
 from duecourse.web.bounds import Bounded
 from duecourse.web.desk import Desk
 from duecourse.web.server import application
 from store.db import open_database
+from workflows.status import status
 
 Part = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -82,7 +84,7 @@ def test_a_book_that_is_away_takes_nothing() -> None:
     secret = "t" * 32
     desk = Desk(
         Settings(listen=Listen(token=secret)), away, Inward(), lambda: datetime(2026, 3, 2, tzinfo=UTC), lambda: None,  # type: ignore[arg-type] # as a file says it
-        lambda: False,
+        lambda: False, Figures(lambda: status(away, {}, owner="operations", now=datetime(2026, 3, 2, tzinfo=UTC))),
     )  # fmt: skip
     app = application(desk)
     payment = {"event": "payment", "ref": "P-1", "loan": "L-1", "amount": "5", "effective_on": "2026-03-02"}
