@@ -87,6 +87,8 @@ _ALL: Final = (
         frozenset({"content"}),
     ),
     Kind("deed", "deed", ("id",), ("id", "at", "kind", "subject", "detail_json")),
+    # Its content stands in the entry by its digest.
+    Kind("snapshot", "snapshot", ("id",), ("id", "run_id", "first_id", "last_id", "digest")),
 )  # fmt: skip
 
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _ALL}

@@ -32,7 +32,7 @@ def _minor(*, default: int | None = None) -> Column[int]:
     return Column(BigInteger, nullable=False, default=default)
 
 
-def _hash() -> Column[bytes]:
+def _bytes() -> Column[bytes]:
     return Column(LargeBinary, nullable=False)
 
 
@@ -445,6 +445,24 @@ class DecisionRow(SQLModel, table=True):
     trace_json: str = Field(sa_column=_text())
 
 
+class Snapshot(SQLModel, table=True):
+    """
+    What decisions of a run were made on, as it was read; append-only. Ids only: nobody is named in it.
+
+    `content` is what `store.snapshots` packed, `digest` its SHA-256 in hex. The borrowers are from the first to the last id;
+    not everybody between is in it. Of several snapshots with a borrower the newest is what was decided on.
+    """
+
+    __tablename__ = "snapshot"
+    __table_args__ = (Index("ix_snapshot_run", "run_id"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    run_id: int = Field(sa_column=_to("run.id"))
+    first_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    digest: str
+    content: bytes = Field(sa_column=_bytes())
+
+
 class StageChange(SQLModel, table=True):
     """One move of one loan, with its cause. `entry` is the stage entry it opened."""
 
@@ -685,7 +703,7 @@ class LogLeaf(SQLModel, table=True):
     position: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     kind: str
     key: str
-    hash: bytes = Field(sa_column=_hash())
+    hash: bytes = Field(sa_column=_bytes())
 
 
 class LogNode(SQLModel, table=True):
@@ -694,7 +712,7 @@ class LogNode(SQLModel, table=True):
     __tablename__ = "log_node"
     level: int = Field(primary_key=True)
     number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    hash: bytes = Field(sa_column=_hash())
+    hash: bytes = Field(sa_column=_bytes())
 
 
 class LogCheckpoint(SQLModel, table=True):
