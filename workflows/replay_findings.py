@@ -52,9 +52,9 @@ class Replayed:
         return self.equal + self.different + self.not_derivable.total()
 
     def differs(self, run: int, loan: int, at: datetime, why: str, tree: ExplainNode | None) -> None:
-        """One that came out differently."""
+        """One that came out differently; without a tree it is counted, and another one stands for it."""
         self.different += 1
-        if self.different <= TOLD_MAX:
+        if tree is not None and sum(one.tree is not None for one in self.told) < TOLD_MAX:
             self.told.append(Told(run, loan, at, "different", why, tree))
 
     def unknown(self, run: int, loan: int, at: datetime, why: str) -> None:
