@@ -56,6 +56,8 @@ class Jobs:
             look_up_unknown(works, self.clock, stop)
         elif name == "log":
             works.keep_log(now)
+        elif name == "match":
+            works.match(now)
         elif name == "dispatch":
             works.dispatch_all(now, clock=self.clock, stop=stop)
 

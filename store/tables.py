@@ -294,7 +294,8 @@ class Duty(SQLModel, table=True):
     """
     Something that must be done by a day: the book of duties. One row per rule, subject and start, for ever.
 
-    `rule` is the pack's; `subject` is what it is about: `loan:12`, `hold:3`, `consent:5`, `notice:8`, `agency:North`.
+    `rule` is the pack's; `subject` is what it is about: `loan:12`, `hold:3`, `consent:5`, `notice:8`, `agency:North`. What the match of
+    receipts, contacts and the log finds stands here as well, under rules that begin with `match.`.
     `status`: open, lapsed (its day is over), done, void (the loan is closed, or what asked for it is gone). `escalated_at`
     and `lapsed_at` say when that was found, and stay. `closed_by` is who said that it was done, or `duecourse`.
     """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-JOBS: Final = ("promises", "duties", "sweep", "mailbox", "events", "dispatch", "reconcile", "log")
+JOBS: Final = ("promises", "duties", "sweep", "mailbox", "events", "dispatch", "reconcile", "log", "match")
 
 
 @dataclass(frozen=True, slots=True)
