@@ -62,7 +62,7 @@ class Seen:
 
 def pack(book: RawBook, borrowers: Collection[int], *, now: datetime, actor: str, happened: Happened) -> bytes:
     """The part of a book that decisions about these borrowers saw."""
-    part = _part(book, borrowers)
+    part = part_of(book, borrowers)
     loans, people = set(part.loan["id"].to_pylist()), set(borrowers)
     told = {
         "by_person": _names(happened.by_person, people),
@@ -140,7 +140,8 @@ def snapshots_of(reader: Reader, run: int, borrower: int | None = None) -> Itera
         yield from (Snapshot(**row) for row in rows)
 
 
-def _part(book: RawBook, borrowers: Collection[int]) -> RawBook:
+def part_of(book: RawBook, borrowers: Collection[int]) -> RawBook:
+    """What of a book is about these borrowers and whoever stands around their loans."""
     import pyarrow.compute as pc
 
     if set(book.loan["borrower_id"].to_pylist()) <= set(borrowers):

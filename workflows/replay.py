@@ -162,7 +162,7 @@ class _Again:
         return reader.again(seen.book, now=seen.at, happened=seen.happened)
 
     def _rows(self, run: int, loans: Sequence[int]) -> list[Row]:
-        rows = _readable(self._reader, run, loans)
+        rows = readable_rows(self._reader, run, loans)
         return sorted(rows, key=lambda row: (row["borrower_id"], row["loan_id"]))
 
     def _cannot(self, run: Row, loans: Mapping[int, int], error: NotKept | NotAsKept) -> None:
@@ -199,7 +199,7 @@ class _Run:
                 continue
             handled.add(borrower)
             mine = [rows[each] for each in _loans(situation) if each in rows]
-            decision = self._decide(situation, seen.at, _closed_queues(self.deciders.rulebook, mine))
+            decision = self._decide(situation, seen.at, closed_queues(self.deciders.rulebook, mine))
             for decided in decision.loans:
                 if loan is not None and decided.loan != loan:
                     continue
@@ -218,13 +218,13 @@ class _Run:
     def by_hand(self, rows: Sequence[Row], seen: Seen) -> None:
         """A contact that a person wanted: the gate's answers to the questions that were kept."""
         for row in rows:
-            derived = by_hand_again(_trace(row), seen.asks, self.deciders.gate, seen.at)
+            derived = by_hand_again(logged_trace(row), seen.asks, self.deciders.gate, seen.at)
             self._compare(row, derived, {})
 
     def unseen(self, rows: Sequence[Row], lost: Mapping[tuple[int, int], str]) -> None:
         """Decisions of which there is no snapshot: of loans that nothing matched, or somebody has taken it away."""
         for row in rows:
-            logged = _trace(row)
+            logged = logged_trace(row)
             quiet = self._sweep and logged is not None and not (logged.moves or logged.candidates or logged.by_hand)
             if logged is not None and logged.by_hand is not None and not _asked(logged):
                 self._replayed.equal += 1
@@ -250,7 +250,7 @@ class _Run:
             self._replayed.differs(self.id, row["loan_id"], self._now, "it comes out differently", tree)
 
 
-def _readable(reader: Reader, run: int, loans: Sequence[int]) -> list[Row]:
+def readable_rows(reader: Reader, run: int, loans: Sequence[int]) -> list[Row]:
     """The decisions of a run about these loans; one that cannot be read is left without a word in it."""
     decision = table_of("decision")
     wanted = select(decision).where(decision.c.run_id == run, among(decision.c.loan_id, loans))
@@ -262,7 +262,7 @@ def _readable(reader: Reader, run: int, loans: Sequence[int]) -> list[Row]:
         if len(loans) == 1:
             return [dict.fromkeys(decision.columns.keys(), "") | {"run_id": run, "loan_id": loans[0], "borrower_id": 0}]
         half = len(loans) // 2
-        return _readable(reader, run, loans[:half]) + _readable(reader, run, loans[half:])
+        return readable_rows(reader, run, loans[:half]) + readable_rows(reader, run, loans[half:])
     return rows
 
 
@@ -278,15 +278,15 @@ def _difference(row: Row, decided: LoanDecision, columns: Mapping[str, Any]) -> 
     return found or ExplainNode("the same is written in another way", "no")
 
 
-def _closed_queues(rulebook: Rulebook, rows: Sequence[Row]) -> frozenset[str]:
+def closed_queues(rulebook: Rulebook, rows: Sequence[Row]) -> frozenset[str]:
     """
-    The queues that had no room for this borrower.
+    The queues that had no room for the borrower of these decisions.
 
     Who gets a seat depends on the whole book; it is taken from the log, like the facts.
     """
     closed = set()
     for row in rows:
-        if QUEUE_FULL not in row["trace_json"] or (logged := _trace(row)) is None:
+        if QUEUE_FULL not in row["trace_json"] or (logged := logged_trace(row)) is None:
             continue
         strategy = rulebook.strategies.get(logged.strategy or "")
         for candidate in logged.candidates:
@@ -304,7 +304,8 @@ def _asked(logged: LoanDecision) -> bool:
     )
 
 
-def _trace(row: Row) -> LoanDecision | None:
+def logged_trace(row: Row) -> LoanDecision | None:
+    """What a row of the log says was decided; None where it cannot be read."""
     try:
         return from_json(row["trace_json"])
     except (ValueError, KeyError, TypeError, AttributeError):
