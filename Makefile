@@ -8,9 +8,11 @@ SPARK_STAMP := $(VENV)/.installed-spark
 ARGS ?=
 SIZE ?=
 LOANS ?= 20000
+DAYS ?= 365
+REPLAY_LOANS = $(if $(filter file default undefined,$(origin LOANS)),1000000,$(LOANS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories targets scenarios sim docs bench bench-sending bench-hearing bench-health bench-log log-mutations spark test-spark style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories targets scenarios sim docs bench bench-sending bench-hearing bench-health bench-log replay log-mutations spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -80,6 +82,9 @@ bench-health: install  ## How long `duecourse status` takes on a big book, on bo
 
 bench-log: install  ## The log: positions a second, proofs, verification, and its part of a sweep (ARGS="--loans 1m --entries 10m")
 	$(RUN)/python -m benchmarks.log $(ARGS)
+
+replay: install  ## A year of the demo's book, and a sweep of a million loans, derived again decision by decision (DAYS=365 LOANS=1000000)
+	$(RUN)/python -m benchmarks.replay --days $(DAYS) --loans $(REPLAY_LOANS) $(ARGS)
 
 log-mutations: install  ## Ten thousand random wrongs done to a log, and as many to proofs: each is found (about an hour)
 	$(RUN)/python -m pytest -m slow tests/integration/test_log_mutations.py $(ARGS)

@@ -1,7 +1,7 @@
 """
 The steps of `benchmarks.log`, each run in a process of its own. Prints one JSON object.
 
-    python -m benchmarks.log_steps bare URL | sequence URL | grow URL ENTRIES | prove URL | verify URL
+    python -m benchmarks.log_steps bare URL | sequence URL | grow URL ENTRIES | prove URL | verify URL | replay URL
 """
 
 import json
@@ -21,6 +21,8 @@ from workflows.log_checkpoint import sign
 from workflows.log_prove import prove as prove_entries
 from workflows.log_sequence import sequence as sequence_rows
 from workflows.log_verify import verify as verify_log
+from workflows.replay import Chosen
+from workflows.replay import replay as replay_log
 
 NAME: Final = "benchmark/log"
 FROM: Final = datetime(2026, 3, 2, tzinfo=UTC)
@@ -101,6 +103,28 @@ def verify(database: Database) -> dict[str, Any]:
     return {"entries": found.size, "seconds": round(seconds, 2), "peak_mib": peak_mib()}
 
 
+def replay(database: Database) -> dict[str, Any]:
+    """Derive every decision again."""
+    with database.session() as session:
+        snapshot = table_of("snapshot")
+        size = select(func.coalesce(func.sum(func.length(snapshot.c.content)), 0))
+        kept = session.connection().execute(size).scalar_one()
+    start, spent = time.perf_counter(), processor_seconds()
+    found = replay_log(database, Chosen())
+    seconds, spent = time.perf_counter() - start, processor_seconds() - spent
+    if found.different or found.not_derivable:
+        raise AssertionError(f"decisions that nobody touched: {found.told[:3]} {found.not_derivable}")
+    return {
+        "decisions": found.decisions,
+        "runs": found.runs,
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(spent, 2),
+        "per_second": round(found.decisions / seconds),
+        "snapshot_mib": round(kept / 2**20, 1),
+        "peak_mib": peak_mib(),
+    }
+
+
 def _count(connection: Connection, table: str) -> int:
     return connection.execute(select(func.count()).select_from(table_of(table))).scalar_one()
 
@@ -116,7 +140,7 @@ def _keys(database: Database) -> list[PublicKey]:
     return [PublicKey(NAME, _signer(database).public, FROM)]
 
 
-_STEPS: Final = {"bare": bare, "sequence": sequence, "grow": grow, "prove": prove, "verify": verify}
+_STEPS: Final = {"bare": bare, "sequence": sequence, "grow": grow, "prove": prove, "verify": verify, "replay": replay}
 
 
 if __name__ == "__main__":

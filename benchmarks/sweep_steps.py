@@ -45,11 +45,11 @@ NOW: Final = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
 ZONE: Final = "Asia/Shanghai"
 LOANS_PER_CHUNK: Final = 10_000
 
-_WRITTEN: Final = ("decision", "contact", "contact_status", "contact_loan", "stage_change")
+_WRITTEN: Final = ("snapshot", "decision", "contact", "contact_status", "contact_loan", "stage_change")
 """What a sweep appends, in this order; of `loan` it updates the columns of `_PLACED`."""
 _PLACED: Final = ("id", "stage", "stage_on", "stage_entry", "episode", "episode_on")
 _PLAIN: Final = "plain.json"
-_OWN_KEYS: Final = frozenset({("contact_status", "id"), ("stage_change", "id")})
+_OWN_KEYS: Final = frozenset({("snapshot", "id"), ("contact_status", "id"), ("stage_change", "id")})
 
 Counts = dict[str, Any]
 
@@ -98,6 +98,7 @@ def _timed() -> Phases:
     for part in ("match", "busy", "quiet", "facts_json"):
         phases.time(SweepStatement, part, "match")
     phases.time(workflows.chunk, "situations", "people")
+    phases.time(workflows.chunk, "pack", "snapshot")
     phases.time(workflows.chunk_sweep, "decide", "resolve")
     phases.time(BulkGate, "check", "gate")
     for part in ("add", "add_quiet"):

@@ -57,6 +57,8 @@ class Jobs:
             return asdict(look_up_unknown(works, self.clock, stop))
         if name == "log":
             return {"entries": works.keep_log(now).sequenced.entries}
+        if name == "match":
+            return works.match(now)
         if name == "tidy":
             return works.tidy(now, stop=stop)
         if name == "dispatch":

@@ -36,6 +36,7 @@ from workflows.asking import Wanted, address
 from workflows.brake import apply_brake
 from workflows.call_backs import CallBack
 from workflows.chunk import ChunkReader
+from workflows.completeness import match
 from workflows.decide import Decided, decide_borrowers, fresh_situations
 from workflows.dispatch import dispatch
 from workflows.door import Dispatched, Door, Outward
@@ -286,6 +287,10 @@ class Works:
         """Let go of what the book need not keep."""
         keep = timedelta(days=self.workspace.settings.inbox_days)
         return tidy_inbox(self.database, keep=keep, now=now, stop=stop)
+
+    def match(self, now: datetime) -> Mapping[str, int]:
+        """Match what providers said with the contacts and the log; what is found stands in the book of duties."""
+        return match(self.database, now=now, zone=self.workspace.settings.zone)
 
     def task_place(self, contact_id: str, now: datetime) -> tuple[PromisePolicy, date, Situation, Contact, str]:
         """

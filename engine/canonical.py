@@ -10,7 +10,7 @@ from typing import Final
 
 from engine.strategy import Strategy
 
-_NOT_MEANING: Final = frozenset({"at", "file", "source", "digest", "text"})
+_NOT_MEANING: Final = frozenset({"at", "file", "source", "reading", "digest", "text"})
 """Where something stands and how it is spelt."""
 
 

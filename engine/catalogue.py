@@ -67,7 +67,7 @@ def load_catalogue(*extra: tuple[str, str]) -> Catalogue:
                 facts[name], counters[name] = counted
     if problems:
         raise RuleError(problems)
-    return Catalogue(facts, counters)
+    return Catalogue(facts, counters, extra)
 
 
 def _entries(sections: Fields, section: str, known: Mapping[str, Fact]) -> list[tuple[str, Node, Place]]:

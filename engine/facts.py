@@ -65,7 +65,13 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Every fact a condition may name, and the counters behind those that are counted."""
+    """
+    Every fact a condition may name, and the counters behind those that are counted.
+
+    Attributes:
+        added: text and name of each file that adds to the built-in facts, as it was written.
+    """
 
     facts: Mapping[str, Fact]
     counters: Mapping[str, Counter]
+    added: tuple[tuple[str, str], ...] = ()

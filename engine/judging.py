@@ -19,7 +19,8 @@ _ROUNDS_MAX: Final = 32
 """How often window and gate may hand an instant back and forth; beyond that no instant suits both."""
 
 _NO_ENDPOINT: Final = "no endpoint"
-_QUEUE_FULL: Final = "queue full"
+QUEUE_FULL: Final = "queue full"
+"""Noted of an act whose queue had no room."""
 _PROMISED: Final = "a promise is open"
 _SPOKEN_TO: Final = "already spoken to today"
 _NEVER_WAS: Final = frozenset({"cancelled", "expired"})
@@ -154,7 +155,7 @@ def _try_endpoints(
     if act.channel in blocked:
         return unasked(_PROMISED)
     if act.queue is not None and not desk.queue_open(loan.id, act.queue):
-        return unasked(_QUEUE_FULL)
+        return unasked(QUEUE_FULL)
     usable = endpoints(person, act.channel)
     if not usable:
         return unasked(_NO_ENDPOINT)
@@ -256,7 +257,7 @@ def _state(acts: Sequence[ActJudged], spent: int) -> CandidateState:
         return "repeated"
     if any(act.later is not None for act in acts):
         return "too_late"
-    if any(act.note == _QUEUE_FULL for act in acts):
+    if any(act.note == QUEUE_FULL for act in acts):
         return "queue_full"
     if any(act.verdict is not None or act.note in {_PROMISED, _NO_HOUR} for act in acts):
         return "refused"

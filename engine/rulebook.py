@@ -11,6 +11,7 @@ from engine.errors import Problem, RuleError
 from engine.facts import Catalogue, Facts
 from engine.interpreter import evaluate
 from engine.overlaps import find_overlap
+from engine.reading import reading_of
 from engine.rulebook_checks import ladder_problems, name_problems, text_problems
 from engine.sql import BITS_MAX
 from engine.strategy import Strategy
@@ -79,7 +80,7 @@ def read_rulebook(
             problems.extend(text_problems(strategy, templates))
             strategy = with_content(strategy, templates)
             strategy = replace(strategy, digest=digest(strategy))
-        strategies[strategy.id] = strategy
+        strategies[strategy.id] = replace(strategy, reading=reading_of(strategy, catalogue))
     if len(strategies) > BITS_MAX:
         what = f"there are {len(strategies)} strategies, and {BITS_MAX} are the most"
         problems.append(Problem(what, "join strategies that do the same", [*strategies.values()][BITS_MAX].at))

@@ -172,6 +172,8 @@ class Strategy:
     digest: str = ""
     at: Place = _NOWHERE
     source: str = field(default="", repr=False)
+    reading: str = field(default="", repr=False)
+    """What `source` was read with, by `engine.reading`: together they are the strategy, whatever the files say later."""
 
     def rule(self, rule_id: str) -> Rule | None:
         """The rule of that id, by its present or a former name."""

@@ -10,7 +10,7 @@ The schedule itself has no history: after a new one was imported, past days are 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from sqlmodel import Session, col, select
 
@@ -74,7 +74,7 @@ def arrears_from_position(position: Position, instalments: Iterable[Instalment],
     Args:
         instalments: of the loan, at least those from the first open one on.
     """
-    folded = _Folded(position.credit_minor, position.fee_minor, position.pending_minor)
+    folded = Folded(position.credit_minor, position.fee_minor, position.pending_minor)
     return _stand(instalments, position.due_minor, folded, on)
 
 
@@ -140,13 +140,20 @@ def read_arrears(session: Session, loan: Loan, *, on: date, known_at: datetime) 
 
 
 @dataclass(frozen=True, slots=True)
-class _Folded:
+class Folded:
+    """What all movements of a loan add up to: credit, fees, and debits under way."""
+
     credit_minor: int
     fee_minor: int
     pending_minor: int
 
 
-def _fold(movements: Sequence[Movement], on: date, known_at: datetime) -> _Folded:
+def fold_credit(movements: Sequence[Movement]) -> Folded:
+    """All of these movements of one loan, whatever their day."""
+    return _fold(movements, date.max, datetime.max.replace(tzinfo=UTC))
+
+
+def _fold(movements: Sequence[Movement], on: date, known_at: datetime) -> Folded:
     by_id = {one.id: one for one in movements}
 
     def counts(one: Movement | None) -> bool:
@@ -172,10 +179,10 @@ def _fold(movements: Sequence[Movement], on: date, known_at: datetime) -> _Folde
             credit += sign * one.amount_minor
         elif kind == "fee":
             fee += sign * one.amount_minor
-    return _Folded(credit, fee, pending)
+    return Folded(credit, fee, pending)
 
 
-def _stand(instalments: Iterable[Instalment], due_minor: int, folded: _Folded, on: date) -> Arrears:
+def _stand(instalments: Iterable[Instalment], due_minor: int, folded: Folded, on: date) -> Arrears:
     credit_minor = folded.credit_minor
     uncovered = sorted(
         (one for one in instalments if one.due_total_minor > credit_minor and one.amount_minor > 0),

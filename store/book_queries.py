@@ -29,7 +29,8 @@ _LEFT_OUT: Final = {
 """Columns that no decision looks at; among them everything that identifies a person."""
 
 _FINISHED: Final = ("sent", "delivered", "failed", "cancelled", "expired")
-_LAST_ZONE: Final = timezone(timedelta(hours=14))
+LAST_ZONE: Final = timezone(timedelta(hours=14))
+"""Where a day begins first: what has fallen due anywhere on Earth has fallen due there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def loan_query(borrowers: Iterable[int]) -> Select[Any]:
 
 def party_query(loans: Iterable[int]) -> Select[Any]:
     """Everyone who stands in a role for these loans."""
-    return _of("party", "loan_id", loans)
+    return rows_of("party", "loan_id", loans)
 
 
 def feed_query() -> Select[Any]:
@@ -73,18 +74,18 @@ def other_queries(wanted: Wanted, now: datetime, contact_days: int) -> Mapping[s
     hold, notice, change = (table_of(name) for name in ("hold", "notice", "stage_change"))
     since = now - timedelta(days=contact_days)
     return {
-        "person": _of("person", "id", people),
-        "endpoint": _of("endpoint", "person_id", people),
-        "position": _of("position", "loan_id", loans),
-        "instalment": _instalments(loans, now.astimezone(_LAST_ZONE).date()),
+        "person": rows_of("person", "id", people),
+        "endpoint": rows_of("endpoint", "person_id", people),
+        "position": rows_of("position", "loan_id", loans),
+        "instalment": _instalments(loans, now.astimezone(LAST_ZONE).date()),
         "movement": movement_query(loans, wanted.accounts, now),
         "account_snapshot": snapshot_query(wanted.accounts),
-        "fact_value": _latest_values(loans, now),
-        "consent": _of("consent", "person_id", people),
-        "hold": _of("hold", "person_id", people, or_(hold.c.ends_at.is_(None), hold.c.ends_at > now)),
-        "notice": _of("notice", "loan_id", loans, notice.c.voided_at.is_(None)),
-        "promise": _of("promise", "loan_id", loans),
-        "stage_change": _of("stage_change", "loan_id", loans, change.c.on_on >= _year_before(now)),
+        "fact_value": latest_values(loans, now),
+        "consent": rows_of("consent", "person_id", people),
+        "hold": rows_of("hold", "person_id", people, or_(hold.c.ends_at.is_(None), hold.c.ends_at > now)),
+        "notice": rows_of("notice", "loan_id", loans, notice.c.voided_at.is_(None)),
+        "promise": rows_of("promise", "loan_id", loans),
+        "stage_change": rows_of("stage_change", "loan_id", loans, change.c.on_on >= _year_before(now)),
         "contact": _contacts("contact", wanted, since),
         "contact_loan": _contacts("contact_loan", wanted, since),
         "feed": feed_query(),
@@ -124,7 +125,8 @@ def snapshot_query(accounts: Iterable[int]) -> Select[Any]:
     return select(snapshot).where(among(snapshot.c.loan_id, accounts), snapshot.c.id == newest)
 
 
-def _of(name: str, key: str, ids: Iterable[int], *conditions: ColumnElement[bool]) -> Select[Any]:
+def rows_of(name: str, key: str, ids: Iterable[int], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """The rows of a table that belong to these people or loans, as a book holds them."""
     return _columns(name).where(among(table_of(name).c[key], ids), *conditions)
 
 
@@ -171,7 +173,8 @@ def _instalments(loans: Iterable[int], latest_on: date) -> Select[Any]:
     return select(union_all(fallen_due, next_due).subquery())
 
 
-def _latest_values(loans: Iterable[int], now: datetime) -> Select[Any]:
+def latest_values(loans: Iterable[int], now: datetime) -> Select[Any]:
+    """The newest of each imported fact of these loans that is not of later than that instant."""
     value = table_of("fact_value")
     later = value.alias("later")
     overtaken = (

@@ -18,6 +18,7 @@ from engine.gate import STRICTNESS
 from engine.tree import FactValue
 from store.bulk_arrow import BulkTransaction, Reader, arrow_schema, table_of
 from store.columns import to_us
+from store.snapshots import digest_of
 from store.tables import DecisionRow
 
 if TYPE_CHECKING:
@@ -80,16 +81,7 @@ class DecisionRows:
             borrower_id=borrower,
             now_at=self._now_us,
             on_on=on,
-            strategy=decided.strategy,
-            strategy_digest=self._digests.get(decided.strategy or ""),
-            arm=decided.arm,
-            stage_before=decided.stage_before,
-            stage_after=decided.stage_after,
-            outcome=decided.outcome,
-            rule=decided.rule,
-            covered_by=decided.covered_by,
-            next_look_at=to_us(decided.next_look) if decided.next_look else None,
-            reasons=" ".join(gate_rules(decided)),
+            **columns_of(decided, self._digests),
             facts_json=before.facts_json,
             trace_json=trace_json(decided),
         )
@@ -178,6 +170,17 @@ class DecisionRows:
             gathered = self.rows[table] = (tuple(values), [])
         gathered[1].append(tuple(values.values()))
 
+    def add_snapshot(self, borrowers: Collection[int], content: bytes) -> None:
+        """What the decisions about these borrowers were made on, as `store.snapshots` packs it."""
+        self._add(
+            "snapshot",
+            run_id=self._run_id,
+            first_id=min(borrowers),
+            last_id=max(borrowers),
+            digest=digest_of(content),
+            content=content,
+        )
+
     def take(self, rows: Rows) -> None:
         """Add what was gathered elsewhere for the same run."""
         for table, (columns, more) in rows.items():
@@ -196,11 +199,32 @@ class DecisionRows:
 
     def write(self, transaction: BulkTransaction) -> None:
         """Everything into the database, in the caller's transaction: each row after those it points to."""
-        for name in ("decision", "contact", "contact_status", "contact_loan", "stage_change"):
+        for name in ("snapshot", "decision", "contact", "contact_status", "contact_loan", "stage_change"):
             if name in self.rows:
                 transaction.append(name, self.table(name))
         if "loan" in self.rows:
             transaction.update("loan", ("id",), self.table("loan"))
+
+
+def columns_of(decided: LoanDecision, digests: Mapping[str, str]) -> dict[str, Any]:
+    """
+    What of a loan's decision stands in columns of its own, instants in microseconds.
+
+    Args:
+        digests: of the strategies that decided, by id.
+    """
+    return {
+        "strategy": decided.strategy,
+        "strategy_digest": digests.get(decided.strategy or ""),
+        "arm": decided.arm,
+        "stage_before": decided.stage_before,
+        "stage_after": decided.stage_after,
+        "outcome": decided.outcome,
+        "rule": decided.rule,
+        "covered_by": decided.covered_by,
+        "next_look_at": to_us(decided.next_look) if decided.next_look else None,
+        "reasons": " ".join(gate_rules(decided)),
+    }
 
 
 def gate_rules(decided: LoanDecision) -> list[str]:

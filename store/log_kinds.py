@@ -94,6 +94,8 @@ _ALL: Final = (
         ("id", "job", "act", "at", "by", "because", "until_at"),
         frozenset({"by", "because"}),
     ),
+    # Its content stands in the entry by its digest.
+    Kind("snapshot", "snapshot", ("id",), ("id", "run_id", "first_id", "last_id", "digest")),
 )  # fmt: skip
 
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _ALL}

@@ -32,7 +32,7 @@ def _minor(*, default: int | None = None) -> Column[int]:
     return Column(BigInteger, nullable=False, default=default)
 
 
-def _hash() -> Column[bytes]:
+def _bytes() -> Column[bytes]:
     return Column(LargeBinary, nullable=False)
 
 
@@ -298,7 +298,8 @@ class Duty(SQLModel, table=True):
     """
     Something that must be done by a day: the book of duties. One row per rule, subject and start, for ever.
 
-    `rule` is the pack's; `subject` is what it is about: `loan:12`, `hold:3`, `consent:5`, `notice:8`, `agency:North`.
+    `rule` is the pack's; `subject` is what it is about: `loan:12`, `hold:3`, `consent:5`, `notice:8`, `agency:North`. What the match of
+    receipts, contacts and the log finds stands here as well, under rules that begin with `match.`.
     `status`: open, lapsed (its day is over), done, void (the loan is closed, or what asked for it is gone). `escalated_at`
     and `lapsed_at` say when that was found, and stay. `closed_by` is who said that it was done, or `duecourse`.
     """
@@ -447,6 +448,24 @@ class DecisionRow(SQLModel, table=True):
     reasons: str = ""
     facts_json: str = Field(sa_column=_text())
     trace_json: str = Field(sa_column=_text())
+
+
+class Snapshot(SQLModel, table=True):
+    """
+    What decisions of a run were made on, as it was read; append-only. Ids only: nobody is named in it.
+
+    `content` is what `store.snapshots` packed, `digest` its SHA-256 in hex. The borrowers are from the first to the last id;
+    not everybody between is in it. Of several snapshots with a borrower the newest is what was decided on.
+    """
+
+    __tablename__ = "snapshot"
+    __table_args__ = (Index("ix_snapshot_run", "run_id"),)
+    id: int | None = Field(default=None, sa_column=_key())
+    run_id: int = Field(sa_column=_to("run.id"))
+    first_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    digest: str
+    content: bytes = Field(sa_column=_bytes())
 
 
 class StageChange(SQLModel, table=True):
@@ -728,7 +747,7 @@ class LogLeaf(SQLModel, table=True):
     position: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     kind: str
     key: str
-    hash: bytes = Field(sa_column=_hash())
+    hash: bytes = Field(sa_column=_bytes())
 
 
 class LogNode(SQLModel, table=True):
@@ -737,7 +756,7 @@ class LogNode(SQLModel, table=True):
     __tablename__ = "log_node"
     level: int = Field(primary_key=True)
     number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    hash: bytes = Field(sa_column=_hash())
+    hash: bytes = Field(sa_column=_bytes())
 
 
 class LogCheckpoint(SQLModel, table=True):

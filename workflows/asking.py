@@ -66,6 +66,7 @@ class Spot:
 
     endpoint: Endpoint | None
     verdict: Verdict
+    ask: Ask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ def ask(door: Door, wanted: Wanted, now: datetime, *, anyway: bool = False) -> A
         others = shared.get(endpoint.id if endpoint is not None else 0, Shared())
         # Like in the second look: what the others are told there counts, so their versions matter.
         seen = {**others.versions, **seen}
-        spots.append(Spot(endpoint, door.gate.check(_ask(found, wanted, endpoint, others), now)))
+        asked = _ask(found, wanted, endpoint, others)
+        spots.append(Spot(endpoint, door.gate.check(asked, now), asked))
     return Answer(found.situation, found.loan, found.person, found.role, _best_first(spots), seen)
 
 

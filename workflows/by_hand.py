@@ -22,6 +22,8 @@ from engine.strategy import PromisePolicy
 from store.decisions import canonical_json, gate_rules
 from store.fact_sql.clock import day_at
 from store.outbox import bump_versions, in_other_hands, lock_versions, note
+from store.snapshots import pack_asks
+from store.snapshots import row as snapshot_row
 from store.tables import Contact, ContactLoan, DecisionRow, Endpoint, MessageText, OverrideRow
 from workflows.alerts import unknown_rules
 from workflows.asking import Answer, Wanted, ask
@@ -243,6 +245,9 @@ def _through(
                 )
             decided = _decided(answer, asked, heard=heard)
             session.add(_row(answer, decided, run.id, now))
+            if asks := [spot.ask for spot in answer.spots if spot.ask is not None and not heard]:
+                borrower = answer.situation.borrower.id
+                session.add(snapshot_row(run.id, [borrower], pack_asks(asks, at=at or now)))
             if done.contact is not None:
                 bump_versions(session, answer.seen.keys())
             counts = {f"outcome.{decided.outcome}": 1, **unknown_rules(gate_rules(decided))}

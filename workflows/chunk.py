@@ -5,9 +5,10 @@ The same for a million loans, a micro-batch of events and a second look: only wh
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.rulebook import Rulebook
@@ -16,10 +17,11 @@ from engine.sql import to_sql
 from store.book import RawBook, read_book
 from store.bulk_arrow import Reader
 from store.db import Database
-from store.decisions import LoanBefore
+from store.decisions import DecisionRows, LoanBefore
 from store.duck import Effort
 from store.fact_query import Arms, FactStatement, contact_days
 from store.situations import Happened, situations
+from store.snapshots import pack
 from workflows.matching import Quiet, SweepMatcher, SweepStatement
 from workflows.screening import Screen
 
@@ -36,12 +38,19 @@ class Chunk:
         versions: person id -> `person.version` as it was read, of everybody around them.
         before: loan id -> what its rows need to know, of every loan of `situations`.
         loans: how many loans were read.
+        snapshot: packs what the decisions about the situations' borrowers see; None where nobody keeps it.
     """
 
     situations: tuple[Situation, ...]
     versions: Mapping[int, int]
     before: Mapping[int, LoanBefore]
     loans: int
+    snapshot: Callable[[], bytes] | None = None
+
+    def kept_by(self, rows: DecisionRows) -> None:
+        """Put what these situations were made of into the rows that are written with the decisions about them."""
+        if self.situations and self.snapshot is not None:
+            rows.add_snapshot([situation.borrower.id for situation in self.situations], self.snapshot())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,12 @@ class ChunkReader:
         owners = book.loan["borrower_id"].to_pylist()
         return self._chunk(book, book.loan["id"].to_pylist(), set(owners), now, happened)
 
+    def again(self, book: RawBook, *, now: datetime, happened: Happened) -> Chunk:
+        """The situations of a book that was read before, their facts computed anew."""
+        self._suited(book, now)
+        owners = book.loan["borrower_id"].to_pylist()
+        return self._chunk(book, book.loan["id"].to_pylist(), set(owners), now, happened)
+
     def facts(
         self, source: Database | Reader, borrowers: Sequence[int], *, now: datetime
     ) -> tuple["DuckDBPyConnection", RawBook]:
@@ -140,7 +155,9 @@ class ChunkReader:
         return self._duckdb, book
 
     def _compute(self, source: Database | Reader, borrowers: Sequence[int], now: datetime) -> RawBook:
-        book = read_book(source, borrowers, now=now, contact_days=self._contact_days)
+        return self._suited(read_book(source, borrowers, now=now, contact_days=self._contact_days), now)
+
+    def _suited(self, book: RawBook, now: datetime) -> RawBook:
         self._effort.suit(book.loan.num_rows)
         self._facts.compute(book, now=now)
         return book
@@ -152,7 +169,8 @@ class ChunkReader:
         facts = {loan: json.loads(text) for loan, text in texts.items()}
         made = tuple(situations(book, facts, busy, now=now, happened=happened, actor=self._actor))
         versions = dict(zip(_column(book.person, "id"), _column(book.person, "version"), strict=True))
-        return Chunk(made, versions, before_of(book, texts, made), book.loan.num_rows)
+        packed = partial(pack, book, busy, now=now, actor=self._actor, happened=happened)
+        return Chunk(made, versions, before_of(book, texts, made), book.loan.num_rows, packed)
 
 
 def before_of(book: RawBook, texts: Mapping[int, str], made: Sequence[Situation]) -> dict[int, LoanBefore]:

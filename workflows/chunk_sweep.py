@@ -98,7 +98,7 @@ class ChunkSweep:
         waiting: list[Waits] = []
         with done.timed("decide"):
             answers = self._answers(swept, waiting)
-        self._write(done, answers, swept.chunk.versions, lambda anew: self._answers(anew, waiting))
+        self._write(done, answers, swept.chunk.versions, lambda anew: self._answers(anew, waiting), swept)
         if waiting:
             done.waiting = [Claimant(one.borrower, one.claims) for one in waiting]
             done.aside = put_aside(waiting)
@@ -132,16 +132,21 @@ class ChunkSweep:
         answers: Iterable[_Answer],
         versions: Mapping[int, int],
         afresh: Callable[[SweptChunk], Iterable[_Answer]],
+        swept: SweptChunk | None = None,
     ) -> None:
         """
         Record these answers in one transaction; those of borrowers who moved since they were read are made afresh.
 
         Args:
             versions: person id -> version as it was read, of everybody the answers depend on.
+            swept: what was read for them, to be kept beside them; None: it is kept already.
         """
         answers = list(answers)
         with done.timed("decide"):
             recorder = self._recorded(answers)
+            if swept is not None and self._setup.write:
+                # With those who have to wait for a seat: they are decided on the same.
+                swept.chunk.kept_by(recorder.rows)
         if self._setup.write:
             concerned = {answer.borrower: answer.people for answer in answers}
             with done.timed("write"), writing(self._database) as transaction:
@@ -149,8 +154,14 @@ class ChunkSweep:
                 if moved:
                     again = frozenset(moved)
                     # Under lock now: this time nobody can move.
-                    anew = afresh(self._reading(transaction, moved))
+                    read = self._reading(transaction, moved)
+                    anew = afresh(read)
+                    kept = recorder.rows.rows.get("snapshot")
                     recorder = self._recorded([*(answer for answer in answers if answer.borrower not in again), *anew])
+                    if kept is not None:
+                        recorder.rows.take({"snapshot": kept})
+                    # Later than the other, and so what counts for those whom both hold.
+                    read.chunk.kept_by(recorder.rows)
                     recorder.counts["redone"] += len(moved)
                 recorder.rows.write(transaction)
                 _add_counts(transaction, self._setup.frozen.id, recorder.counts)

@@ -121,6 +121,7 @@ def _decide_and_write(
             decided = _decide(chunk, rulebook, gate, now, matcher, seats)
             for decision, _ in decided:
                 recorder.add(decision, chunk.before)
+            chunk.kept_by(recorder.rows)
             recorder.rows.write(transaction)
             _settle_events(transaction, event_ids, frozen.id)
             _tell(transaction, [decision for decision, _ in decided if _changes(decision)])

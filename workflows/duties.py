@@ -34,13 +34,16 @@ _HORIZON: Final = timedelta(days=366)
 """Limitation that presses only after this is not written down yet: the book of duties grows with what is due."""
 _BY_DAY: Final = ("review", "limitation", "agency")
 """Starts of which one subject can have several, each with its own day; of the others there is one per subject."""
+MATCH: Final = "match."
+"""How the rules of duties begin that no pack asks for: what `workflows.completeness` found."""
 CLOSED: Final = ("done", "void")
 """Statuses of a duty that nobody owes any more."""
 
 Key = tuple[str, date | None]
 """The subject, and the day where one subject has several."""
 Values = dict[str, Any]
-_OPEN: Final[Values] = {"status": "open", "closed_at": None, "closed_by": "", "evidence": "", "lapsed_at": None}
+OPEN: Final[Values] = {"status": "open", "closed_at": None, "closed_by": "", "evidence": "", "lapsed_at": None}
+"""A duty that somebody owes, whatever it was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,8 @@ def _keep(
         elif one is not None:
             changes.append((duty, _changed(duty, one, today, now)))
         elif duty.status not in CLOSED:
-            changes.append((duty, _closed("void", _why_gone(duty, wanted), now)))
-    return _write(database, new, [(duty, values) for duty, values in changes if values])
+            changes.append((duty, closed("void", _why_gone(duty, wanted), now)))
+    return write_duties(database, new, [(duty, values) for duty, values in changes if values])
 
 
 def _known(session: Session, deadline: Deadline, rule: Rule) -> Sequence[Duty]:
@@ -188,7 +191,7 @@ def _new(one: _Wanted, says: str, now: datetime) -> Values:
         "escalate_on": one.due.escalate_on,
         "owner": one.due.deadline.owner or start.owner,
         "recorded_at": now,
-        **_OPEN,
+        **OPEN,
         **_end(one, now),
     }
 
@@ -200,7 +203,7 @@ def _changed(duty: Duty, one: _Wanted, today: date, now: datetime) -> Values:
         if (duty.status, duty.evidence) != (one.status, one.evidence):
             values |= _end(one, now)
     elif duty.status in CLOSED:
-        values |= _OPEN
+        values |= OPEN
     elif duty.status == "lapsed" and today <= one.due.due_on:
         # Its day has moved, and is not over.
         values |= {"status": "open", "lapsed_at": None}
@@ -213,7 +216,7 @@ def _end(one: _Wanted, now: datetime) -> Values:
     """How a duty ends by what is on file. Done in time is in time, whenever we heard of it; late is said, too."""
     if one.status not in CLOSED:
         return {}
-    values = _closed(one.status, one.evidence, now)
+    values = closed(one.status, one.evidence, now)
     if one.done_on is not None:
         is_late = one.done_on > one.due.due_on
         values["lapsed_at"] = now if is_late else None
@@ -224,7 +227,8 @@ def _end(one: _Wanted, now: datetime) -> Values:
     return values
 
 
-def _closed(status: str, evidence: str, now: datetime) -> Values:
+def closed(status: str, evidence: str, now: datetime) -> Values:
+    """What a duty is once the book itself shows that nobody owes it any more."""
     return {"status": status, "closed_at": now, "closed_by": OURSELVES, "evidence": evidence}
 
 
@@ -236,10 +240,14 @@ def _why_gone(duty: Duty, wanted: Mapping[Key, _Wanted]) -> str:
 def _drop_orphans(database: Database, rules: Sequence[str], now: datetime) -> Counter[str]:
     """Duties of rules that no pack holds any more."""
     with database.session() as session:
-        query = select(Duty).where(col(Duty.status).not_in(CLOSED), col(Duty.rule).not_in(rules))
+        query = select(Duty).where(
+            col(Duty.status).not_in(CLOSED),
+            col(Duty.rule).not_in(rules),
+            ~col(Duty.rule).startswith(MATCH, autoescape=True),
+        )
         gone = session.exec(query.order_by(col(Duty.id))).all()
         session.expunge_all()
-    return _write(database, [], [(duty, _closed("void", "no pack asks for it any more", now)) for duty in gone])
+    return write_duties(database, [], [(duty, closed("void", "no pack asks for it any more", now)) for duty in gone])
 
 
 def _press(database: Database, today: date, now: datetime) -> Counter[str]:
@@ -270,7 +278,8 @@ def _press(database: Database, today: date, now: datetime) -> Counter[str]:
     return counts
 
 
-def _write(database: Database, new: Sequence[Values], changes: Sequence[tuple[Duty, Values]]) -> Counter[str]:
+def write_duties(database: Database, new: Sequence[Values], changes: Sequence[tuple[Duty, Values]]) -> Counter[str]:
+    """Write new duties and what changed of others, a person's word excepted; how many ended, and how many are open again."""
     counts: Counter[str] = Counter()
     for numbers in batches(range(len(new))):
         with database.write() as session:

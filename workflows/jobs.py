@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 if TYPE_CHECKING:
     from store.tables import Job
 
-JOBS: Final = ("promises", "duties", "sweep", "mailbox", "events", "dispatch", "reconcile", "log", "tidy")
+JOBS: Final = ("promises", "duties", "sweep", "mailbox", "events", "dispatch", "reconcile", "log", "match", "tidy")
 
 
 @dataclass(frozen=True, slots=True)

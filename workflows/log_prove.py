@@ -56,6 +56,7 @@ def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
     decision, contact, touched = table_of("decision"), table_of("contact"), table_of("contact_loan")
     status, override, change = table_of("contact_status"), table_of("override"), table_of("stage_change")
     consent, book, published = table_of("consent"), table_of("loan"), table_of("published")
+    snapshot = table_of("snapshot")
     decided = select(decision.c.run_id).where(decision.c.loan_id == loan)
     runs = sorted(reader.read(decided)["run_id"].to_pylist())
     about = select(contact.c.id).where(
@@ -66,9 +67,16 @@ def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
     )
     borrower = select(book.c.borrower_id).where(book.c.id == loan)
     by = select(decision.c.strategy_digest).where(decision.c.loan_id == loan)
+    seen = (
+        select(snapshot.c.id.label("key"))
+        .join(decision, decision.c.run_id == snapshot.c.run_id)
+        .where(decision.c.loan_id == loan, decision.c.borrower_id.between(snapshot.c.first_id, snapshot.c.last_id))
+    )
     found: list[Entry] = [("decision", f"{run}-{loan}") for run in runs] + [("run", str(run)) for run in runs]
     for kind, statement in (
         ("published", select(published.c.digest.label("key")).where(published.c.digest.in_(by))),
+        ("published", select(published.c.digest.label("key")).where(published.c.name.in_(by))),
+        ("snapshot", seen),
         ("stage_change", select(change.c.id.label("key")).where(change.c.loan_id == loan)),
         ("contact_status", select(status.c.id.label("key")).where(status.c.contact_id.in_(about))),
         ("override", select(override.c.contact_id.label("key")).where(override.c.contact_id.in_(about))),

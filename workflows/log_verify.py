@@ -18,6 +18,7 @@ from store.bulk_arrow import Reader, table_of
 from store.db import Database
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
+from store.snapshots import digest_of
 from workflows.log_findings import FINDINGS_MAX, Verified, salvaged
 from workflows.log_sequence import hashes
 from workflows.log_vouched import Vouched, checkpoints, of_witnesses
@@ -56,6 +57,7 @@ def verify(
             _queue(reader, encoder, found)
         for kind in KINDS.values():
             _inserted(reader, kind, found)
+        _snapshots(reader, found)
     if found.size and not found.signed and not found.findings:
         found.unknown.append("no checkpoint vouches for any of it")
     return found
@@ -196,6 +198,20 @@ def _inserted(reader: Reader, kind: Kind, found: Verified) -> None:
     )
     for name in reader.read(missing)["key"].to_pylist():
         found.find("inserted", f"`{kind.name}:{name}`: it never went through the log")
+
+
+def _snapshots(reader: Reader, found: Verified) -> None:
+    """The entries hold the digests of the snapshots: what they were made of must be what stands there."""
+    snapshot = table_of("snapshot")
+    for one in reader.read(select(snapshot.c.id).order_by(snapshot.c.id))["id"].to_pylist():
+        try:
+            kept = reader.read(select(snapshot.c.digest, snapshot.c.content).where(snapshot.c.id == one)).to_pylist()
+        except Exception as error:
+            if not log.unreadable(error):
+                raise
+            kept = [{"digest": "", "content": b""}]
+        if any(not isinstance(row["content"], bytes) or digest_of(row["content"]) != row["digest"] for row in kept):
+            found.find("altered", f"what `snapshot:{one}` holds")
 
 
 def _positions(start: int, end: int) -> str:

@@ -5,6 +5,7 @@ A sweep that was stopped or killed goes on with what it froze, so that half a bo
 than the rest. It is left behind where that is no longer the right question: another day, or other rules.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from store.tables import Published, Run
 from workflows.alerts import alert_unknown
 
 ENGINE_VERSION: Final = "2"
-"""Grows whenever the same facts, strategies and packs could be decided differently than before."""
+"""Grows whenever the same rows, strategies and packs could give other facts or another decision than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,17 @@ def frozen_plan(strategies: Mapping[str, Strategy], *, now: datetime) -> Frozen:
 
 
 def publish(session: Session, strategies: Iterable[Strategy], gate: Gate, *, now: datetime) -> None:
-    """Keep every strategy and pack that decides, as it was written, by its content hash, for ever."""
-    written = [Source("strategy", strategy.id, strategy.digest, strategy.source) for strategy in strategies]
+    """
+    Keep every strategy and pack that decides, as it was written, by its content hash, for ever.
+
+    Beside each strategy its `reading`, named by the strategy's digest.
+    """
+    written = []
+    for strategy in strategies:
+        written.append(Source("strategy", strategy.id, strategy.digest, strategy.source))
+        if strategy.reading:
+            hashed = hashlib.sha256(strategy.reading.encode()).hexdigest()
+            written.append(Source("reading", strategy.digest, hashed, strategy.reading))
     written += gate.sources
     digests = [one.digest for one in written]
     known = set(session.exec(select(Published.digest).where(col(Published.digest).in_(digests))))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duecourse.clock import At
+from duecourse.commands.makegood import makegood
+from duecourse.commands.match import match
+from duecourse.commands.replay import replay
 from duecourse.output import ANSWER_IS_NO, CANNOT_TELL, table
 from duecourse.session import Session
 from engine.errors import DataError, Problem
@@ -27,6 +30,9 @@ def register(app: typer.Typer) -> None:
     group.command("sequence")(sequence)
     group.command("checkpoint")(checkpoint)
     group.command("verify")(verify)
+    group.command("replay")(replay)
+    group.command("match")(match)
+    group.command("makegood")(makegood)
     group.command("prove")(prove)
     group.command("show")(show)
     app.add_typer(group, name="audit")

@@ -51,8 +51,8 @@ def list_all(
         found = _loan(reading, loan) if loan is not None else None
         by_day = due_by.date() if due_by else None
         duties = list_duties(reading, today=today, owner=owner, due_by=by_day, loan=found, closed=every)
-        about = _subjects(reading, duties)
-    rows = [_row(duty, state_of(duty, today), about[duty.id]) for duty in duties]
+        about = subjects(reading, duties)
+    rows = [duty_row(duty, state_of(duty, today), about[duty.id]) for duty in duties]
     drawn = table("id", "due", "state", "owner", "about", "what is to be done")
     for row in rows:
         what = f"{row['what']} ({row['evidence']})" if row["evidence"] else row["what"]
@@ -149,7 +149,7 @@ def _loan(reading: "Reading", ref: str) -> "Loan":
     return found
 
 
-def _subjects(reading: "Reading", duties: Sequence["Duty"]) -> dict[int | None, str]:
+def subjects(reading: "Reading", duties: Sequence["Duty"]) -> dict[int | None, str]:
     """What each duty is about, by the references that the lender knows."""
     from store.timeline import loan_refs, person_refs
 
@@ -166,7 +166,8 @@ def _subjects(reading: "Reading", duties: Sequence["Duty"]) -> dict[int | None, 
     return about
 
 
-def _row(duty: "Duty", state: str, about: str) -> dict[str, Any]:
+def duty_row(duty: "Duty", state: str, about: str) -> dict[str, Any]:
+    """A duty as it is shown."""
     return {
         "id": duty.id,
         "rule": duty.rule,

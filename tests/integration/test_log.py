@@ -318,7 +318,7 @@ WRONGS = {
         ("update log_leaf set hash = (select l.hash from log_leaf l where l.position = 11 - log_leaf.position),"
         " kind = (select l.kind from log_leaf l where l.position = 11 - log_leaf.position),"
         " key = (select l.key from log_leaf l where l.position = 11 - log_leaf.position) where position in (5, 6)"),
-        "altered: positions 0 to 53 of the log: they are not what checkpoint 1 vouches for"),
+        "altered: positions 0 to 59 of the log: they are not what checkpoint 1 vouches for"),
     "a node": ("update log_node set hash = (select hash from log_leaf where position = 0) where number = 1", "altered: tree node 1/1, over positions 256 to 511"),
     "a node gone": ("delete from log_node where number = 2", "missing: tree node 1/2, over positions 512 to 767"),
     "a node too many": ("insert into log_node values (1, 9, (select hash from log_leaf where position = 0))", "inserted: tree nodes of level 1: 1 more"),
@@ -403,7 +403,16 @@ def test_proofs_of_single_entries_a_loan_and_growth_hold_for_strangers(log: Sign
     with reading(database) as reader:
         wanted = entries_of_loan(reader, 1)
     kinds = {kind for kind, _ in wanted}
-    assert kinds == {"decision", "run", "stage_change", "contact_status", "override", "consent"}
+    # Whether one of the made-up publications bears the name of the loan's strategy depends on how the rows are made up.
+    assert kinds - {"published"} == {
+        "decision",
+        "run",
+        "stage_change",
+        "contact_status",
+        "override",
+        "consent",
+        "snapshot",
+    }
     closed, opened = (prove(database, wanted, log.keys, opened=opened) for opened in (False, True))
     assert "(withheld, " in "\n".join(check(closed, log.keys_text))
     told = "\n".join(check(opened, log.keys_text))
