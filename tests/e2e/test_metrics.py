@@ -1,7 +1,6 @@
 """What a monitor asks, over real HTTP: figures for whoever knows the token, life and readiness for anybody, nothing about people."""
 
 import re
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,21 +142,3 @@ def test_the_scheduler_answers_for_itself(scheduler: Listener, place: Path) -> N
         assert samples(second.ask("GET", "/metrics", headers=BEARER))["duecourse_scheduler_acts", ()] == 0
         assert second.end() == 0
     book.close()
-
-
-def test_a_book_that_is_away_is_told(place: Path, tmp_path: Path) -> None:
-    """Alive and not ready, and the figures say that they know nothing instead of what was so a while ago."""
-    with listening(place, command="serve", **ENV) as running:
-        book = place / "data" / "duecourse.db"
-        aside = tmp_path / "aside.db"
-        book.rename(aside)
-        try:
-            heard = running.ask("GET", "/ready")
-            assert (heard.status, heard.json["ready"]) == (503, False)
-            assert running.ask("GET", "/health").status == 200
-            until(lambda: samples(running.ask("GET", "/metrics", headers=BEARER))["duecourse_book_readable", ()] == 0)
-            text = running.ask("GET", "/metrics", headers=BEARER).text
-            assert "duecourse_contacts_due" not in text
-        finally:
-            aside.rename(book)
-        assert running.end(signal.SIGTERM) == 0

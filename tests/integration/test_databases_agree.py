@@ -33,11 +33,12 @@ OF_THIS_RUN: Final = {
 NOT_THE_BOOK: Final = {"setting", "log_leaf", "log_node", "log_queue"}
 """What the database knows about itself, its secrets among them; and what is hashed with these."""
 LEFT_EMPTY: Final = {
-    "arrival", "batch", "batch_item", "log_checkpoint", "log_handover", "message_text", "override", "proof", "visit",
+    "arrival", "batch", "batch_item", "job", "job_act", "log_checkpoint", "log_handover", "message_text", "override",
+    "proof", "visit",
 }  # fmt: skip
 """
-What the simulation does not do: hear from outside by HTTP, send tasks away in files, plan visits by day, sign the log,
-write in people's own words, set a presumption aside.
+What the simulation does not do: hear from outside by HTTP, keep a schedule, send tasks away in files, plan visits by day,
+sign the log, write in people's own words, set a presumption aside.
 """
 
 
