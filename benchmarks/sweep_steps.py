@@ -170,6 +170,8 @@ def _written(after: int, to: int) -> Iterator[tuple[str, Select[Any]]]:
         columns = [column for column in table.columns if (name, column.name) not in _OWN_KEYS]
         if "contact_id" in table.columns:
             yield name, select(*columns).where(table.c.contact_id.in_(planned))
+        elif name == "snapshot":
+            yield name, select(*columns).where(table.c.run_id == run, table.c.first_id > after, table.c.first_id <= to)
         else:
             yield name, select(*columns).where(table.c.run_id == run, table.c.loan_id.in_(loans))
     yield "loan", select(*(loan.c[name] for name in _PLACED)).where(loan.c.id.in_(moved))

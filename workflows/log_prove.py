@@ -75,7 +75,10 @@ def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
     found: list[Entry] = [("decision", f"{run}-{loan}") for run in runs] + [("run", str(run)) for run in runs]
     for kind, statement in (
         ("published", select(published.c.digest.label("key")).where(published.c.digest.in_(by))),
-        ("published", select(published.c.digest.label("key")).where(published.c.name.in_(by))),
+        (
+            "published",
+            select(published.c.digest.label("key")).where(published.c.name.in_(by), published.c.kind == "reading"),
+        ),
         ("snapshot", seen),
         ("stage_change", select(change.c.id.label("key")).where(change.c.loan_id == loan)),
         ("contact_status", select(status.c.id.label("key")).where(status.c.contact_id.in_(about))),

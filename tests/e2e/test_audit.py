@@ -267,3 +267,32 @@ def test_a_key_from_the_environment_and_its_successor(tmp_path: Path) -> None:
     said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T01:00Z")
     assert (said.code, said.out) == (1, "")
     assert "the clock went backwards" in said.err
+
+
+def test_decisions_are_derived_again_matched_and_made_good(lender: Lender) -> None:
+    """Replay, match and makegood as an officer runs them: yes, no and cannot tell by exit code, in words and as JSON."""
+    assert lender.audit("replay", "--from", f"{_DAY}T00:20Z").out.endswith(" equal, 0 different, 0 not derivable\n")
+    one = lender.run("--json", "audit", "replay", "--loan", "CN-20").answer
+    assert (one["decisions"], one["equal"], one["found"]) == (1, 1, [])
+    nothing = "no decision fits\n  mend: `duecourse log` shows which there are\n"
+    assert lender.run("audit", "replay", "--run", "999").failure == (1, "", nothing)
+    assert lender.audit("match", "--at", f"{_DAY}T02:00Z").out == "everything matches\n"
+    good = lender.audit("makegood", "--since", f"{_DAY}T00:00Z", "--at", f"{_DAY}T02:00Z").out
+    assert good.endswith(" with what is known by now: 0 things amiss\n")
+    assert "is no instant" in lender.run("audit", "makegood", "--since", "yesterday").err
+    kept = lender.folder / "data" / "duecourse.db"
+    whole = kept.read_bytes()
+    triggers = ("decision_unchanged", "snapshot_kept")
+    drop = [f"drop trigger if exists {name}" for name in triggers]
+    try:
+        lender.sql(*drop, "update decision set rule = 'made-up' where outcome = 'contact'")
+        said = lender.run("audit", "replay")
+        assert said.code == 3
+        assert "logged: made-up" in said.out
+        assert lender.run("--json", "audit", "replay").answer["found"][0]["tree"]["label"] == "the decision"
+        lender.sql("delete from snapshot")
+        said = lender.run("audit", "replay")
+        assert (said.code, said.err) == (4, "")
+        assert "not derivable: " in said.out
+    finally:
+        kept.write_bytes(whole)

@@ -1,0 +1,117 @@
+"""Receipts, contacts, entries and decisions matched on real databases: each gap is a finding with an owner and a state."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import col
+
+from compliance import PackDates
+from engine.matching import InterpreterMatcher
+from store.db import Database
+from store.inbox import NewArrival, put, settle
+from store.tables import Arrival, Contact, Duty
+from tests.logs import without_triggers
+from tests.outgoing import NOW, Silent, SmallGate, book, borrower_of, door_of, go, rows, small_rulebook
+from workflows.completeness import OWNER, match
+from workflows.decide import decide_borrowers
+from workflows.duties import keep_duties
+from workflows.duties_by_hand import close_duty, give_duty
+
+SOON = NOW + timedelta(hours=1)
+LATER = NOW + timedelta(days=2)
+TODAY = LATER.date()
+
+
+def sent(database: Database, people: int = 6) -> list[Contact]:
+    """Contacts that were decided and have left, one for each borrower."""
+    rules = small_rulebook()
+    owners = [borrower_of(database, loan) for loan in book(database, people)]
+    decide_borrowers(
+        database, rules, SmallGate(), borrower_ids=owners, now=NOW, matcher=InterpreterMatcher(rules.strategies)
+    )
+    go(door_of(database, {"sms": Silent(), "email": Silent()}, rulebook=rules))
+    texts: list[Contact] = rows(database, Contact, col(Contact.channel) == "sms")
+    return sorted(texts, key=lambda one: one.id)
+
+
+def found(database: Database, at: datetime = LATER) -> set[tuple[str, str]]:
+    """What is open after a match: subject and kind."""
+    match(database, now=at, zone="UTC")
+    still = [one for one in rows(database, Duty) if one.status in ("open", "lapsed")]
+    return {(one.subject, one.rule.removeprefix("match.")) for one in still}
+
+
+def broken(database: Database, sql: str, **params: Any) -> None:
+    """Done past the door, by somebody who may do anything."""
+    with without_triggers(database) as connection:
+        assert connection.execute(text(sql), params).rowcount > 0
+
+
+def reported(database: Database, contact: str) -> int:
+    """A provider's report on a message that nobody knows, parked."""
+    with database.write() as session:
+        put(session, [NewArrival("silent", f"report:{contact}", "report", {"contact": contact})], now=NOW)
+    (arrival,) = [one for one in rows(database, Arrival) if contact in one.key]
+    with database.write() as session:
+        settle(session, arrival.id, "parked", f"it is about contact `{contact}`, and there is none", now=NOW)
+    return arrival.id or 0
+
+
+def test_what_one_side_has_and_another_has_not_is_found(database: Database) -> None:
+    """Each kind of gap, under its name; what left through the door leaves none."""
+    one, two, three, four, five, _ = sent(database)
+    assert one.status == "sent"
+    assert found(database, SOON) == set()
+    broken(database, "update contact set status = 'delivered' where id = :id", id=one.id)
+    broken(database, "update contact set status = 'unknown' where id = :id", id=two.id)
+    broken(database, "update contact_status set status = 'unknown' where contact_id = :id", id=two.id)
+    broken(
+        database, "delete from decision where run_id = :run and loan_id = :loan", run=three.run_id, loan=three.loan_id
+    )
+    for table in ("contact_loan", "contact_status"):
+        broken(database, f"delete from {table} where contact_id = :id", id=four.id)
+    broken(database, "delete from contact where id = :id", id=four.id)
+    for other in rows(database, Contact, col(Contact.loan_id) == four.loan_id):
+        for table in ("contact_loan", "contact_status", "contact"):
+            key = "id" if table == "contact" else "contact_id"
+            broken(database, f"delete from {table} where {key} = :id", id=other.id)
+    broken(database, "update contact set provider_ref = 'abc' where id = :id", id=five.id)
+    broken(database, "delete from contact_status where contact_id = :id and status = 'sent'", id=five.id)
+    arrival = reported(database, "9-9-9")
+    # Whatever else the third was to hear of is without its decision as well.
+    lost = rows(database, Contact, col(Contact.loan_id) == three.loan_id)
+    assert found(database) == {
+        (f"contact:{one.id}", "contact_without_entry"),
+        (f"contact:{two.id}", "entry_without_receipt"),
+        *((f"contact:{other.id}", "contact_without_decision") for other in lost),
+        (f"decision:{four.run_id}-{four.loan_id}", "decision_without_contact"),
+        (f"contact:{five.id}", "receipt_without_entry"),
+        (f"contact:{five.id}", "contact_without_entry"),
+        (f"arrival:{arrival}", "receipt_without_entry"),
+    }
+    assert {one.owner for one in rows(database, Duty)} == {OWNER}
+
+
+def test_a_finding_is_somebodys_until_it_is_settled(database: Database) -> None:
+    """It is given away, outlives the job of the duties, ends when it matches again, comes back, and stays as people settled it."""
+    contact = sent(database, 1)[0]
+    status = "update contact set status = :status where id = :id"
+    broken(database, status, status="delivered", id=contact.id)
+    counts = match(database, now=LATER, zone="UTC")
+    assert counts == {"new": 1, "gone": 0, "reopened": 0, "open": 1}
+    (duty,) = rows(database, Duty)
+    give_duty(database, duty.id, "mei")
+    for day in (0, 5):
+        keep_duties(database, PackDates([], actor="first_party"), now=LATER + timedelta(days=day), zone="UTC")
+    (duty,) = rows(database, Duty)
+    assert (duty.owner, duty.status) == ("mei", "lapsed")
+    assert match(database, now=LATER, zone="UTC") == {"new": 0, "gone": 0, "reopened": 0, "open": 1}
+    broken(database, status, status="sent", id=contact.id)
+    assert match(database, now=LATER, zone="UTC") == {"new": 0, "gone": 1, "reopened": 0, "open": 0}
+    broken(database, status, status="delivered", id=contact.id)
+    assert match(database, now=LATER, zone="UTC") == {"new": 0, "gone": 0, "reopened": 1, "open": 1}
+    close_duty(database, duty.id, by="mei", evidence="ticket 7", today=TODAY, now=LATER)
+    assert match(database, now=LATER, zone="UTC") == {"new": 0, "gone": 0, "reopened": 0, "open": 0}
+    (duty,) = rows(database, Duty)
+    assert (duty.status, duty.closed_by, duty.evidence) == ("done", "mei", "ticket 7")
