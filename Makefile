@@ -8,9 +8,14 @@ SPARK_STAMP := $(VENV)/.installed-spark
 ARGS ?=
 SIZE ?=
 LOANS ?= 20000
+KILLS ?= 80
+RUNS ?=
+SEED ?=
+DAYS ?=
+STORMS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories targets scenarios sim docs bench bench-sending bench-log log-mutations spark test-spark style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories targets scenarios sim kills docs bench bench-sending bench-log log-mutations spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -45,8 +50,11 @@ targets: install  ## Every loan of a book: sweep == durable-rules == interpreter
 scenarios: install  ## The strategies' own scenarios, on every target
 	$(RUN)/duecourse rules test
 
-sim: install  ## Sixty simulated days, checked by code that shares nothing with the gate
-	$(RUN)/python -m pytest -m slow tests/simulation $(ARGS)
+sim: install  ## Sixty simulated days, and thirty in which everything fails, each checked (RUNS=500, or SEED=7 DAYS=30)
+	$(if $(RUNS)$(SEED),$(RUN)/python -m tests.simulation.storms $(STORMS) $(ARGS),$(RUN)/python -m pytest -m slow tests/simulation $(ARGS))
+
+kills: install  ## `kill -9` of dispatching workers, half of them on each database (KILLS=1000: half an hour)
+	DUECOURSE_KILLS=$(KILLS) $(RUN)/python -m pytest -s -m slow tests/integration/test_kills.py $(ARGS)
 
 docs: install  ## Run every session the pages show, and write the real output into them
 	$(RUN)/python -m tests.facts_page
