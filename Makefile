@@ -15,7 +15,7 @@ DAYS ?=
 STORMS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories targets scenarios sim kills docs bench bench-sending bench-log log-mutations spark test-spark style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories targets scenarios sim kills docs bench bench-sending bench-workers bench-log log-mutations spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -54,7 +54,7 @@ sim: install  ## Sixty simulated days, and thirty in which everything fails, eac
 	$(if $(RUNS)$(SEED),$(RUN)/python -m tests.simulation.storms $(STORMS) $(ARGS),$(RUN)/python -m pytest -m slow tests/simulation $(ARGS))
 
 kills: install  ## `kill -9` of dispatching workers, half of them on each database (KILLS=1000: half an hour)
-	DUECOURSE_KILLS=$(KILLS) $(RUN)/python -m pytest -s -m slow tests/integration/test_kills.py $(ARGS)
+	DUECOURSE_KILLS=$(KILLS) DUECOURSE_KILLS_SEED=$(SEED) $(RUN)/python -m pytest -s -m slow tests/integration/test_kills.py $(ARGS)
 
 docs: install  ## Run every session the pages show, and write the real output into them
 	$(RUN)/python -m tests.facts_page
@@ -79,6 +79,9 @@ bench: $(BENCH_STAMP)  ## Sweep next to plain reads and writes, rules next to ot
 
 bench-sending: install  ## Texts and mails a second to servers on this machine, next to bare loops
 	$(RUN)/python -m benchmarks.sending $(ARGS)
+
+bench-workers: install  ## One, two and four workers dispatching one book on PostgreSQL: how much faster, and that none overlaps
+	$(RUN)/python -m benchmarks.workers $(ARGS)
 
 bench-log: install  ## The log: positions a second, proofs, verification, and its part of a sweep (ARGS="--loans 1m --entries 10m")
 	$(RUN)/python -m benchmarks.log $(ARGS)
