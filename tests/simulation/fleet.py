@@ -3,7 +3,7 @@
 import asyncio
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -32,14 +32,14 @@ class Fleet:
 
     Attributes:
         intrude: does something else, from beginning to end, with machines that are idle.
-        in_hand: which messages a machine has begun to send and not reported on.
-        doubted: gets these where the machine, or the database, fails it.
+        in_hand: which contacts a machine has claimed or begun to send, and not reported on; and their status.
+        doubted: gets those it has begun to send, where the machine, or the database, fails it.
     """
 
     chance: Random
     weather: Weather
     intrude: Callable[[], None]
-    in_hand: Callable[[Machine], set[str]]
+    in_hand: Callable[[Machine], Mapping[str, str]]
     doubted: set[str]
     machines: list[Machine] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
@@ -89,7 +89,10 @@ class Fleet:
 
     def strike(self, machine: Machine, where: str) -> None:
         """What every machine asks wherever something may happen."""
-        what = "" if self.calm else self.weather.at(where, machine.job, self.chance)
+        if self.calm:
+            return
+        holds = machine.job == "dispatch" and bool(self.in_hand(machine))
+        what = self.weather.at(where, machine.job, self.chance, in_hand=holds)
         if what == "intruder" and (machine.writes or self.depth >= _DEPTH_MAX):
             # Whoever holds the write lock keeps the others waiting; nothing comes in between.
             return
@@ -101,7 +104,7 @@ class Fleet:
         elif what == "intruder":
             self._let_in()
         else:
-            self.doubted |= self.in_hand(machine)
+            self.doubted |= {contact for contact, status in self.in_hand(machine).items() if status == "sending"}
             if what == "kill":
                 machine.on = False
                 return

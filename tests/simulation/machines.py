@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from duecourse.wiring import Works
 from duecourse.workspace import Workspace
+from engine.matching import LiveMatcherSet
 from store import db
 from store.db import open_database
 from store.sqlite import connector
@@ -64,12 +65,13 @@ class Machine:
         # These know the workspace's files and their own SQL, and nothing of the book: the next life's would be the same,
         # and take long to make.
         self._reader = ChunkReader(self.workspace.rulebook, actor=self.workspace.settings.actor)
+        self._matcher = LiveMatcherSet(self.workspace.rulebook.strategies)
 
     def boot(self) -> None:
         """Begin anew, knowing only what the database holds."""
         self.on = True
         self.works = Works(self.workspace, self.database, self.outward(self))
-        self.works.reader = self._reader
+        self.works.reader, self.works.matcher = self._reader, self._matcher
 
     def down(self) -> None:
         """Let go of everything, undoing what was not committed."""

@@ -17,16 +17,18 @@ from channels.message import Receipt
 from store.db import Database
 from store.outbox import note
 from store.tables import Contact
+from tests.simulation.weather import Weather
 from workflows import leaving, receipts
 from workflows.receipts import Answered
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake: how it is made, which invariant it breaks, and what is said of it."""
+    """One mistake: how it is made, the weather that shows it, which invariant it breaks, and what is said of it."""
 
     invariant: str
     says: str
+    weather: Weather
     made: Callable[[], AbstractContextManager[object]]
 
 
@@ -63,18 +65,22 @@ def _forget_the_lease(now: datetime) -> Any:
 
 
 _record_receipts = receipts.record_receipts
+CALM: Final = Weather(kill=0, error=0, clock=0, intruder=0, providers=0)
 
 MISTAKES: Final[Mapping[str, Mistake]] = {
     "a message in a dead worker's hands is sent again": Mistake(
-        "3", "times", lambda: patch("workflows.dispatch.give_up_on", _send_lost_ones_again)
+        "3", "times", replace(CALM, kill=1 / 400), lambda: patch("workflows.dispatch.give_up_on", _send_lost_ones_again)
     ),
     "a lost answer is taken for a no": Mistake(
-        "3", "times", lambda: patch("workflows.dispatch.record_receipts", _believe_in_silence)
+        "3",
+        "times",
+        replace(CALM, providers=1),
+        lambda: patch("workflows.dispatch.record_receipts", _believe_in_silence),
     ),
     "what came after the second look does not count": Mistake(
-        "4", "although", lambda: patch.object(leaving, "_moved", _never_moved)
+        "4", "although", replace(CALM, intruder=1 / 40), lambda: patch.object(leaving, "_moved", _never_moved)
     ),
     "what another worker has in hand is taken": Mistake(
-        "3", "times", lambda: patch("store.outbox._due", _forget_the_lease)
+        "3", "times", replace(CALM, intruder=1 / 40), lambda: patch("store.outbox._due", _forget_the_lease)
     ),
 }

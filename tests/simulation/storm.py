@@ -219,9 +219,9 @@ class Storm:
         row = self.witness.execute("select status from contact where id = ?", (contact,)).fetchone()
         return row[0] if row else None
 
-    def _in_hand(self, machine: Machine) -> set[str]:
-        query = "select id from contact where status = 'sending' and claimed_by = ?"
-        return {row[0] for row in self.witness.execute(query, (machine.works.door.worker,))}
+    def _in_hand(self, machine: Machine) -> Mapping[str, str]:
+        query = "select id, status from contact where status in ('claimed', 'sending') and claimed_by = ?"
+        return dict(self.witness.execute(query, (machine.works.door.worker,)).fetchall())
 
 
 def _dispatch(machine: Machine) -> None:

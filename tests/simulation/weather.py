@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Self
 
-_HEAT: Final[Mapping[str, float]] = {"statement": 1, "commit": 3, "committed": 5, "send": 8, "taken": 10, "find": 3}
+_HEAT: Final[Mapping[str, float]] = {"statement": 1, "commit": 2, "committed": 3, "send": 4, "taken": 4, "find": 3}
 """How much likelier trouble is where it hurts most."""
-_DISPATCH_HEAT: Final = 3
+_IN_HAND_HEAT: Final = 6
+"""The same for a machine that has claimed something, or is sending it."""
 _INTRUDERS: Final = (
     ("dispatch", 5), ("pays", 3), ("opts out", 2), ("disputes", 2), ("moves", 2), ("texts stop", 2), ("reports", 2),
     ("inbox", 3), ("events", 1), ("reconcile", 2), ("promises", 1),
@@ -46,9 +47,9 @@ class Weather:
 
         return cls(rough() / 1000, rough() / 1500, rough() / 2000, rough() / 200, min(1.0, rough()))
 
-    def at(self, where: str, job: str, chance: Random) -> str:
+    def at(self, where: str, job: str, chance: Random, *, in_hand: bool) -> str:
         """What happens at a place of a machine that does a job: kill, error, clock, intruder; or nothing, as a rule."""
-        drawn = chance.random() / _HEAT[where] / (_DISPATCH_HEAT if job == "dispatch" else 1)
+        drawn = chance.random() / _HEAT[where] / (_IN_HAND_HEAT if in_hand else 1)
         for name, rate in (
             ("kill", self.kill),
             ("clock", self.clock),
