@@ -729,6 +729,30 @@ def test_two_workers_never_share_a_person(postgres_database: Database) -> None:
     assert len(ids) == 60
 
 
+@pytest.mark.postgres
+def test_what_another_worker_was_choosing_from_is_not_left(postgres_database: Database) -> None:
+    """Who looks while everything due is locked by another one's claim looks again, instead of going home."""
+    for loan in book(postgres_database, 3):
+        plan(postgres_database, loan)
+    choosing, go_on = threading.Event(), threading.Event()
+
+    def choose() -> None:
+        with postgres_database.write() as session:
+            session.exec(select(Contact).with_for_update()).all()
+            choosing.set()
+            go_on.wait(10)
+
+    other = threading.Thread(target=choose)
+    other.start()
+    assert choosing.wait(10)
+    threading.Timer(0.3, go_on.set).start()
+    own = open_database(postgres_database.address)
+    adapter = Silent()
+    assert counts(go(door_of(own, {"sms": adapter}))) == {"sent": 3}
+    other.join()
+    own.close()
+
+
 class SentOnly(SmallGate):
     """Counts what was made or is under way, so that planned contacts do not forbid each other."""
 

@@ -32,7 +32,8 @@ class Fleet:
 
     Attributes:
         intrude: does something else, from beginning to end, with machines that are idle.
-        in_hand: which contacts a machine has claimed or begun to send, and not reported on; and their status.
+        in_hand: which contacts a machine has claimed or begun to send, and not reported on; and their status, which is
+            `unknown` where others have given them up.
         doubted: gets those it has begun to send, where the machine, or the database, fails it.
     """
 
@@ -91,7 +92,7 @@ class Fleet:
         """What every machine asks wherever something may happen."""
         if self.calm:
             return
-        holds = machine.job == "dispatch" and bool(self.in_hand(machine))
+        holds = machine.job == "dispatch" and any(one != "unknown" for one in self.in_hand(machine).values())
         what = self.weather.at(where, machine.job, self.chance, in_hand=holds)
         if what == "intruder" and (machine.writes or self.depth >= _DEPTH_MAX):
             # Whoever holds the write lock keeps the others waiting; nothing comes in between.
@@ -132,6 +133,8 @@ class Fleet:
 
     def _end(self, machine: Machine) -> None:
         machine.busy = False
+        # What it held for longer than a claim lasts, by somebody's clock, it may have given back all the same: too late.
+        self.doubted |= {contact for contact, status in self.in_hand(machine).items() if status == "unknown"}
         if not machine.on:
             machine.down()
 

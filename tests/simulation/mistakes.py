@@ -69,7 +69,7 @@ CALM: Final = Weather(kill=0, error=0, clock=0, intruder=0, providers=0)
 
 MISTAKES: Final[Mapping[str, Mistake]] = {
     "a message in a dead worker's hands is sent again": Mistake(
-        "3", "times", replace(CALM, kill=1 / 400), lambda: patch("workflows.dispatch.give_up_on", _send_lost_ones_again)
+        "3", "times", replace(CALM, kill=1 / 800), lambda: patch("workflows.dispatch.give_up_on", _send_lost_ones_again)
     ),
     "a lost answer is taken for a no": Mistake(
         "3",
@@ -78,9 +78,9 @@ MISTAKES: Final[Mapping[str, Mistake]] = {
         lambda: patch("workflows.dispatch.record_receipts", _believe_in_silence),
     ),
     "what came after the second look does not count": Mistake(
-        "4", "although", replace(CALM, intruder=1 / 40), lambda: patch.object(leaving, "_moved", _never_moved)
+        "4", "although", replace(CALM, intruder=1 / 80), lambda: patch.object(leaving, "_moved", _never_moved)
     ),
     "what another worker has in hand is taken": Mistake(
-        "3", "times", replace(CALM, intruder=1 / 40), lambda: patch("store.outbox._due", _forget_the_lease)
+        "3", "times", replace(CALM, intruder=1 / 80), lambda: patch("store.outbox._due", _forget_the_lease)
     ),
 }

@@ -220,7 +220,10 @@ class Storm:
         return row[0] if row else None
 
     def _in_hand(self, machine: Machine) -> Mapping[str, str]:
-        query = "select id, status from contact where status in ('claimed', 'sending') and claimed_by = ?"
+        query = (
+            "select id, status from contact where claimed_by = ?"
+            " and (status in ('claimed', 'sending') or (status = 'unknown' and error is null))"
+        )
         return dict(self.witness.execute(query, (machine.works.door.worker,)).fetchall())
 
 

@@ -11,7 +11,7 @@ from tests.simulation.mistakes import MISTAKES
 from tests.simulation.storm import Survived, weather_storm
 from tests.simulation.weather import Weather
 
-ROUGH = Weather(kill=1 / 500, error=1 / 1000, clock=1 / 1500, intruder=1 / 120, providers=1.0)
+ROUGH = Weather(kill=1 / 800, error=1 / 1000, clock=1 / 1000, intruder=1 / 200, providers=1.0)
 """More trouble in a few days than there is in years."""
 
 

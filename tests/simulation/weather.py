@@ -8,7 +8,7 @@ from typing import Final, Self
 
 _HEAT: Final[Mapping[str, float]] = {"statement": 1, "commit": 2, "committed": 3, "send": 4, "taken": 4, "find": 3}
 """How much likelier trouble is where it hurts most."""
-_IN_HAND_HEAT: Final = 6
+_IN_HAND_HEAT: Final = 12
 """The same for a machine that has claimed something, or is sending it."""
 _INTRUDERS: Final = (
     ("dispatch", 5), ("pays", 3), ("opts out", 2), ("disputes", 2), ("moves", 2), ("texts stop", 2), ("reports", 2),
@@ -45,7 +45,7 @@ class Weather:
         def rough() -> float:
             return chance.choice((0, 0.3, 1, 1, 2))
 
-        return cls(rough() / 1000, rough() / 1500, rough() / 2000, rough() / 200, min(1.0, rough()))
+        return cls(rough() / 2000, rough() / 2500, rough() / 2500, rough() / 600, min(1.0, rough()))
 
     def at(self, where: str, job: str, chance: Random, *, in_hand: bool) -> str:
         """What happens at a place of a machine that does a job: kill, error, clock, intruder; or nothing, as a rule."""
