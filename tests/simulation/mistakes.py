@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from unittest.mock import patch
 
+from sqlalchemy import false
 from sqlmodel import col, select
 
 from channels.message import Receipt
@@ -64,6 +65,11 @@ def _forget_the_lease(now: datetime) -> Any:
     return col(Contact.status).in_(("planned", "claimed", "sending"))
 
 
+def _nobody(_now: datetime) -> Any:
+    """Nobody has anything leaving."""
+    return false()
+
+
 _record_receipts = receipts.record_receipts
 CALM: Final = Weather(kill=0, error=0, clock=0, intruder=0, providers=0)
 
@@ -81,6 +87,9 @@ MISTAKES: Final[Mapping[str, Mistake]] = {
         "4", "although", replace(CALM, intruder=1 / 80), lambda: patch.object(leaving, "_moved", _never_moved)
     ),
     "what another worker has in hand is taken": Mistake(
-        "3", "times", replace(CALM, intruder=1 / 80), lambda: patch("store.outbox._due", _forget_the_lease)
+        "3",
+        "times",
+        replace(CALM, intruder=1 / 80),
+        lambda: patch.multiple("store.outbox", _due=_forget_the_lease, _leaving=_nobody),
     ),
 }
