@@ -61,6 +61,7 @@ def test_fifty_workers_never_exceed_what_two_people_share(postgres_database: Dat
         assert not thread.is_alive()
     offered = [contact for each in seen for contact in each]
     assert len(offered) == len(set(offered)), "a contact was offered twice"
+    assert sum(map(bool, seen)) > 1, "one worker had everything: nobody raced"
     number = {endpoint.id: endpoint.value for endpoint in rows(postgres_database, Endpoint)}
     sent = Counter(dict.fromkeys(number.values(), 0))
     for contact in rows(postgres_database, Contact):
