@@ -77,7 +77,8 @@ def _refused(records: Records, contact: Row, consents: list[Row], act: _Act) -> 
     country = records.people[contact["person_id"]]["country"]
     # The US telephone statute knows no exception for notices; house rules and the Chinese standard do.
     strict = country == "US" and contact["channel"] in ("sms", "call")
-    if contact["purpose"] in ("reply", "opt_out_confirmation"):
+    if contact["purpose"] in ("reply", "opt_out_confirmation") or contact["channel"] == "legal":
+        # An answer was asked for; and papers in a queue of ours reach nobody.
         return
     if contact["purpose"] in ("required_notice", "legally_required") and not strict:
         return
