@@ -8,11 +8,15 @@ SPARK_STAMP := $(VENV)/.installed-spark
 ARGS ?=
 SIZE ?=
 LOANS ?= 20000
-DAYS ?= 365
+KILLS ?= 80
+RUNS ?=
+SEED ?=
+DAYS ?=
+STORMS = $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS))
 REPLAY_LOANS = $(if $(filter file default undefined,$(origin LOANS)),1000000,$(LOANS))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow diff histories targets scenarios sim docs bench bench-sending bench-hearing bench-health bench-log replay log-mutations spark test-spark style types layers check lock clean
+.PHONY: help install demo test test-slow diff histories targets scenarios sim kills docs bench bench-sending bench-hearing bench-health bench-workers bench-log replay log-mutations spark test-spark style types layers check lock clean
 
 help:        ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -47,8 +51,11 @@ targets: install  ## Every loan of a book: sweep == durable-rules == interpreter
 scenarios: install  ## The strategies' own scenarios, on every target
 	$(RUN)/duecourse rules test
 
-sim: install  ## Sixty simulated days, checked by code that shares nothing with the gate
-	$(RUN)/python -m pytest -m slow tests/simulation $(ARGS)
+sim: install  ## Sixty simulated days, and thirty in which everything fails, each checked (RUNS=500, or SEED=7 DAYS=30)
+	$(if $(RUNS)$(SEED),$(RUN)/python -m tests.simulation.storms $(STORMS) $(ARGS),$(RUN)/python -m pytest -m slow tests/simulation $(ARGS))
+
+kills: install  ## `kill -9` of dispatching workers, half of them on each database (KILLS=1000: half an hour)
+	DUECOURSE_KILLS=$(KILLS) DUECOURSE_KILLS_SEED=$(SEED) $(RUN)/python -m pytest -s -m slow tests/integration/test_kills.py $(ARGS)
 
 docs: install  ## Run every session the pages show, and write the real output into them
 	$(RUN)/python -m tests.facts_page
@@ -80,11 +87,14 @@ bench-hearing: install  ## Delivery reports a second that the inbox is done with
 bench-health: install  ## How long `duecourse status` takes on a big book, on both databases (ARGS="--contacts 3000000")
 	$(RUN)/python -m benchmarks.health $(ARGS)
 
+bench-workers: install  ## One, two and four workers dispatching one book on PostgreSQL: how much faster, and that none overlaps
+	$(RUN)/python -m benchmarks.workers $(ARGS)
+
 bench-log: install  ## The log: positions a second, proofs, verification, and its part of a sweep (ARGS="--loans 1m --entries 10m")
 	$(RUN)/python -m benchmarks.log $(ARGS)
 
 replay: install  ## A year of the demo's book, and a sweep of a million loans, derived again decision by decision (DAYS=365 LOANS=1000000)
-	$(RUN)/python -m benchmarks.replay --days $(DAYS) --loans $(REPLAY_LOANS) $(ARGS)
+	$(RUN)/python -m benchmarks.replay --days $(or $(DAYS),365) --loans $(REPLAY_LOANS) $(ARGS)
 
 log-mutations: install  ## Ten thousand random wrongs done to a log, and as many to proofs: each is found (about an hour)
 	$(RUN)/python -m pytest -m slow tests/integration/test_log_mutations.py $(ARGS)

@@ -143,6 +143,7 @@ class Works:
             now=now,
             loans_per_chunk=settings.loans_per_chunk,
             actor=settings.actor,
+            reader=self.reader,
         )
 
     def sweep(

@@ -71,7 +71,7 @@ def feed_query() -> Select[Any]:
 def other_queries(wanted: Wanted, now: datetime, contact_days: int) -> Mapping[str, Select[Any]]:
     """Table of a `RawBook` -> the query that reads it, of every table but loan and party."""
     people, loans = wanted.people, wanted.loans
-    hold, notice, change = (table_of(name) for name in ("hold", "notice", "stage_change"))
+    notice, change = table_of("notice"), table_of("stage_change")
     since = now - timedelta(days=contact_days)
     return {
         "person": rows_of("person", "id", people),
@@ -81,8 +81,8 @@ def other_queries(wanted: Wanted, now: datetime, contact_days: int) -> Mapping[s
         "movement": movement_query(loans, wanted.accounts, now),
         "account_snapshot": snapshot_query(wanted.accounts),
         "fact_value": latest_values(loans, now),
-        "consent": rows_of("consent", "person_id", people),
-        "hold": rows_of("hold", "person_id", people, or_(hold.c.ends_at.is_(None), hold.c.ends_at > now)),
+        "consent": _consents(people, now),
+        "hold": _holds(people, now),
         "notice": rows_of("notice", "loan_id", loans, notice.c.voided_at.is_(None)),
         "promise": rows_of("promise", "loan_id", loans),
         "stage_change": rows_of("stage_change", "loan_id", loans, change.c.on_on >= _year_before(now)),
@@ -130,8 +130,41 @@ def rows_of(name: str, key: str, ids: Iterable[int], *conditions: ColumnElement[
     return _columns(name).where(among(table_of(name).c[key], ids), *conditions)
 
 
+def _consents(people: Iterable[int], now: datetime) -> Select[Any]:
+    """What they said. It is on file, so it has been said, however far ahead the clock was of whoever wrote it down."""
+    said = table_of("consent").c.received_at
+    return _at_the_latest("consent", "received_at", people, said > now, now)
+
+
+def _holds(people: Iterable[int], now: datetime) -> Select[Any]:
+    """What stands against them and has not ended; only a hold that was written down for later begins later."""
+    hold = table_of("hold")
+    ahead = (hold.c.starts_at > now) & (hold.c.starts_at <= hold.c.recorded_at)
+    found = _at_the_latest("hold", "starts_at", people, ahead, now)
+    return found.where(or_(hold.c.ends_at.is_(None), hold.c.ends_at > now))
+
+
+def _at_the_latest(
+    name: str, instant: str, people: Iterable[int], ahead: ColumnElement[bool], now: datetime
+) -> Select[Any]:
+    """
+    Rows about these people, of which an instant that is ahead is taken for now.
+
+    What came between the moment that is decided for and the look at the book, or by another clock, forbids at once.
+    """
+    table = table_of(name)
+    at = table.c[instant]
+    known = case((ahead, literal(now, at.type)), else_=at).label(instant)
+    columns = [known if column.name == instant else column for column in _kept(name)]
+    return select(*columns).where(among(table.c.person_id, people))
+
+
 def _columns(name: str) -> Select[Any]:
-    return select(*(column for column in table_of(name).columns if column.name not in _LEFT_OUT.get(name, ())))
+    return select(*_kept(name))
+
+
+def _kept(name: str) -> list[ColumnElement[Any]]:
+    return [column for column in table_of(name).columns if column.name not in _LEFT_OUT.get(name, ())]
 
 
 def _year_before(now: datetime) -> date:

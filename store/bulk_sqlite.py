@@ -83,13 +83,18 @@ class SqliteTransaction(SqliteReader):
 
     def commit(self) -> None:
         """Make it so."""
-        self._transaction.commit()
-        self._connection.close()
+        try:
+            self._transaction.commit()
+        finally:
+            # Also where it fails: whatever is still begun holds the write lock until somebody undoes it.
+            self._connection.close()
 
     def rollback(self) -> None:
         """Undo everything."""
-        self._transaction.rollback()
-        self._connection.close()
+        try:
+            self._transaction.rollback()
+        finally:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self

@@ -236,6 +236,13 @@ def _sqlite_engine(url: URL, busy_timeout_s: float) -> Engine:
     def may_write(connection: Any, _record: Any, _proxy: Any) -> None:
         connection.execute("pragma query_only = off")
 
+    @event.listens_for(engine, "reset")
+    def nothing_begun(connection: Any, _record: Any, _state: Any) -> None:
+        # A commit that failed has ended nothing, and SQLAlchemy takes it for ended: given back like that, it would hold
+        # the write lock for as long as the connection waits to be used again.
+        if connection.in_transaction:
+            connection.rollback()
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get(_MODE)

@@ -128,9 +128,7 @@ def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worke
         due: Select[tuple[Contact, str | None]] = (
             select(Contact, Endpoint.value)  # type: ignore[assignment] # sqlmodel narrows Select to its own
             .outerjoin(Endpoint, col(Endpoint.id) == col(Contact.endpoint_id))
-            .where(_due(now), col(Contact.not_before_at) <= now, col(Contact.expires_at) > now)
-            .where(col(Contact.direction) == "out", lanes().in_(limits))
-            .where(col(Contact.person_id).not_in(select(Contact.person_id).where(_leaving(now))))
+            .where(*_claimable(limits, now))
             .order_by(col(Contact.not_before_at), col(Contact.id))
             # Somebody may have several due at once, and only the first of them is taken.
             .limit(sum(limits.values()) * 4)
@@ -153,6 +151,23 @@ def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worke
             session.add(contact)
             taken.append(contact.id)
         return taken
+
+
+def is_left(database: Database, names: Collection[str], *, now: datetime) -> bool:
+    """Whether something is due in these lanes for somebody to whom nothing is leaving: another worker was choosing."""
+    with database.session() as session:
+        return session.exec(select(Contact.id).where(*_claimable(names, now)).limit(1)).first() is not None
+
+
+def _claimable(names: Collection[str], now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _due(now),
+        col(Contact.not_before_at) <= now,
+        col(Contact.expires_at) > now,
+        col(Contact.direction) == "out",
+        lanes().in_(names),
+        col(Contact.person_id).not_in(select(Contact.person_id).where(_leaving(now))),
+    )
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from channels.message import Adapter, Receipt
 from engine.errors import Problem, StoreError
-from store.outbox import RECORDED_CALL, TASK_CHANNELS, expire, give_up_on
+from store.outbox import RECORDED_CALL, TASK_CHANNELS, expire, give_up_on, is_left
 from workflows.alerts import alert_unknown
 from workflows.batches import doubt
 from workflows.brake import channel_brake
@@ -28,6 +28,7 @@ from workflows.door import (
     Door,
     Lane,
     Outward,
+    close_all,
     out_of_reach,
     reach,
     without_provider,
@@ -42,8 +43,13 @@ log = logging.getLogger(__name__)
 MESSAGE_LANES: Final = ("sms", "email", RECORDED_CALL)
 _FRUITLESS_MAX: Final = 3
 """Claims in a row that led to nothing but giving back, before a lane leaves the rest to the next dispatch."""
+_PASSED_MAX: Final = 10
+_PASSED_SECONDS: Final = 0.2
+"""How often, and how soon, a lane looks again for what another worker passed over or was just choosing from."""
 _STOP_SECONDS: Final = 0.5
 """How often `stop` is asked while messages are under way."""
+_LAST_SECONDS: Final = 10.0
+"""How long a message that is under way may still take once dispatch is to stop. What takes longer is in doubt."""
 _WRITE_AGAIN_SECONDS: Final = (0.1, 1.0, 3.0)
 
 _T = TypeVar("_T")
@@ -95,8 +101,7 @@ async def dispatch(
                 *(lane.run(first.of(lane.names), limit) for lane in lanes), return_exceptions=True
             )
         finally:
-            for adapter in door.outward.adapters.values():
-                await adapter.close()
+            await close_all(door.outward.adapters.values())
     alert_unknown(done.counts)
     for error in ended:
         if error is not None:
@@ -170,6 +175,7 @@ class _Lane:
     stop: Callable[[], bool]
     unheard: int = 0
     """Messages that nobody was there to take."""
+    under_way: set[asyncio.Timeout] = field(default_factory=set)
 
     @property
     def paces(self) -> dict[str, float | None]:
@@ -186,18 +192,26 @@ class _Lane:
                 self.done.problems.append(out_of_reach(self.names[0], self.unheard))
 
     async def _rounds(self, limit: int) -> None:
-        fruitless = 0
+        fruitless = passed = 0
         while not self.stop() and fruitless < _FRUITLESS_MAX and not await self.stands_still():
             taken = await self._at_desk(partial(take, self.door, self.paces, self.clock, limit=limit))
             if not taken.claimed:
                 if await self.traffic.eases():
                     continue
+                if passed < _PASSED_MAX and await self._at_desk(self._is_left):
+                    passed += 1
+                    await asyncio.sleep(_PASSED_SECONDS)
+                    continue
                 return
+            passed = 0
             _count(self.done, taken)
             back = taken.counts["redo"] + taken.counts["waiting"]
             if taken.offers:
                 back += await self._send_all(taken.offers)
             fruitless = fruitless + 1 if back == taken.claimed else 0
+
+    def _is_left(self) -> bool:
+        return is_left(self.door.database, self.names, now=self.clock())
 
     async def stands_still(self) -> bool:
         """Whether the brake is on for its channel; the dispatch then says why."""
@@ -232,6 +246,10 @@ class _Lane:
             while not self.stop():  # noqa: ASYNC110 - `stop` is asked, it does not call
                 await asyncio.sleep(_STOP_SECONDS)
             halt.set()
+            last = asyncio.get_running_loop().time() + _LAST_SECONDS
+            for limit in self.under_way:
+                if not limit.expired():
+                    limit.reschedule(min(last, limit.when() or last))
 
         sends = [asyncio.create_task(one(offer)) for offer in offers]
         heeding = asyncio.create_task(heed())
@@ -260,8 +278,10 @@ class _Lane:
         async with busy:
             if halt.is_set() or self.clock() - offer.looked_at > LOOK_TO_SEND_MAX:
                 return None
+            limit = asyncio.timeout(self.door.outward.send_seconds_max)
+            self.under_way.add(limit)
             try:
-                async with asyncio.timeout(self.door.outward.send_seconds_max):
+                async with limit:
                     return await self.adapter.send(offer.message)
             except TimeoutError:
                 words = "the provider did not answer in time"
@@ -271,6 +291,8 @@ class _Lane:
                 log.error("an adapter broke its promise to answer", extra=extra)  # noqa: TRY400 - no personal data
                 words = f"the adapter broke ({type(error).__name__})"
                 return Receipt("unknown", self.adapter.name, "", "broken", "unclear", words)
+            finally:
+                self.under_way.discard(limit)
 
     async def _turn(self, offer: Offer, halt: asyncio.Event) -> None:
         if offer.turn_at is None:

@@ -1,7 +1,9 @@
 """The one door out: what dispatch and the work queues need, and who may be reached through it at all."""
 
+import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,6 +28,8 @@ from workflows.allotment import Queue
 from workflows.brake import check_brake
 from workflows.second_look import Look
 
+log = logging.getLogger(__name__)
+
 _SETTINGS: Final = {"sms": "sms", "email": "mail", RECORDED_CALL: "sms.calls_from"}
 """Lane -> what its provider is called in the settings."""
 LEASE: Final = timedelta(minutes=10)
@@ -34,6 +38,8 @@ LOOK_TO_SEND_MAX: Final = timedelta(seconds=30)
 """What was not handed over so long after it was looked at goes back, and is looked at again."""
 
 NOT_ALLOWED: Final = "not production, and the address is not on the allow list"
+_CLOSE_SECONDS_MAX: Final = 5.0
+"""How long a connection may take to be closed; one that takes longer is dropped."""
 TURN_WAIT_MAX: Final = LOOK_TO_SEND_MAX / 2
 """How long a message may wait for its turn at the provider account."""
 
@@ -173,6 +179,20 @@ def without_provider(door: Door, session: Session, wanted: Sequence[str], now: d
             what = f"{count} {_plainly(lane)} contacts are due, and no {_plainly(lane)} provider is set up"
             problems.append(Problem(what, f"write `{_SETTINGS[lane]}:` in duecourse.yaml"))
     return problems
+
+
+async def close_all(adapters: Collection[Adapter]) -> None:
+    """Let go of every connection, all at once; a provider that does not let go keeps nobody waiting for long."""
+
+    async def close(adapter: Adapter) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS_MAX):
+                await adapter.close()
+        except Exception as error:  # noqa: BLE001 - everything is written down by then, and the next run opens new ones
+            extra = {"action": "close_failed", "provider": adapter.name, "error": type(error).__name__}
+            log.warning("a provider's connections could not be closed in order", extra=extra)
+
+    await asyncio.gather(*(close(adapter) for adapter in adapters))
 
 
 def out_of_reach(lane: str, count: int) -> Problem:

@@ -42,10 +42,13 @@ def enter_book(
     now: datetime,
     loans_per_chunk: int = 10_000,
     actor: str = "first_party",
+    reader: ChunkReader | None = None,
 ) -> Mapping[str, int]:
     """
     Place every loan that was never placed, whose arrears are known, and whose strategy says where loans enter.
 
+    Args:
+        reader: one of this rulebook that is at hand, to save its making.
     Returns:
         stage -> how many loans entered it.
     Raises:
@@ -56,11 +59,11 @@ def enter_book(
         chunks = list(packed(*_with_unplaced(database), loans_per_chunk))
         if not chunks:
             return placed
-        reader = stack.enter_context(ChunkReader(rulebook, actor=actor))
+        own = reader or stack.enter_context(ChunkReader(rulebook, actor=actor))
         with database.write() as session:
             frozen = begin_entry(session, rulebook.strategies, gate, now=now)
         for borrowers in chunks:
-            for stage, loans in _enter(database, rulebook, reader, frozen, borrowers).items():
+            for stage, loans in _enter(database, rulebook, own, frozen, borrowers).items():
                 placed[stage] = placed.get(stage, 0) + loans
         with database.write() as session:
             end(session, frozen.id, now=now, counts={f"entered.{stage}": loans for stage, loans in placed.items()})

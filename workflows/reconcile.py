@@ -23,6 +23,7 @@ from store.db import Database
 from store.outbox import ROW, bump_versions, lane_of, lanes, note
 from store.settings import read_setting
 from store.tables import Contact, ContactStatus, Endpoint
+from workflows.door import close_all
 from workflows.fate import Evidence, Fate, NotYet, learn, lock_contacts
 from workflows.text_seal import SEAL_KEY, SEALED, is_sealed
 
@@ -105,8 +106,7 @@ async def reconcile(
             silent[lane] = silent.get(lane, 0) + 1 if away else 0
             _write_down(database, doubt, found, evidence, clock(), done)
     finally:
-        for adapter in adapters.values():
-            await adapter.close()
+        await close_all(adapters.values())
     return done
 
 

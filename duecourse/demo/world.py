@@ -85,6 +85,11 @@ class World:
 
     def night(self, day: date, now: datetime) -> None:
         """Everybody pays, or does not; then the core system's files of the day arrive."""
+        for kind, path in self.files(day, now):
+            self.take_in(kind, path, now)
+
+    def files(self, day: date, now: datetime) -> list[tuple[str, Path]]:
+        """Let everybody pay, or not; what the core system says of it: kinds and files, in the order of their import."""
         claims = self._claims(day)
         self.owed = {loan_id: overdue for loan_id, (overdue, _) in claims.items()}
         heard = self._heard(now)
@@ -95,8 +100,16 @@ class World:
             if paid > 0:
                 rows.append(self._payment(loan_id, paid, day, now))
         self._book(rows, day)
-        self._import("movements", rows, now)
-        self._import("accounts", self._snapshots(day), now)
+        return [
+            ("movements", self._write("movements", rows, now)),
+            ("accounts", self._write("accounts", self._snapshots(day), now)),
+        ]
+
+    def take_in(self, kind: str, path: Path, now: datetime) -> None:
+        """Import a file; once more, where that was broken off."""
+        import_file(
+            self.works.database, KINDS[kind], path, as_of=now, now=now, catalogue=self.works.workspace.catalogue
+        )
 
     def work(self, now: datetime) -> None:
         """Agents take what waits in the queues, as far as they get, right after it was handed over."""
@@ -260,7 +273,7 @@ class World:
             )
         return rows
 
-    def _import(self, kind: str, rows: list[dict[str, object]], now: datetime) -> None:
+    def _write(self, kind: str, rows: list[dict[str, object]], now: datetime) -> Path:
         # A day without payments still has a file: an empty day is news, a missing file makes arrears stale.
         columns = [column.name for column in KINDS[kind].columns]
         path = self.folder / f"{kind}-{now:%Y%m%d%H%M}.csv"
@@ -269,8 +282,7 @@ class World:
             writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        catalogue = self.works.workspace.catalogue
-        import_file(self.works.database, KINDS[kind], path, as_of=now, now=now, catalogue=catalogue)
+        return path
 
 
 def _promise(overdue: int, today: date, days: int, chance: Random) -> Promised | None:

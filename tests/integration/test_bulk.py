@@ -1,11 +1,13 @@
 """Whole columns go in and come out unchanged, on both databases, by every path that writes them."""
 
+import sqlite3
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import BigInteger, Table, func, insert, select, text
+from sqlalchemy import BigInteger, Table, event, func, insert, select, text
+from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel
 
 from engine.errors import StoreError
@@ -13,6 +15,7 @@ from store.bulk import arrow_schema, reading, writing
 from store.bulk_arrow import table_of
 from store.columns import from_us, to_us
 from store.db import Database, open_database
+from store.tables import Setting
 
 ROWS = 4
 INTEGERS = [0, -1, 2**31 - 1, 7]
@@ -144,6 +147,24 @@ def test_an_error_leaves_nothing_behind(database: Database) -> None:
     with pytest.raises(KeyError, match="shoe_size"):
         two_rows_then_a_bug(database)
     assert read_people(database) == []
+
+
+def test_a_commit_that_fails_lets_go_of_the_lock(sqlite_database: Database) -> None:
+    """A failure at the very end undoes everything, and keeps nobody else from writing."""
+
+    def fails(_connection: object) -> None:
+        raise OperationalError("commit", {}, sqlite3.OperationalError("some failure"))
+
+    event.listen(sqlite_database.writer, "commit", fails)
+    with pytest.raises(OperationalError) as kept, writing(sqlite_database) as transaction:
+        transaction.execute("insert into setting (name, value) values ('a', 'b')")
+    event.remove(sqlite_database.writer, "commit", fails)
+    # Whoever still looks at the error must not hold the lock by that.
+    assert kept.value is not None
+    other = open_database(sqlite_database.address, busy_timeout_s=0)
+    with other.write() as session:
+        assert session.get(Setting, "a") is None
+    other.close()
 
 
 def test_an_explicit_rollback_undoes(database: Database) -> None:

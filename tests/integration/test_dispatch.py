@@ -19,6 +19,8 @@ from channels.message import Meaning, Message, Receipt, Status
 from channels.testing.mailserver import FakeMailServer
 from channels.testing.provider import FakeProvider
 from engine.errors import SettingsError, StoreError
+from engine.gate import Ask, Verdict
+from store.columns import to_us
 from store.db import Database, open_database
 from store.identity import declare_environment
 from store.outbox import NEXT, TASK_CHANNELS, claim, move, reserve
@@ -185,6 +187,39 @@ def test_what_is_committed_between_the_look_and_sending_stops_it(database: Datab
     assert counts(done) == {"redo": 1, "cancelled": 1}
     assert (adapter.seen, len(looks)) == ([], 2)
     assert statuses(database, planned) == ["planned", "planned", "cancelled"]
+
+
+class ByTheClock(SmallGate):
+    """Heeds only what was said and stood at the instant that is asked about, as packs of law do."""
+
+    def check(self, ask: Ask, now: datetime) -> Verdict:
+        heard = tuple(said for said in ask.statements if said.at_us <= to_us(now))
+        standing = tuple(hold for hold in ask.holds if hold.starts_us <= to_us(now))
+        return super().check(replace(ask, statements=heard, holds=standing), now)
+
+
+@pytest.mark.parametrize("what", ["held", "opted out", "held later"])
+def test_what_a_faster_clock_wrote_down_stops_it_at_once(database: Database, what: str) -> None:
+    """
+    What is on file has been said, though its instant is ahead: another machine's clock is, or it came during the claim.
+
+    Only what was written down for later comes later.
+    """
+    (loan,) = book(database)
+    plan(database, loan)
+    soon, person = NOW + timedelta(minutes=5), borrower_of(database, loan)
+    if what == "opted out":
+        add(
+            database,
+            Consent(person_id=person, kind="opt_out", received_at=soon, recorded_at=NOW, ref="ahead"),
+            bump=person,
+        )
+    else:
+        row = hold(database, loan)
+        row.starts_at, row.recorded_at = soon, NOW if what == "held later" else soon
+        add(database, row, bump=person)
+    _, wired = to(database)
+    assert counts(go(door_of(gate=ByTheClock(), **wired))) == {"sent" if what == "held later" else "cancelled": 1}
 
 
 def test_a_bulk_import_stops_it_as_well(database: Database, tmp_path: Path) -> None:
@@ -693,6 +728,30 @@ def test_two_workers_never_share_a_person(postgres_database: Database) -> None:
         by_person[contact.person_id] = by_person.get(contact.person_id, 0) + (contact.status == "sent")
     assert set(by_person.values()) == {2}
     assert len(ids) == 60
+
+
+@pytest.mark.postgres
+def test_what_another_worker_was_choosing_from_is_not_left(postgres_database: Database) -> None:
+    """Who looks while everything due is locked by another one's claim looks again, instead of going home."""
+    for loan in book(postgres_database, 3):
+        plan(postgres_database, loan)
+    choosing, go_on = threading.Event(), threading.Event()
+
+    def choose() -> None:
+        with postgres_database.write() as session:
+            session.exec(select(Contact).with_for_update()).all()
+            choosing.set()
+            go_on.wait(10)
+
+    other = threading.Thread(target=choose)
+    other.start()
+    assert choosing.wait(10)
+    threading.Timer(0.3, go_on.set).start()
+    own = open_database(postgres_database.address)
+    adapter = Silent()
+    assert counts(go(door_of(own, {"sms": adapter}))) == {"sent": 3}
+    other.join()
+    own.close()
 
 
 class SentOnly(SmallGate):

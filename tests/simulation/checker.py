@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.simulation import coverage, deadlines, hours, ladder, limits, money, privacy, sending, stopping
-from tests.simulation.records import Handed, Records, Violation
+from tests.simulation.records import Handed, Records, Told, Violation
 
 _CHECKS = (
     hours.hours,
@@ -18,6 +18,7 @@ _CHECKS = (
     sending.logged_first,
     sending.once,
     sending.providers,
+    sending.doubts,
     stopping.stopping,
     coverage.coverage,
     ladder.chains,
@@ -30,7 +31,9 @@ _CHECKS = (
 )
 
 
-def check(database: Path, handed: Sequence[Handed] | None = None, workspace: Path | None = None) -> list[Violation]:
+def check(
+    database: Path, handed: Sequence[Handed] | None = None, workspace: Path | None = None, told: Told | None = None
+) -> list[Violation]:
     """
     Every violation found.
 
@@ -38,8 +41,9 @@ def check(database: Path, handed: Sequence[Handed] | None = None, workspace: Pat
         database: a SQLite file that nobody is writing.
         handed: what the stand-ins took, in order; None leaves that comparison out.
         workspace: a folder whose files must not hold personal data.
+        told: what else the world outside knows; None: nothing was to fail.
     """
-    records = Records(database, handed)
+    records = Records(database, handed, told)
     try:
         found = [violation for one in _CHECKS for violation in one(records)]
         if workspace is not None:

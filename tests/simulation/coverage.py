@@ -30,15 +30,18 @@ def coverage(records: Records) -> Iterator[Violation]:
     for run in runs.values():
         if run["status"] != "done":
             yield Violation("5", f"run {run['id']}", f"of {stamp(run['now_at'])} is {run['status']}")
+        # Whoever pays or moves while it is under way may be found either way.
+        begun = records.moment("run", run)
+        moments = (begun, records.order.get(("run done", str(run["id"])), begun))
         for loan in records.loans.values():
-            owed = _owed(records, loan, run)
-            if owed is not None and owed[0] > 0 and loan["id"] not in logged[run["id"]]:
-                what = f"{owed[0]} days past due at the sweep of {stamp(run['now_at'])}, and nothing was logged"
+            owed = [_owed(records, loan, run, moment) for moment in moments]
+            if all(one is not None and one[0] > 0 for one in owed) and loan["id"] not in logged[run["id"]]:
+                what = f"{owed[0]} days and minor units past due at the sweep of {stamp(run['now_at'])}, and nothing was logged"
                 yield Violation("5", f"loan {loan['id']}", what)
 
 
-def _owed(records: Records, loan: Row, run: Row) -> tuple[int, int] | None:
-    return overdue(records, loan["id"], records.on(loan["borrower_id"], run["now_at"]), run["known_at"])
+def _owed(records: Records, loan: Row, run: Row, moment: int) -> tuple[int, int] | None:
+    return overdue(records, loan["id"], records.on(loan["borrower_id"], run["now_at"], moment), moment)
 
 
 def _answers(row: Row, planned: set[int]) -> Iterator[Violation]:
@@ -62,7 +65,8 @@ def _says_why(row: Row) -> bool:
 
 def _true_facts(records: Records, row: Row, run: Row) -> Iterator[Violation]:
     facts = json.loads(row["facts_json"])
-    want = _owed(records, records.loans[row["loan_id"]], run)
+    moment = records.order.get(("decision", f"{row['run_id']}-{row['loan_id']}"), run["known_at"])
+    want = _owed(records, records.loans[row["loan_id"]], run, moment)
     have = (facts.get("dpd"), facts.get("overdue_amount"))
     if want is not None and have != want:
         what = f"decided at {stamp(row['now_at'])} on dpd, overdue {have}, the ledger says {want}"

@@ -49,9 +49,9 @@ def hours(records: Records) -> Iterator[Violation]:
     for contact in records["contact"]:
         if contact["direction"] != "out" or contact["status"] in DROPPED:
             continue
-        acts = {contact["at"], *records.times(contact["id"], *_acts(contact))}
-        for at in sorted(acts):
-            yield from _outside(records, contact, at)
+        acts = {(contact["at"], records.last_moment(contact)), *records.acts(contact["id"], *_acts(contact))}
+        for at, moment in sorted(acts):
+            yield from _outside(records, contact, at, moment)
 
 
 def _acts(contact: Row) -> tuple[str, ...]:
@@ -59,9 +59,9 @@ def _acts(contact: Row) -> tuple[str, ...]:
     return ("sending",) if contact["channel"] in ("sms", "email") else ("delivered", "failed")
 
 
-def _outside(records: Records, contact: Row, at: int) -> Iterator[Violation]:
+def _outside(records: Records, contact: Row, at: int, moment: int) -> Iterator[Violation]:
     person = records.people[contact["person_id"]]
-    zones = records.zones(person["id"], at)
+    zones = records.zones(person["id"], at, moment)
     if not zones:
         yield Violation("1", f"contact {contact['id']}", "nobody knows what time it was there")
     for window in WINDOWS:

@@ -26,7 +26,7 @@ def chains(records: Records) -> Iterator[Violation]:
                 yield _wrong(change, f"is entry {change['entry']}, the one before was {n - 1}")
             if change["source"] != stage:
                 yield _wrong(change, f"starts from {change['source']}, the loan was in {stage}")
-            if change["at"] < then:
+            if change["at"] < then - records.apart:
                 yield _wrong(change, "happened before the one before it")
             if not _is_edge(change["source"], change["target"]) and not change["cause"].startswith("entry:"):
                 yield _wrong(change, "is no move that there is")
@@ -56,7 +56,8 @@ def duties(records: Records) -> Iterator[Violation]:
             continue
         for hold in holds.get(change["loan_id"], ()):
             ended = hold["ends_at"] is not None and hold["ends_at"] <= change["at"]
-            if hold["kind"] in _STOPS_ESCALATION and hold["recorded_at"] < change["at"] and not ended:
+            came_first = records.moment("hold", hold) < records.moment("stage_change", change)
+            if hold["kind"] in _STOPS_ESCALATION and came_first and not ended:
                 yield _wrong(change, f"a {hold['kind']} hold stood since {stamp(hold['recorded_at'])}")
         if change["target"] in _NOTICE:
             kind, days = _NOTICE[change["target"]]
@@ -82,7 +83,7 @@ def _entered(change: Row, notices: list[Row]) -> Iterator[Violation]:
 
 
 def _cured(records: Records, change: Row) -> Iterator[Violation]:
-    owed = overdue(records, change["loan_id"], change["on_on"], change["at"])
+    owed = overdue(records, change["loan_id"], change["on_on"], records.moment("stage_change", change))
     if owed is None or owed[1] > _TOLERANCE_MINOR:
         yield _wrong(change, f"is a cure, and {owed} was overdue")
 
@@ -106,8 +107,8 @@ def _acts(records: Records, notices: dict[int, list[Row]]) -> Iterator[Violation
             continue
         kind, days = ("prelegal_notice", 14) if filing else ("visit_notice", 3)
         known = notices.get(contact["loan_id"], [])
-        for at in {*records.times(contact["id"], "sending"), contact["at"]}:
-            if not _in_force(known, kind, days, records.on(contact["person_id"], at), at):
+        for at, moment in {*records.acts(contact["id"], "sending"), (contact["at"], records.last_moment(contact))}:
+            if not _in_force(known, kind, days, records.on(contact["person_id"], at, moment), at):
                 what = f"{contact['channel']} at {stamp(at)} without a {kind} in force for {days} days"
                 yield Violation("stages", f"contact {contact['id']} (rule {contact['rule']})", what)
 

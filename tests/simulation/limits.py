@@ -129,7 +129,7 @@ def _same(records: Records, limit: Limit, contact: Row, counted: list[Row]) -> I
 def _shares_window(records: Records, limit: Limit, earlier: Row, contact: Row) -> bool:
     if limit.hours:
         return bool(contact["at"] - earlier["at"] < limit.hours * HOUR)
-    zones = records.zones(contact["person_id"], contact["at"])
+    zones = records.zones(contact["person_id"], contact["at"], records.last_moment(contact))
     return any(
         (local(contact["at"], zone).date() - local(earlier["at"], zone).date()).days < limit.dates for zone in zones
     )

@@ -1,6 +1,6 @@
 """The ledger by brute force: what is owed on a day, counted anew from every instalment and movement each time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 
 from tests.simulation.records import Records, Row, Violation, stamp
@@ -8,26 +8,25 @@ from tests.simulation.records import Records, Row, Violation, stamp
 _CREDITS = {"payment", "credit", "waiver", "forgiveness"}
 
 
-def credit(movements: Iterable[Row], known_at: int) -> int:
-    """Cleared credit in minor units: what came in, less what was taken back, as recorded by then."""
-    known = [row for row in movements if row["recorded_at"] <= known_at]
+def credit(known: Collection[Row]) -> int:
+    """Cleared credit in minor units: what came in, less what was taken back."""
     came = {row["id"]: row["amount_minor"] for row in known if row["kind"] in _CREDITS}
     back = sum(row["amount_minor"] for row in known if row["kind"] == "reversal" and row["reverses_id"] in came)
     return sum(came.values()) - back
 
 
-def overdue(records: Records, loan: int, on: date, known_at: int) -> tuple[int, int] | None:
+def overdue(records: Records, loan: int, on: date, until: int) -> tuple[int, int] | None:
     """
-    Days past due and overdue minor units on a day at the borrower's place; None where nothing says.
+    Days past due and overdue minor units on a day at the borrower's place, as committed by a moment; None where nothing says.
 
     A payment that is recorded counts whatever its value date: nobody is dunned for what has been paid.
     """
     if records.loans[loan]["basis"] == "account":
-        return _account(records, loan, on, known_at)
+        return _account(records, loan, on, until)
     schedule = records.instalments.get(loan)
     if not schedule:
         return None
-    covered = credit(records.movements.get(loan, ()), known_at)
+    covered = credit(_known(records, loan, until))
     late = [row for row in schedule if row["due_on"] < on]
     left = sum(row["amount_minor"] for row in late) - covered
     if left <= 0:
@@ -40,14 +39,19 @@ def overdue(records: Records, loan: int, on: date, known_at: int) -> tuple[int, 
     raise AssertionError("something is left, so some instalment is open")
 
 
-def _account(records: Records, loan: int, on: date, known_at: int) -> tuple[int, int] | None:
-    known = [row for row in records.snapshots.get(loan, ()) if row["recorded_at"] <= known_at]
+def _known(records: Records, loan: int, until: int) -> list[Row]:
+    return [row for row in records.movements.get(loan, ()) if records.moment("movement", row) <= until]
+
+
+def _account(records: Records, loan: int, on: date, until: int) -> tuple[int, int] | None:
+    known = [row for row in records.snapshots.get(loan, ()) if records.moment("account_snapshot", row) <= until]
     if not known:
         return None
     last = max(known, key=lambda row: (row["as_of_on"], row["recorded_at"]))
-    later = [row for row in records.movements.get(loan, ()) if row["effective_on"] > last["as_of_on"]]
-    left = max(0, last["overdue_minor"] - credit(later, known_at))
-    return (last["dpd"] + (on - last["as_of_on"]).days if left else 0), left
+    later = [row for row in _known(records, loan, until) if row["effective_on"] > last["as_of_on"]]
+    left = max(0, last["overdue_minor"] - credit(later))
+    # Where it is still yesterday when the core system says how today ends, nobody is late by less than no day.
+    return (max(0, last["dpd"] + (on - last["as_of_on"]).days) if left else 0), left
 
 
 def positions(records: Records) -> Iterator[Violation]:
@@ -69,7 +73,7 @@ def _fold(records: Records, loan: int) -> dict[str, object]:
     movements = records.movements.get(loan, [])
     schedule = records.instalments.get(loan, [])
     ended = {row["reverses_id"]: row for row in movements if row["reverses_id"] is not None}
-    covered = credit(movements, 2**62)
+    covered = credit(movements)
     total, opened = 0, None
     for row in schedule:
         total += row["amount_minor"]
@@ -108,6 +112,6 @@ def totals(records: Records) -> Iterator[Violation]:
             continue
         if ends not in by_id or by_id[ends]["loan_id"] != row["loan_id"]:
             yield Violation("ledger", f"movement {row['id']}", f"ends {ends}, which is no movement of its loan")
-        elif by_id[ends]["recorded_at"] > row["recorded_at"]:
+        elif by_id[ends]["recorded_at"] > row["recorded_at"] + records.apart:
             when = stamp(row["recorded_at"])
             yield Violation("ledger", f"movement {row['id']}", f"ends {ends} at {when}, before that was recorded")

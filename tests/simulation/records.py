@@ -23,6 +23,11 @@ _TABLES = (
     "person", "endpoint", "loan", "party", "instalment", "movement", "position", "account_snapshot", "consent", "hold",
     "notice", "promise", "run", "stage_change", "contact", "contact_loan", "contact_status", "duty",
 )  # fmt: skip
+_STAMPS = {
+    "contact_status": "at", "consent": "received_at", "hold": "recorded_at", "movement": "recorded_at", "promise": "made_at",
+    "account_snapshot": "recorded_at", "stage_change": "at", "run": "known_at", "decision": "now_at",
+}  # fmt: skip
+"""By what a row is placed in time where no witness kept the order."""
 _DEATHS = ("not_in_service", "wrong_number", "moved_away", "returned")
 MADE = ("sending", "sent", "delivered", "failed", "unknown")
 """Statuses of a contact that has left us, or may have."""
@@ -43,21 +48,45 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A message that a stand-in took; `committed` is what the database said of its contact at that moment."""
+    """
+    A message that a stand-in took.
+
+    Attributes:
+        committed: what the database said of its contact at that moment.
+        ended: what the stand-in reported of it afterwards: delivered, failed; empty: nothing.
+    """
 
     contact: str
     channel: str
     to: str
     committed: str | None = None
     text: str = ""
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """
+    What the world outside knows of a run in which things failed.
+
+    Attributes:
+        doubted: contacts of which somebody was told nothing for certain: a lost answer, a dead machine, a broken database.
+        ended: when it ended, by a right clock; nothing has struck for days by then.
+        apart: how far clocks were apart at most, in microseconds.
+    """
+
+    doubted: frozenset[str]
+    ended: int
+    apart: int
 
 
 @dataclass
 class Records:
-    """The finished database, and what the stand-ins took."""
+    """The finished database, what the stand-ins took, and what else the world outside knows."""
 
     path: Path
     handed: Sequence[Handed] | None = None
+    told: Told | None = None
     tables: dict[str, list[Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,6 +103,7 @@ class Records:
         self.instalments = grouped(sorted(self["instalment"], key=lambda row: row["number"]), "loan_id")
         self.movements = grouped(sorted(self["movement"], key=lambda row: row["id"]), "loan_id")
         self.snapshots = grouped(sorted(self["account_snapshot"], key=lambda row: row["recorded_at"]), "loan_id")
+        self.order, self._moves = self._witnessed()
         self.debts = defaultdict(set)
         for row in self["contact_loan"]:
             self.debts[row["contact_id"]].add(row["loan_id"])
@@ -81,6 +111,11 @@ class Records:
 
     def __getitem__(self, table: str) -> list[Row]:
         return self.tables[table]
+
+    @property
+    def outgoing(self) -> list[Row]:
+        """The contacts that are ours; what others say to us is in the same table."""
+        return [row for row in self["contact"] if row["direction"] == "out"]
 
     def decisions(self, columns: str) -> Iterator[Row]:
         """The decision log, one row at a time: its facts and traces are large."""
@@ -91,18 +126,66 @@ class Records:
         """Let go of the file."""
         self.connection.close()
 
-    def zones(self, person: int, at: int) -> tuple[str, ...]:
-        """Every zone the person may have been in: declared, or told by a number that was not known to be dead."""
+    @property
+    def apart(self) -> int:
+        """How far two stamps may be in the wrong order."""
+        return self.told.apart if self.told is not None else 0
+
+    def moment(self, table: str, row: Row) -> int:
+        """When a row was committed: its place in the order of everything, where a witness kept that; else by its stamp."""
+        key = f"{row['run_id']}-{row['loan_id']}" if table == "decision" else str(row["id"])
+        return self.order.get((table, key), row[_STAMPS[table]])
+
+    def last_moment(self, contact: Row) -> int:
+        """When a contact was last offered or handed over; one that never was: when it was last written of."""
+        rows = self.statuses.get(contact["id"], [])
+        acts = [row for row in rows if row["status"] == "sending"] or rows
+        return self.moment("contact_status", acts[-1]) if acts else contact["at"]
+
+    def zones(self, person: int, at: int, moment: int | None = None) -> tuple[str, ...]:
+        """
+        Every zone the person may have been in: declared, or told by a number that was not known to be dead.
+
+        Args:
+            moment: as of when what is declared is asked; None: now.
+        """
         declared, told = self._places[person]
+        for moved, before, after in self._moves.get(person, ()) if moment is not None else ():
+            declared = after if moved < moment else declared
+            if moved > moment:
+                declared = before
+                break
         return tuple(sorted({*declared, *(zone for zone, died in told if died is None or at <= died)}))
 
-    def on(self, person: int, at: int) -> date:
+    def on(self, person: int, at: int, moment: int | None = None) -> date:
         """Today where the person is: the earliest of the dates it may be there."""
-        return min(local(at, zone).date() for zone in self.zones(person, at))
+        return min(local(at, zone).date() for zone in self.zones(person, at, moment))
+
+    def acts(self, contact: str, *statuses: str) -> list[tuple[int, int]]:
+        """When the contact came to one of these statuses, by its stamp, and its moment."""
+        rows = (row for row in self.statuses.get(contact, ()) if row["status"] in statuses)
+        return [(row["at"], self.moment("contact_status", row)) for row in rows]
 
     def times(self, contact: str, *statuses: str) -> list[int]:
         """When the contact came to one of these statuses."""
         return [row["at"] for row in self.statuses.get(contact, ()) if row["status"] in statuses]
+
+    def _witnessed(self) -> tuple[dict[tuple[str, str], int], dict[int, list[tuple[int, list[str], list[str]]]]]:
+        """The order in which rows were committed, and who moved when from where to where; both empty without a witness."""
+        order: dict[tuple[str, str], int] = {}
+        moves: defaultdict[int, list[tuple[int, list[str], list[str]]]] = defaultdict(list)
+        try:
+            rows = self.connection.execute(
+                "select id, kind, key, before, after from witness_order order by id"
+            ).fetchall()
+        except sqlite3.OperationalError:
+            return order, moves
+        for place, kind, key, before, after in rows:
+            # Apart from every stamp, which all are far greater.
+            order[kind, key] = place
+            if kind == "zones":
+                moves[int(key)].append((place, before.split(), after.split()))
+        return order, moves
 
     def _zones(self) -> dict[int, tuple[list[str], list[tuple[str, int | None]]]]:
         died: dict[int, int] = {}

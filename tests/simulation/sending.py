@@ -25,14 +25,14 @@ _MESSAGES = ("sms", "email")
 
 def histories(records: Records) -> Iterator[Violation]:
     """Every contact's history is one that can be, starts with its plan, and ends where the contact says it stands."""
-    for contact in records["contact"]:
+    for contact in records.outgoing:
         rows = records.statuses.get(contact["id"], [])
         last, then = None, 0
         for row in rows:
             queued = last == "sent" and contact["channel"] not in _MESSAGES
             if row["status"] not in _NEXT[last] | (_QUEUED if queued else set()):
                 yield _wrong(contact, f"went from {last} to {row['status']} at {stamp(row['at'])}")
-            if row["at"] < then:
+            if row["at"] < then - records.apart:
                 yield _wrong(contact, f"became {row['status']} at {stamp(row['at'])}, before it became {last}")
             last, then = row["status"], row["at"]
         if last != contact["status"] and (last, contact["status"]) != ("planned", "claimed"):
@@ -60,7 +60,7 @@ def logged_first(records: Records) -> Iterator[Violation]:
         at, keys = found
         if not keys[_key(contact, "person_id")]:
             yield _wrong(contact, f"the decision of run {contact['run_id']} does not name rule {contact['rule']}")
-        elif at > min(row["at"] for row in records.statuses.get(contact["id"], [{"at": at}])):
+        elif at > min(row["at"] for row in records.statuses.get(contact["id"], [{"at": at}])) + records.apart:
             yield _wrong(contact, f"was decided at {stamp(at)}, after it was planned")
 
 
@@ -76,7 +76,7 @@ def once(records: Records) -> Iterator[Violation]:
     kept = [row for row in records["contact"] if row["status"] not in DROPPED and row["rule"] is not None]
     same: dict[tuple[object, ...], list[str]] = {}
     for row in kept:
-        on = records.on(row["person_id"], row["at"])
+        on = records.on(row["person_id"], row["at"], records.last_moment(row))
         same.setdefault((row["loan_id"], row["person_id"], row["channel"], row["rule"], on), []).append(row["id"])
     for (loan, _, channel, rule, on), ids in same.items():
         if len(ids) > 1:
@@ -95,18 +95,39 @@ def providers(records: Records) -> Iterator[Violation]:
                 "3", f"message {handed.contact}", f"reached the {handed.channel} provider, nobody planned it"
             )
             continue
-        if handed.committed != "sending":
+        # A machine that stood still for longer than a claim lasts, or by whose clock another's claim has lapsed, leaves a
+        # doubt that its message may still join; it is in the log all the same, and nobody else sends it.
+        if handed.committed not in (("sending",) if records.told is None else ("sending", "unknown")):
             yield _wrong(contact, f"was committed as {handed.committed} when the provider took it, not as sending")
         if handed.to != records.endpoints[contact["endpoint_id"]]["value"]:
             yield _wrong(contact, "went to another number or address than the one it was planned for")
-        if contact["status"] not in ("sending", "sent", "delivered", "unknown"):
-            yield _wrong(contact, f"is {contact['status']}, and the provider took it")
+        allowed = {"sending", "sent", "unknown", handed.ended}
+        if contact["status"] not in allowed:
+            reported = handed.ended or "nothing"
+            yield _wrong(contact, f"is {contact['status']}, and the provider took it and reported {reported}")
     for contact_id, times in taken.items():
         if times > 1:
             yield Violation("3", f"contact {contact_id}", f"reached the provider {times} times")
-    for contact in records["contact"]:
+    for contact in records.outgoing:
         if contact["channel"] in _MESSAGES and contact["status"] in ("sent", "delivered") and not taken[contact["id"]]:
             yield _wrong(contact, f"is {contact['status']}, and no provider took it")
+
+
+def doubts(records: Records) -> Iterator[Violation]:
+    """Where things failed: every doubt has a cause, and nothing is lost between two hands."""
+    if records.told is None:
+        return
+    for contact in records.outgoing:
+        if (
+            contact["status"] == "unknown"
+            and contact["channel"] in _MESSAGES
+            and contact["id"] not in records.told.doubted
+        ):
+            yield _wrong(contact, "is unknown, and nothing had gone wrong with it")
+        # Days without trouble are behind it: whatever is under way has come to an end, or is planned for later.
+        waits = contact["status"] == "planned" and contact["expires_at"] > records.told.ended - records.told.apart
+        if contact["status"] in ("claimed", "sending") or (contact["status"] == "planned" and not waits):
+            yield _wrong(contact, f"is still {contact['status']}, for good")
 
 
 def _wrong(contact: Row, what: str) -> Violation:

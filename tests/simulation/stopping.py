@@ -1,6 +1,7 @@
 """Invariant 4: what forbids a contact and was committed before its `sending` commit stops it."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tests.simulation.money import overdue
 from tests.simulation.records import MADE, Records, Row, Violation, grouped, stamp
@@ -26,62 +27,71 @@ def stopping(records: Records) -> Iterator[Violation]:
             continue
         loan = contact["loan_id"]
         standing = {row["id"]: row for row in (*holds.get(contact["person_id"], ()), *by_loan.get(loan, ()))}
-        for at in _acts(records, contact):
+        for act in _acts(records, contact):
             found = (
-                *_paid(records, contact, at),
-                *_held(contact, list(standing.values()), at),
-                *_refused(records, contact, consents.get(contact["person_id"], []), at),
-                *_promised(records, contact, promises.get(loan, []), at),
-                *_moved(records, contact, at),
-                *_dead(contact, deaths, at),
+                *_paid(records, contact, act),
+                *_held(records, contact, list(standing.values()), act),
+                *_refused(records, contact, consents.get(contact["person_id"], []), act),
+                *_promised(records, contact, promises.get(loan, []), act),
+                *_moved(records, contact, act),
+                *_dead(contact, deaths, act.moment),
             )
             for why in found:
-                what = f"{contact['channel']} at {stamp(at)} although {why}"
+                what = f"{contact['channel']} at {stamp(act.at)} although {why}"
                 yield Violation("4", f"contact {contact['id']} (rule {contact['rule']})", what)
 
 
-def _acts(records: Records, contact: Row) -> list[int]:
-    if contact["channel"] in ("sms", "email"):
-        return records.times(contact["id"], "sending")
-    return sorted({*records.times(contact["id"], "sending"), *records.times(contact["id"], "delivered", "failed")})
+class _Act(NamedTuple):
+    """When a contact was made, by the clock of whoever made it, and where that stands in the order of everything."""
+
+    at: int
+    moment: int
 
 
-def _paid(records: Records, contact: Row, at: int) -> Iterator[str]:
+def _acts(records: Records, contact: Row) -> list[_Act]:
+    statuses = ("sending",) if contact["channel"] in ("sms", "email") else ("sending", "delivered", "failed")
+    return [_Act(*act) for act in sorted(set(records.acts(contact["id"], *statuses)))]
+
+
+def _paid(records: Records, contact: Row, act: _Act) -> Iterator[str]:
     if contact["purpose"] not in _MONEY:
         return
-    owed = overdue(records, contact["loan_id"], records.on(contact["person_id"], at), at - 1)
+    on = records.on(contact["person_id"], act.at, act.moment)
+    owed = overdue(records, contact["loan_id"], on, act.moment - 1)
     if owed is None or owed[1] <= 0:
         yield f"nothing of loan {contact['loan_id']} was overdue"
 
 
-def _held(contact: Row, holds: list[Row], at: int) -> Iterator[str]:
+def _held(records: Records, contact: Row, holds: list[Row], act: _Act) -> Iterator[str]:
     kinds = _STOP_MONEY if contact["purpose"] in _MONEY else ()
     kinds = _STOP_NOTICES if contact["purpose"] == "required_notice" else kinds
     for hold in holds:
-        stands = hold["starts_at"] <= at and (hold["ends_at"] is None or at < hold["ends_at"])
+        stands = hold["starts_at"] <= act.at and (hold["ends_at"] is None or act.at < hold["ends_at"])
         about = hold["loan_id"] in (None, contact["loan_id"])
         blocks = not hold["blocks"] or contact["channel"] in hold["blocks"].split()
-        if hold["kind"] in kinds and stands and about and blocks and hold["recorded_at"] < at:
+        if hold["kind"] in kinds and stands and about and blocks and records.moment("hold", hold) < act.moment:
             yield f"a {hold['kind']} hold stood since {stamp(hold['recorded_at'])}"
 
 
-def _refused(records: Records, contact: Row, consents: list[Row], at: int) -> Iterator[str]:
+def _refused(records: Records, contact: Row, consents: list[Row], act: _Act) -> Iterator[str]:
     country = records.people[contact["person_id"]]["country"]
     # The US telephone statute knows no exception for notices; house rules and the Chinese standard do.
     strict = country == "US" and contact["channel"] in ("sms", "call")
-    if contact["purpose"] in ("reply", "opt_out_confirmation"):
+    if contact["purpose"] in ("reply", "opt_out_confirmation") or contact["channel"] == "legal":
+        # An answer was asked for; and papers in a queue of ours reach nobody.
         return
     if contact["purpose"] in ("required_notice", "legally_required") and not strict:
         return
     for said in consents:
-        if said["kind"] not in _REFUSALS or said["received_at"] >= at or not _covers(said, contact):
+        came = records.moment("consent", said)
+        if said["kind"] not in _REFUSALS or came >= act.moment or not _covers(said, contact):
             continue
         if said["scope"] not in ("", "electronic") or (said["scope"] and contact["channel"] not in ("sms", "email")):
             continue
-        if said["until_at"] is not None and said["until_at"] <= at:
+        if said["until_at"] is not None and said["until_at"] <= act.at:
             continue
         reopened = any(
-            later["kind"] in ("opt_in", "consent") and said["received_at"] < later["received_at"] < at
+            later["kind"] in ("opt_in", "consent") and came < records.moment("consent", later) < act.moment
             for later in consents
             if _covers(later, contact)
         )
@@ -97,22 +107,25 @@ def _covers(said: Row, contact: Row) -> bool:
     )
 
 
-def _promised(records: Records, contact: Row, promises: list[Row], at: int) -> Iterator[str]:
+def _promised(records: Records, contact: Row, promises: list[Row], act: _Act) -> Iterator[str]:
     loan = records.loans[contact["loan_id"]]
     if contact["purpose"] not in _MONEY or contact["channel"] not in _PROMISE_BLOCKS[loan["currency"]]:
         return
-    today = records.on(contact["person_id"], at)
+    today = records.on(contact["person_id"], act.at, act.moment)
     for promise in promises:
-        if promise["made_at"] < at and (promise["settled_on"] is None or promise["settled_on"] > today):
+        if records.moment("promise", promise) < act.moment and (
+            promise["settled_on"] is None or promise["settled_on"] > today
+        ):
             yield f"a promise of {stamp(promise['made_at'])} was open"
 
 
-def _moved(records: Records, contact: Row, at: int) -> Iterator[str]:
+def _moved(records: Records, contact: Row, act: _Act) -> Iterator[str]:
     if contact["rule"] is None:
         return
     changes = records.changes.get(contact["loan_id"], [])
     # A change at the very instant may have come just after.
-    stood = {max((row["entry"] for row in changes if row["at"] < until), default=0) for until in (at, at + 1)}
+    seen = [(row["entry"], records.moment("stage_change", row)) for row in changes]
+    stood = {max((entry for entry, came in seen if came < until), default=0) for until in (act.moment, act.moment + 1)}
     if contact["stage_entry"] not in stood:
         yield f"the loan was in stage entry {max(stood)}, not {contact['stage_entry']} any more"
 
@@ -122,11 +135,13 @@ def _deaths(records: Records) -> dict[int, int]:
     for contact in records["contact"]:
         endpoint = contact["endpoint_id"]
         if endpoint is not None and contact["outcome"] in _DEATHS:
-            died[endpoint] = min(contact["at"], died.get(endpoint, contact["at"]))
+            found = records.acts(contact["id"], "delivered", "failed")
+            moment = max((moment for _, moment in found), default=contact["at"])
+            died[endpoint] = min(moment, died.get(endpoint, moment))
     return died
 
 
-def _dead(contact: Row, deaths: dict[int, int], at: int) -> Iterator[str]:
+def _dead(contact: Row, deaths: dict[int, int], moment: int) -> Iterator[str]:
     died = deaths.get(contact["endpoint_id"])
-    if died is not None and died < at:
-        yield f"that number or address had been found dead at {stamp(died)}"
+    if died is not None and died < moment:
+        yield "that number or address had been found dead"

@@ -1,0 +1,194 @@
+"""
+Providers of the simulation: what they took they remember, whatever their client heard of it.
+
+Faults are drawn for each message: refusals, answers that are lost, silence; and afterwards reports that come twice, in the
+wrong order, days late, or never.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+
+from channels.message import Meaning, Message, Receipt, Sought
+from channels.reports import MailReport, StatusReport
+from tests.simulation.machines import Machine
+from tests.simulation.records import Handed
+from tests.simulation.virtual_time import Time, us_of
+
+Report = StatusReport | MailReport
+
+_ANSWER_SECONDS: Final = 10.0
+"""How long a client waits for an answer before it says that it does not know."""
+_SILENCE_SECONDS: Final = 3600.0
+_CLOCKS_APART: Final = timedelta(minutes=2)
+_LISTED_AFTER_SECONDS: Final = 30.0
+_FATES: Final = (
+    ("taken", 60), ("taken, and the answer is lost", 8), ("taken, then silence", 3), ("lost on the way", 5), ("busy", 6),
+    ("no such address", 1), ("they have opted out", 1),
+)  # fmt: skip
+_REFUSALS: Final[dict[str, Receipt]] = {
+    "busy": Receipt("retry", "", "", "429", "slow_down", "too many at once"),
+    "no such address": Receipt("failed", "", "", "21211", "bad_address", "no such number or address"),
+    "they have opted out": Receipt("failed", "", "", "21610", "opted_out", "they have told the provider to stop"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message as the provider's own list has it."""
+
+    ref: str
+    contact: str
+    to: str
+    text: str
+    us: int
+
+
+@dataclass
+class Carrier:
+    """
+    Everything outside that takes messages, for all machines together.
+
+    Attributes:
+        committed: what the database says of a contact now, read by a connection of its own.
+        faulty: how likely something else than a plain yes is, against the usual.
+        handed: every message taken, in order.
+        doubted: contacts whose client was told nothing for certain.
+        due: reports on their way: when they come, and what they say.
+    """
+
+    time: Time
+    chance: Random
+    committed: Callable[[str], str | None]
+    faulty: float = 1.0
+    handed: list[Handed] = field(default_factory=list)
+    doubted: set[str] = field(default_factory=set)
+    due: list[tuple[int, Report]] = field(default_factory=list)
+    listed: list[Kept] = field(default_factory=list)
+
+    def fate(self) -> str:
+        """What happens to the next message."""
+        if self.chance.random() > self.faulty:
+            return "taken"
+        return self.chance.choices([name for name, _ in _FATES], [weight for _, weight in _FATES])[0]
+
+    def take(self, message: Message) -> str:
+        """Take a message; returns the provider's id of it."""
+        ref, contact = f"R{len(self.listed)}", message.contact_id
+        ended = self._report(message, ref)
+        self.handed.append(Handed(contact, message.channel, message.to, self.committed(contact), message.text, ended))
+        self.listed.append(Kept(ref, contact, message.to, message.text, self.time.us))
+        return ref
+
+    def arriving(self) -> list[Report]:
+        """What arrives by now, in whatever order."""
+        arriving = [one for one in self.due if one[0] <= self.time.us]
+        self.due = [one for one in self.due if one[0] > self.time.us]
+        self.chance.shuffle(arriving)
+        return [report for _, report in arriving]
+
+    def again(self, reports: Collection[Report]) -> None:
+        """Nobody took them: they come once more."""
+        self.due += [(self.time.us + 60_000_000, report) for report in reports]
+
+    def _report(self, message: Message, ref: str) -> str:
+        chance = self.chance
+        ends = chance.choices(("delivered", "failed", ""), (80, 10, 10))[0]
+        if not ends:
+            return ""
+        final = self._final(message, ref, ends)
+        # Seconds, as a rule; before the answer to the message itself, now and then; days, rarely.
+        seconds = chance.choice((0.0, 0.05, 5.0, 60.0, 3600.0, chance.uniform(0, 200_000)))
+        reports = [(seconds, final)]
+        if isinstance(final, StatusReport):
+            started = StatusReport(final.provider, final.contact_id, ref, "sent")
+            reports.append((seconds * chance.random() * 2, started))
+        if chance.random() < 0.3:
+            reports.append((seconds + chance.uniform(0, 100_000), final))
+        self.due += [(self.time.us + int(after * 1_000_000), report) for after, report in reports]
+        return ends
+
+    def _final(self, message: Message, ref: str, ends: str) -> Report:
+        meaning: Meaning = "ok"
+        if ends == "failed":
+            meaning = self.chance.choice(("try_later", "bad_address", "blocked"))
+        code = "30003" if ends == "failed" else ""
+        if message.channel == "email":
+            status = "failed" if ends == "failed" else "delivered"
+            return MailReport(message.contact_id, message.to, status, code, meaning, f"report-{ref}")  # type: ignore[arg-type]
+        # Some providers know our contact, some only their own id of it.
+        contact = message.contact_id if self.chance.random() < 0.8 else ""
+        return StatusReport("carrier", contact, ref, ends, code, meaning)  # type: ignore[arg-type]
+
+
+@dataclass
+class MailLine:
+    """A machine's way to the carrier: an adapter. Nobody lists the mails that were taken."""
+
+    machine: Machine
+    carrier: Carrier
+    name: str = "smtp"
+
+    async def send(self, message: Message) -> Receipt:
+        """Hand it over, or try to."""
+        try:
+            receipt = await self._send(message)
+        except asyncio.CancelledError:
+            # Whoever asked has waited long enough: this machine, or everything, stood still meanwhile.
+            self.carrier.doubted.add(message.contact_id)
+            raise
+        if self.carrier.committed(message.contact_id) == "unknown":
+            # It took longer than a claim lasts, by somebody's clock.
+            self.carrier.doubted.add(message.contact_id)
+        return receipt
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _send(self, message: Message) -> Receipt:
+        chance, fate = self.carrier.chance, self.carrier.fate()
+        await asyncio.sleep(chance.uniform(0.01, 0.4))
+        self.machine.cross("send")
+        if fate in _REFUSALS:
+            said = _REFUSALS[fate]
+            return Receipt(said.status, self.name, "", said.code, said.meaning, said.detail)
+        if fate == "lost on the way":
+            return await self._unheard(message, _ANSWER_SECONDS)
+        ref = self.carrier.take(message)
+        self.machine.cross("taken")
+        await asyncio.sleep(chance.uniform(0.01, 0.4))
+        if fate != "taken":
+            return await self._unheard(message, _ANSWER_SECONDS if "answer" in fate else _SILENCE_SECONDS)
+        return Receipt("sent", self.name, ref)
+
+    async def _unheard(self, message: Message, seconds: float) -> Receipt:
+        self.carrier.doubted.add(message.contact_id)
+        await asyncio.sleep(seconds)
+        return Receipt("unknown", self.name, "", "timeout", "unclear", "the provider did not answer in time")
+
+
+@dataclass
+class TextLine(MailLine):
+    """The same, to a provider that can be asked what it took."""
+
+    name: str = "carrier"
+
+    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+        """What the provider's list says."""
+        self.machine.cross("find")
+        if self.carrier.chance.random() < 0.15:
+            return Receipt("unknown", self.name, "", "timeout", "unclear", "the provider did not answer in time")
+        newest = self.carrier.time.us - int(_LISTED_AFTER_SECONDS * 1_000_000)
+        oldest = us_of(since - _CLOCKS_APART)
+        for kept in self.carrier.listed:
+            if (
+                kept.to == sought.to
+                and oldest <= kept.us <= newest
+                and kept.ref not in taken
+                and sought.is_it(kept.text)
+            ):
+                return Receipt("sent", self.name, kept.ref)
+        return None

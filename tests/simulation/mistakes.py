@@ -1,0 +1,95 @@
+"""
+Mistakes in the product, made on purpose: each takes away one thing that keeps people from harm.
+
+Each names the invariant that breaks, and a word of what the checker has to say.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from unittest.mock import patch
+
+from sqlalchemy import false
+from sqlmodel import col, select
+
+from channels.message import Receipt
+from store.db import Database
+from store.outbox import note
+from store.tables import Contact
+from tests.simulation.weather import Weather
+from workflows import leaving, receipts
+from workflows.receipts import Answered
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake: how it is made, the weather that shows it, which invariant it breaks, and what is said of it."""
+
+    invariant: str
+    says: str
+    weather: Weather
+    made: Callable[[], AbstractContextManager[object]]
+
+
+def _send_lost_ones_again(database: Database, *, now: datetime) -> list[str]:
+    """What a dead worker had in hand is taken for unsent."""
+    with database.write() as session:
+        lost = select(Contact).where(col(Contact.status) == "sending", col(Contact.claimed_until_at) <= now)
+        for contact in session.exec(lost):
+            contact.status = "planned"
+            session.add(contact)
+            note(session, contact, at=now, why="once more")
+    return []
+
+
+def _believe_in_silence(database: Database, answered: Sequence[Answered], dates: Any) -> Any:
+    """A lost answer is taken for a no."""
+
+    def heard(receipt: Receipt | None) -> Receipt | None:
+        unknown = receipt is not None and receipt.status == "unknown"
+        return replace(receipt, status="retry", meaning="try_later") if unknown and receipt is not None else receipt
+
+    return _record_receipts(database, [replace(one, receipt=heard(one.receipt)) for one in answered], dates)
+
+
+def _never_moved(_one: object, _current: object) -> bool:
+    """Whatever came since the second look is not looked at."""
+    return False
+
+
+def _forget_the_lease(now: datetime) -> Any:
+    """What another worker has claimed is taken from it."""
+    del now
+    return col(Contact.status).in_(("planned", "claimed", "sending"))
+
+
+def _nobody(_now: datetime) -> Any:
+    """Nobody has anything leaving."""
+    return false()
+
+
+_record_receipts = receipts.record_receipts
+CALM: Final = Weather(kill=0, error=0, clock=0, intruder=0, providers=0)
+
+MISTAKES: Final[Mapping[str, Mistake]] = {
+    "a message in a dead worker's hands is sent again": Mistake(
+        "3", "times", replace(CALM, kill=1 / 800), lambda: patch("workflows.dispatch.give_up_on", _send_lost_ones_again)
+    ),
+    "a lost answer is taken for a no": Mistake(
+        "3",
+        "times",
+        replace(CALM, providers=1),
+        lambda: patch("workflows.dispatch.record_receipts", _believe_in_silence),
+    ),
+    "what came after the second look does not count": Mistake(
+        "4", "although", replace(CALM, intruder=1 / 80), lambda: patch.object(leaving, "_moved", _never_moved)
+    ),
+    "what another worker has in hand is taken": Mistake(
+        "3",
+        "times",
+        replace(CALM, intruder=1 / 80),
+        lambda: patch.multiple("store.outbox", _due=_forget_the_lease, _leaving=_nobody),
+    ),
+}
