@@ -1,5 +1,6 @@
 """
-The scheduler: one acting process at a time, the others stand by. When each job is due follows from when it last began.
+The scheduler: APScheduler, one acting process at a time, the others stand by. When each job is due follows from when it
+last began, which the database knows; APScheduler wakes at that time and runs it.
 
 Missed runs collapse to one, and every run decides on the facts of the moment it runs: nothing that was due
 while we were away is caught up with as it stood then.
@@ -10,21 +11,23 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.errors import StoreError
 from store import jobs
 from store.db import Database
 from store.lock import Busy, sole
-from store.tables import Job
 from workflows.job_run import Ran, Run, run_job, said
 from workflows.jobs import Entry, due_at, missed
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.background import BackgroundScheduler
+    from apscheduler.triggers.base import BaseTrigger
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +119,8 @@ class _Acting:
     ) -> None:
         self._database, self._entries, self._run, self._clock, self._seen = database, entries, run, clock, seen
         self._halt, self._over = halt, threading.Event()
-        self._pool = ThreadPoolExecutor(max(1, len(entries)), "job")
-        self._running: dict[str, Future[None]] = {}
+        self._scheduler = _scheduler(len(entries))
+        self._running: set[str] = set()
         self._not_before: dict[str, datetime] = {}
         self._paused: frozenset[str] = frozenset()
         self._told = ""
@@ -126,16 +129,22 @@ class _Acting:
     def at_work(self) -> Iterator[None]:
         """Make the jobs known; at the end let what runs come to a safe point."""
         try:
+            now = self._clock()
             with self._database.write() as session:
-                jobs.know(session, list(self._entries), now=self._clock())
+                jobs.know(session, list(self._entries), now=now)
+            for name, entry in self._entries.items():
+                # When it is due, the turns say, which know how it last ran.
+                self._scheduler.add_job(self._begin, _trigger(entry), (entry,), id=name, next_run_time=None)
+            self._scheduler.start()
             self.turn()
             yield
         finally:
             self._over.set()
-            self._pool.shutdown()
+            if self._scheduler.running:
+                self._scheduler.shutdown(wait=True)
 
     def turn(self) -> None:
-        """Begin what is due and neither running nor held back."""
+        """Heed what others did meanwhile: jobs held back and let go on, begun by hand, ended elsewhere."""
         now = self._clock()
         try:
             with self._database.session() as session:
@@ -149,25 +158,31 @@ class _Acting:
             return
         self._told, self._paused = "", frozenset(paused)
         for name, entry in self._entries.items():
-            running = self._running.get(name)
-            held = name in paused or self._not_before.get(name, now) > now
-            if held or (running is not None and not running.done()):
+            if name in self._running:
                 continue
-            if due_at(entry, known[name], now) <= now:
-                self._running[name] = self._pool.submit(self._begin, entry, known[name], now)
+            at = None if name in paused else max(due_at(entry, known[name], now), self._not_before.get(name, now))
+            if self._scheduler.get_job(name).next_run_time != at:
+                self._scheduler.modify_job(name, next_run_time=at)
 
-    def _begin(self, entry: Entry, job: Job, now: datetime) -> None:
-        if dropped := missed(entry, job, now):
-            extra = {"action": "job_missed", "job": entry.name, "count": dropped}
-            log.warning("runs of a job were missed; it runs once", extra=extra)
-        log.info("a job begins", extra={"action": "job_begins", "job": entry.name})
+    def _begin(self, entry: Entry) -> None:
+        """Run a job, if it is still due: between two turns somebody may have run it, and nobody runs it twice."""
+        self._running.add(entry.name)
         try:
+            now = self._clock()
+            with self._database.session() as session:
+                job, held = jobs.jobs(session)[entry.name], entry.name in jobs.pauses(session, now)
+            if held or self._over.is_set() or due_at(entry, job, now) > now:
+                return
+            if dropped := missed(entry, job, now):
+                extra = {"action": "job_missed", "job": entry.name, "count": dropped}
+                log.warning("runs of a job were missed; it runs once", extra=extra)
+            log.info("a job begins", extra={"action": "job_begins", "job": entry.name})
             ran = run_job(
                 self._database, entry.name, self._run, clock=self._clock, stop=partial(self._stops, entry.name)
             )
         except Busy:
             # Somebody runs it by hand, and that run counts.
-            self._not_before[entry.name] = now + _AGAIN
+            self._not_before[entry.name] = self._clock() + _AGAIN
         except StoreError as error:
             extra = {"action": "alert", "job": entry.name, "what": error.problems[0].what}
             log.error("a job could not be marked", extra=extra)  # noqa: TRY400 - said in words
@@ -179,9 +194,38 @@ class _Acting:
         else:
             _tell(entry.name, ran)
             self._seen(entry.name, ran)
+        finally:
+            self._running.discard(entry.name)
 
     def _stops(self, name: str) -> bool:
         return self._halt.is_set() or self._over.is_set() or name in self._paused
+
+
+def _scheduler(at_once: int) -> "BackgroundScheduler":
+    from apscheduler.executors.pool import ThreadPoolExecutor
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    return BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(max(1, at_once))},
+        # However many runs were missed, and however long ago: one, now.
+        job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
+        timezone="UTC",
+    )
+
+
+def _trigger(entry: Entry) -> "BaseTrigger":
+    """
+    The entry's own times.
+
+    APScheduler's cron runs a daily job twice in the hour that comes twice, and never in the hour that is left out.
+    """
+    from apscheduler.triggers.base import BaseTrigger
+
+    class Times(BaseTrigger):  # type: ignore[misc] # it has no types
+        def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime | None:
+            return next(entry.after(now), None)
+
+    return Times()
 
 
 def _tell(name: str, ran: Ran) -> None:
