@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 BUCKETS: Final = 10_000
 """People are dealt into this many buckets; an arm is a run of them."""
 
-_KEYS: Final = ("loan_id", "borrower_id", "on_on")
+KEYS: Final = ("loan_id", "borrower_id", "on_on")
+"""The columns beside the facts."""
 _SQL_TYPES: Final = {"int": "bigint", "money": "bigint", "bool": "boolean", "text": "varchar"}
 
 
@@ -80,15 +81,7 @@ class FactStatement:
         Raises:
             ValueError: the book was read less far back than a counter of the catalogue looks.
         """
-        import pyarrow as pa
-
-        if self._contact_days > book.contact_days:
-            seen, wanted = book.contact_days, self._contact_days
-            raise ValueError(f"a counter looks back {wanted} days, contacts were read for {seen}")
-        clocks = clock_tables([*_distinct(book.person, "zones"), *_distinct(book.endpoint, "zone")], now)
-        raw = {name: getattr(book, name) for name in RAW_TABLES}
-        raw |= {"clock": clocks.clock, "zones_clock": clocks.zones_clock, "clock_span": clocks.clock_span}
-        raw["moment"] = pa.table({"now_us": pa.array([to_us(now)], pa.int64())})
+        raw = raw_tables(book, now, contact_days=self._contact_days)
         try:
             for name, table in raw.items():
                 self._con.register(name, table)
@@ -96,6 +89,27 @@ class FactStatement:
         finally:
             for name in raw:
                 self._con.unregister(name)
+
+
+def raw_tables(book: RawBook, now: datetime, *, contact_days: int) -> dict[str, "pa.Table"]:
+    """
+    What the statement reads, by name: the book, the clocks at everybody's place, and the moment.
+
+    Args:
+        contact_days: how far back the statement's counters look.
+    Raises:
+        ValueError: the book was read less far back than that.
+    """
+    import pyarrow as pa
+
+    if contact_days > book.contact_days:
+        seen = book.contact_days
+        raise ValueError(f"a counter looks back {contact_days} days, contacts were read for {seen}")
+    clocks = clock_tables([*_distinct(book.person, "zones"), *_distinct(book.endpoint, "zone")], now)
+    raw: dict[str, pa.Table] = {name: getattr(book, name) for name in RAW_TABLES}
+    raw |= {"clock": clocks.clock, "zones_clock": clocks.zones_clock, "clock_span": clocks.clock_span}
+    raw["moment"] = pa.table({"now_us": pa.array([to_us(now)], pa.int64())})
+    return raw
 
 
 def facts_of(con: "DuckDBPyConnection", loan_ids: Collection[int]) -> dict[int, dict[str, FactValue]]:
@@ -109,7 +123,7 @@ def facts_of(con: "DuckDBPyConnection", loan_ids: Collection[int]) -> dict[int, 
         found = rows.fetchall()
     finally:
         con.unregister("wanted")
-    loan, rest = names.index("loan_id"), [(i, name) for i, name in enumerate(names) if name not in _KEYS]
+    loan, rest = names.index("loan_id"), [(i, name) for i, name in enumerate(names) if name not in KEYS]
     return {row[loan]: {name: row[i] for i, name in rest if row[i] is not None} for row in found}
 
 
@@ -151,7 +165,7 @@ def fact_sql(catalogue: Catalogue, arms: Sequence[Arms] = (), *, only: frozenset
         *((piece.name, piece.sql) for piece in (BORROWED, *pieces)),
         (
             "measured",
-            f"select\n    {', '.join(f'borrowed.{key}' for key in _KEYS)}, borrower.bucket,\n{columns}\nfrom borrowed\n{joins}",
+            f"select\n    {', '.join(f'borrowed.{key}' for key in KEYS)}, borrower.bucket,\n{columns}\nfrom borrowed\n{joins}",
         ),
         ("known", f"select\n    loan_id, borrower_id, on_on, bucket,\n{limited}\nfrom measured"),
     ]

@@ -8,18 +8,20 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
+from engine.facts import Facts
 from engine.rulebook import Rulebook
 from engine.situation import Situation
 from engine.sql import to_sql
 from store.book import RawBook, read_book
 from store.bulk_arrow import Reader
 from store.db import Database
-from store.decisions import DecisionRows, LoanBefore
+from store.decisions import DecisionRows, LoanBefore, canonical_json
 from store.duck import Effort
 from store.fact_query import Arms, FactStatement, contact_days
+from store.fact_small import LOANS_MAX, SmallFacts
 from store.situations import Happened, situations
 from store.snapshots import pack
 from workflows.matching import Quiet, SweepMatcher, SweepStatement
@@ -74,23 +76,17 @@ def arms_of(rulebook: Rulebook) -> list[Arms]:
 
 
 class ChunkReader:
-    """Reads chunks for one rulebook, on one DuckDB connection of its own. For one thread at a time."""
+    """Reads chunks for one rulebook, on databases in memory of its own. For one thread at a time."""
 
     def __init__(self, rulebook: Rulebook, *, actor: str, threads: int | None = None) -> None:
         """
         Args:
             threads: how many DuckDB may use; None: as many as there are cores.
         """
-        import duckdb
-
-        self._duckdb: DuckDBPyConnection = duckdb.connect(":memory:", config={"threads": threads} if threads else {})
-        self._statement = SweepStatement(rulebook)
-        self._facts = FactStatement(self._duckdb, rulebook.catalogue, arms_of(rulebook))
+        self._threads = threads
         self._contact_days = contact_days(rulebook.catalogue)
-        self._effort = Effort(self._duckdb)
         self._actor = actor
         self._rulebook = rulebook
-        self._screen: Screen | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -100,16 +96,36 @@ class ChunkReader:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._duckdb.close()
-        if self._screen is not None:
-            self._screen.close()
+        for name in ("screen", "_small", "_duckdb"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
 
-    @property
+    @cached_property
     def screen(self) -> Screen:
-        """Who finds out whom to read, of the same rulebook; made when first asked for, and kept."""
-        if self._screen is None:
-            self._screen = Screen(self._rulebook)
-        return self._screen
+        """Who finds out whom to read, of the same rulebook; made when first asked for, and kept, like all below."""
+        return Screen(self._rulebook)
+
+    @cached_property
+    def _duckdb(self) -> "DuckDBPyConnection":
+        import duckdb
+
+        return duckdb.connect(":memory:", config={"threads": self._threads} if self._threads else {})
+
+    @cached_property
+    def _effort(self) -> Effort:
+        return Effort(self._duckdb)
+
+    @cached_property
+    def _facts(self) -> FactStatement:
+        return FactStatement(self._duckdb, self._rulebook.catalogue, arms_of(self._rulebook))
+
+    @cached_property
+    def _small(self) -> SmallFacts:
+        return SmallFacts(self._rulebook.catalogue, arms_of(self._rulebook))
+
+    @cached_property
+    def _statement(self) -> SweepStatement:
+        return SweepStatement(self._rulebook)
 
     def sweep(
         self,
@@ -131,21 +147,25 @@ class ChunkReader:
         self._statement.match(self._duckdb, retry)
         matched = self._statement.busy(self._duckdb, leave_out)
         busy = {found.borrower for found in matched.values()}
-        chunk = self._chunk(book, sorted(matched), busy, now, Happened(retry=retry))
+        texts = self._statement.facts_json(self._duckdb, sorted(matched))
+        chunk = self._chunk(book, texts, busy, now, Happened(retry=retry))
         quiet = tuple(self._statement.quiet(self._duckdb, busy.union(leave_out)))
         return SweptChunk(chunk, SweepMatcher(matched), quiet)
 
     def look(self, source: Database | Reader, borrowers: Sequence[int], *, now: datetime, happened: Happened) -> Chunk:
         """Read borrowers and make all of them into situations."""
-        book = self._compute(source, borrowers, now)
-        owners = book.loan["borrower_id"].to_pylist()
-        return self._chunk(book, book.loan["id"].to_pylist(), set(owners), now, happened)
+        book = read_book(source, borrowers, now=now, contact_days=self._contact_days)
+        if book.loan.num_rows > LOANS_MAX:
+            return self.again(book, now=now, happened=happened)
+        facts = self._small.compute(book, now=now)
+        texts = {loan: canonical_json(known) for loan, known in facts.items()}
+        return self._chunk(book, texts, set(_column(book.loan, "borrower_id")), now, happened, facts)
 
     def again(self, book: RawBook, *, now: datetime, happened: Happened) -> Chunk:
         """The situations of a book that was read before, their facts computed anew."""
         self._suited(book, now)
-        owners = book.loan["borrower_id"].to_pylist()
-        return self._chunk(book, book.loan["id"].to_pylist(), set(owners), now, happened)
+        texts = self._statement.facts_json(self._duckdb, _column(book.loan, "id"))
+        return self._chunk(book, texts, set(_column(book.loan, "borrower_id")), now, happened)
 
     def facts(
         self, source: Database | Reader, borrowers: Sequence[int], *, now: datetime
@@ -163,10 +183,15 @@ class ChunkReader:
         return book
 
     def _chunk(
-        self, book: RawBook, loans: Sequence[int], busy: Collection[int], now: datetime, happened: Happened
+        self,
+        book: RawBook,
+        texts: Mapping[int, str],
+        busy: Collection[int],
+        now: datetime,
+        happened: Happened,
+        facts: Mapping[int, Facts] | None = None,
     ) -> Chunk:
-        texts = self._statement.facts_json(self._duckdb, loans)
-        facts = {loan: json.loads(text) for loan, text in texts.items()}
+        facts = facts or {loan: json.loads(text) for loan, text in texts.items()}
         made = tuple(situations(book, facts, busy, now=now, happened=happened, actor=self._actor))
         versions = dict(zip(_column(book.person, "id"), _column(book.person, "version"), strict=True))
         packed = partial(pack, book, busy, now=now, actor=self._actor, happened=happened)

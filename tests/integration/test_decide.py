@@ -14,6 +14,7 @@ from store.tables import Contact, DecisionRow, Event, Loan, Person, Run, StageCh
 from tests.factories import add_payment
 from tests.sweep_books import NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
 from workflows.allotment import Queue
+from workflows.chunk import ChunkReader
 from workflows.decide import Decided, HandledMeanwhile, decide_borrowers
 from workflows.entry import enter_book
 from workflows.sweep import sweep
@@ -60,6 +61,19 @@ def test_looking_writes_nothing_and_sees_what_deciding_would(database: Database)
     assert everything(database) == before
     assert [(x.loan, x.outcome) for x in looked[0][0].loans] == [(1, "contact"), (2, "nothing")]
     assert decide(database, [1])[0][0] == looked[0][0]
+
+
+def test_few_and_many_are_seen_alike(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says the facts of a few people, DuckDB those of many: to the letter what the other would have said."""
+    fill(sqlite_database, [PersonSpec((LoanSpec(days), LoanSpec(-30, stage="reminded"))) for days in (-3, 0, 5, 40)])
+    looks = []
+    for few in (100, 0):
+        monkeypatch.setattr("workflows.chunk.LOANS_MAX", few)
+        with ChunkReader(BOOK, actor="first_party") as reader:
+            looks.append(reader.look(sqlite_database, [1, 2, 3, 4], now=NOW, happened=Happened(by_loan={1: PAYMENT})))
+    by_sqlite, by_duckdb = looks
+    assert len(by_sqlite.situations) == 4
+    assert (by_sqlite.situations, by_sqlite.before) == (by_duckdb.situations, by_duckdb.before)
 
 
 def test_an_event_takes_only_the_seats_that_are_left(database: Database) -> None:

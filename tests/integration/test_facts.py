@@ -1,6 +1,6 @@
 """Facts of small books, counted by hand, on both databases; and of random books, against the definition of arrears."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import count
 from random import Random
@@ -21,6 +21,7 @@ from store.bulk import reading, writing
 from store.columns import to_us
 from store.db import Database
 from store.fact_query import FactStatement, contact_days, days_of, facts_of
+from store.fact_small import SmallFacts
 from store.outline import OUTLINE_FACTS, read_outline
 from store.tables import (
     AccountSnapshot,
@@ -59,6 +60,9 @@ def days_ago(days: int) -> date:
     return TODAY - timedelta(days=days)
 
 
+SMALL = SmallFacts(CATALOGUE)
+
+
 def everybody(database: Database) -> list[int]:
     with database.session() as session:
         return sorted(set(session.exec(select(Loan.borrower_id))))
@@ -74,7 +78,16 @@ def facts_in_book(book: RawBook, now: datetime = NOW) -> Found:
 
     with duckdb.connect() as con:
         FactStatement(con, CATALOGUE).compute(book, now=now)
-        return facts_of(con, book.loan["id"].to_pylist())
+        found = facts_of(con, book.loan["id"].to_pylist())
+    # One definition: SQLite says the same, to the type.
+    assert _typed(SMALL.compute(book, now=now)) == _typed(found)
+    return found
+
+
+def _typed(found: Mapping[int, Mapping[str, FactValue]]) -> dict[int, dict[str, tuple[str, FactValue]]]:
+    return {
+        loan: {name: (type(value).__name__, value) for name, value in facts.items()} for loan, facts in found.items()
+    }
 
 
 def of(database: Database, loan: int, *names: str, now: datetime = NOW) -> tuple[FactValue, ...]:
