@@ -56,7 +56,7 @@ class Jobs:
         if name == "reconcile":
             return asdict(look_up_unknown(works, self.clock, stop))
         if name == "log":
-            return {"entries": works.keep_log(now).sequenced.entries}
+            return self._keep_log(works, now, stop)
         if name == "match":
             return works.match(now)
         if name == "tidy":
@@ -70,6 +70,13 @@ class Jobs:
         if result.failed:
             raise StoreError(result.failed)
         return result.counts
+
+    def _keep_log(self, works: Works, now: datetime, stop: Callable[[], bool]) -> Mapping[str, int]:
+        kept = works.keep_log(now, stop=stop)
+        if kept.problems:
+            # It is signed; who was to witness it did not take it.
+            raise SettingsError(kept.problems)
+        return {"entries": kept.sequenced.entries}
 
     def _dispatch(self, works: Works, now: datetime, stop: Callable[[], bool]) -> Mapping[str, int]:
         done = works.dispatch_all(now, clock=self.clock, stop=stop)

@@ -15,9 +15,9 @@ from duecourse import cli
 from duecourse.commands.init import create_workspace
 from duecourse.jobs import Jobs
 from duecourse.workspace import open_workspace
-from engine.errors import RuleError
+from engine.errors import RuleError, SettingsError
 from store.db import Database, open_database
-from store.tables import Contact, Endpoint, Promise
+from store.tables import Contact, Endpoint, LogCheckpoint, Promise
 from tests.outgoing import NOW, Silent, add, book, contact_of, counts, door_of, fed, go, plan, rows, set_setting
 
 AT = NOW.isoformat()
@@ -222,8 +222,6 @@ def test_jobs_keep_their_works_until_a_file_changes(folder: Path) -> None:
 
 def test_every_job_runs_in_a_new_workspace(folder: Path) -> None:
     """Promises, sweep and events run on an empty book; dispatch refuses, because sending is off."""
-    from engine.errors import SettingsError
-
     jobs = Jobs(folder, lambda: NOW)
     for name in ("promises", "sweep", "events"):
         jobs.run(name, lambda: False)
@@ -231,6 +229,19 @@ def test_every_job_runs_in_a_new_workspace(folder: Path) -> None:
         jobs.run("dispatch", lambda: False)
     assert str(caught.value).startswith("sending is off")
     jobs.close()
+
+
+def test_a_witness_that_takes_nothing_is_told_of(run: Run, folder: Path, opened: Database) -> None:
+    """The log is signed all the same, and the job says who did not take the checkpoint: as a refused run, not in silence."""
+    with (folder / "duecourse.yaml").open("a", encoding="utf-8") as file:
+        file.write("audit: {witnesses: [{url: 'http://127.0.0.1:9/'}]}\n")
+    assert run("audit", "keygen", "--name", "lender.example")[0] == 0
+    jobs = Jobs(folder, lambda: NOW)
+    jobs.run("sweep", lambda: False)
+    with pytest.raises(SettingsError, match="did not take checkpoint 1"):
+        jobs.run("log", lambda: False)
+    jobs.close()
+    assert len(rows(opened, LogCheckpoint)) == 1
 
 
 def test_serve_acts_and_stops_when_told(folder: Path) -> None:
