@@ -41,12 +41,14 @@ def list_(context: typer.Context, at: At = None) -> None:
     with session.database.session() as reading:
         lines = timetable(reading, session.workspace.schedule, moment)
     acts = holder(session.database, LOCK)
-    drawn = table("job", "cron", "zone", "next", "last", "result", "took", "notes")
+    drawn = table("job", "cron", "zone", "next", "last", "result", "took")
     for line in lines:
         drawn.add_row(*(Text(cell) for cell in _cells(line)))
+    # Below the table: sentences in its last column would stand one word a line.
+    notes = [f"{line.entry.name}: {note}" for line in lines for note in _notes(line)]
     acting = f"acting: {acts}" if acts else "no scheduler acts: `duecourse serve` is one"
     answer = {"acting": acts, "jobs": [as_json(line) for line in lines]}
-    session.output.answer(answer, lambda console: console.print(drawn, acting, sep="\n"))
+    session.output.answer(answer, lambda console: console.print(drawn, *map(Text, (*notes, acting)), sep="\n"))
 
 
 def as_json(line: "Line") -> dict[str, Any]:
@@ -61,18 +63,23 @@ def as_json(line: "Line") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cells(line: "Line") -> tuple[str, ...]:
-    job, pause, took = line.job, line.pause, line.seconds
+def _notes(line: "Line") -> list[str]:
+    job, pause = line.job, line.pause
     notes = ["overdue"] if line.overdue else []
     if pause is not None:
         until = f" until {_minute(pause.until)}" if pause.until else ""
         notes.append(f"paused by {pause.by} since {_minute(pause.at)}{until}: {pause.because}")
     if job is not None and job.why:
         notes.append(job.why)
+    return notes
+
+
+def _cells(line: "Line") -> tuple[str, ...]:
+    job, took = line.job, line.seconds
     return (
         line.entry.name, line.entry.cron, line.entry.zone, _minute(line.next_at) if line.next_at else "",
         _minute(job.began_at) if job and job.began_at else "", job.state if job else "new",
-        f"{took:.1f} s" if took is not None else "", "; ".join(notes),
+        f"{took:.1f} s" if took is not None else "",
     )  # fmt: skip
 
 

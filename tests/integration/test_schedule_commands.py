@@ -68,7 +68,7 @@ def test_a_job_is_run_held_back_and_let_go_on(say: Say) -> None:
     )  # fmt: skip
     _, drawn, _ = say("schedule", "list", *at)
     assert drawn.endswith("no scheduler acts: `duecourse serve` is one")
-    assert "sending is off" in drawn
+    assert "\ndispatch: sending is off\n" in drawn
 
 
 def test_a_job_that_is_not_there_is_not_run(say: Say) -> None:
