@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmarks.latest import keep
-from benchmarks.sweep import Databases, Place, machine, number_of, place_of, step
+from benchmarks.sweep import Place, machine, number_of, place_of, step
 
 STEPS: Final = "benchmarks.log_steps"
 
@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(place: Place, loans: int, sizes: Sequence[int], processes: int) -> dict[str, Any]:
     """One database: the log's part of a sweep, then logs of these sizes."""
-    if isinstance(place, Databases):
-        place.make("before")
+    place.make("before")
     step("build", place.url("before"), str(loans))
     # What the book brings is no part of the sweep.
     step("sequence", place.url("before"), module=STEPS)

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.latest import keep
 from benchmarks.log import STEPS
-from benchmarks.sweep import Databases, machine, number_of, place_of, step
+from benchmarks.sweep import machine, number_of, place_of, step
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,8 +56,7 @@ def demo(days: int) -> dict[str, Any]:
 def swept(database: str, loans: int, processes: int) -> dict[str, Any]:
     """A large book, swept and replayed."""
     with place_of(database) as place:
-        if isinstance(place, Databases):
-            place.make("before")
+        place.make("before")
         step("build", place.url("before"), str(loans))
         sweep = step("sweep", place.url("before"), str(processes))
         answer = step("replay", place.url("before"), module=STEPS)

@@ -4,9 +4,9 @@ How long a sweep takes, next to plainly reading its input and plainly writing it
     python -m benchmarks.sweep [--sizes 100k,1m] [--databases sqlite,postgresql] [--processes 2] [--out FILE]
 
 For each size and database: a synthetic book is built, swept with the rules, packs and queues that Duecourse ships
-with, and then the floor is measured on a copy from before the sweep: the rows that the sweep reads, read from tables
-that hold nothing else, and the rows that it writes, appended to the same constrained and indexed tables in as many
-transactions, with the same durability. Every measurement runs in a process of its own. Prints a table and writes JSON.
+with, and then the floor is measured: the rows that the sweep reads, read from tables that hold nothing else, and the
+rows that it wrote, under other keys, appended to the same constrained and indexed tables in as many transactions, with
+the same durability. Every measurement runs in a process of its own. Prints a table and writes JSON.
 """
 
 import argparse
@@ -41,6 +41,12 @@ class Files:
         """The URL of a book."""
         return f"sqlite:///{self._path(name)}"
 
+    def make(self, name: str) -> None:
+        """An empty database: a file is made when it is opened."""
+
+    def settle(self, name: str) -> None:
+        """There is nothing that a file would put off."""
+
     def copy(self, name: str, to: str) -> None:
         """A second book like the first."""
         shutil.copyfile(self._path(name), self._path(to))
@@ -67,13 +73,14 @@ class Databases:
         """An empty database."""
         self._server.execute(f'create database "{name}" template template0')
 
-    def analyze(self, name: str) -> None:
-        """Give a book the statistics that a database in use would have."""
+    def settle(self, name: str) -> None:
+        """Give a book the statistics that a database in use would have, and let the server write what it put off."""
         self._server.execute("vacuum analyze", database=name)
+        self._server.execute("checkpoint")
 
     def copy(self, name: str, to: str) -> None:
         """A second book like the first."""
-        self.analyze(name)
+        self.settle(name)
         self._server.execute(f'create database "{to}" template "{name}"')
         self._server.execute("checkpoint")
 
@@ -114,16 +121,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(place: Place, loans: int, processes: int = 1) -> dict[str, Any]:
     """One size on one database: the sweep, its phases, and the floor."""
-    if isinstance(place, Databases):
-        place.make("before")
+    place.make("book")
+    url = place.url("book")
     with tempfile.TemporaryDirectory(prefix="dc-bench-") as rows:
-        built = step("build", place.url("before"), str(loans))
-        place.copy("before", "swept")
-        swept = step("sweep", place.url("swept"), str(processes))
-        kept = step("keep", place.url("before"), place.url("swept"), rows)
-        place.drop("swept")
-        floor = step("floor", place.url("before"), rows)
-        place.drop("before")
+        built = step("build", url, str(loans))
+        read = step("reads", url, rows)
+        place.settle("book")
+        swept = step("sweep", url, str(processes))
+        written = step("writes", url, rows)
+        place.settle("book")
+        floor = step("floor", url, rows)
+        place.drop("book")
     return {
         "loans": loans,
         "processes": processes,
@@ -136,7 +144,7 @@ def measure(place: Place, loans: int, processes: int = 1) -> dict[str, Any]:
         "loans_per_second": round(loans / swept["seconds"]),
         "phases": swept["phases"],
         "floor": {"read": floor["read"], "write": floor["write"], "peak_mib": floor["peak_mib"]},
-        "rows": {"book": built["rows"], "read": kept["read"], "written": kept["written"]},
+        "rows": {"book": built["rows"], **read, **written},
         "counts": swept["counts"],
         "gate": swept["gate"],
     }
@@ -144,11 +152,9 @@ def measure(place: Place, loans: int, processes: int = 1) -> dict[str, Any]:
 
 def doubled(place: Place, loans: int, processes: int, seconds: float) -> dict[str, Any]:
     """The sweep of a book with as many idle loans more; `growth` is by how much longer it took than without them."""
-    if isinstance(place, Databases):
-        place.make("doubled")
+    place.make("doubled")
     step("build", place.url("doubled"), str(loans), str(loans))
-    if isinstance(place, Databases):
-        place.analyze("doubled")
+    place.settle("doubled")
     swept = step("sweep", place.url("doubled"), str(processes))
     place.drop("doubled")
     growth = round(swept["seconds"] / seconds - 1, 3)

@@ -1,7 +1,7 @@
 """
 The steps of `benchmarks.sweep`, each run in a process of its own so that its memory is its own. Prints one JSON object.
 
-    python -m benchmarks.sweep_steps build URL LOANS [IDLE] | sweep URL [PROCESSES] | keep BEFORE_URL SWEPT_URL FOLDER | floor URL FOLDER
+    python -m benchmarks.sweep_steps build URL LOANS [IDLE] | reads URL FOLDER | sweep URL [PROCESSES] | writes URL FOLDER | floor URL FOLDER
 """
 
 import json
@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import BigInteger, Select, Text, literal, select
 
 import workflows.chunk
 import workflows.chunk_sweep
@@ -48,6 +48,8 @@ LOANS_PER_CHUNK: Final = 10_000
 _WRITTEN: Final = ("snapshot", "decision", "contact", "contact_status", "contact_loan", "stage_change")
 """What a sweep appends, in this order; of `loan` it updates the columns of `_PLACED`."""
 _PLACED: Final = ("id", "stage", "stage_on", "stage_entry", "episode", "episode_on")
+AGAIN: Final = "again-"
+"""What the keys of contacts that the floor writes begin with: the sweep's own stand beside them."""
 _PLAIN: Final = "plain.json"
 _OWN_KEYS: Final = frozenset({("snapshot", "id"), ("contact_status", "id"), ("stage_change", "id")})
 
@@ -109,31 +111,23 @@ def _timed() -> Phases:
     return phases
 
 
-def keep(before_url: str, swept_url: str, folder: str) -> Counts:
-    """
-    Keep what a sweep reads and writes, for the floor.
-
-    What it reads goes into tables of the same database that hold nothing else; what it wrote, into files.
-    """
-    before, swept = open_database(before_url), open_database(swept_url)
-    kept = KeptReads(before)
+def reads(url: str, folder: str) -> Counts:
+    """Keep what a sweep will read, for the floor: in tables of the same database that hold nothing else."""
+    database = open_database(url)
+    kept = KeptReads(database)
     outline, after = read_outline(kept, after=0, loans=LOANS_PER_SPAN, now=NOW), 0
     while outline is not None:
         after = outline.to
         kept.put(f"outline-{after}")
         outline = read_outline(kept, after=after, loans=LOANS_PER_SPAN, now=NOW)
-    spans = _spans(before)
-    counts = {"written": 0}
+    spans = _spans(database)
     for number, borrowers in enumerate(spans):
         read_book(kept, borrowers, now=NOW)
         kept.put(f"chunk-{number}")
-        after = spans[number - 1][-1] if number else 0
-        counts["written"] += _keep_output(swept, Path(folder), number, after, borrowers[-1])
-    plain = {"tables": kept.tables, "groups": kept.groups}
+    plain = {"tables": kept.tables, "groups": kept.groups, "chunks": [borrowers[-1] for borrowers in spans]}
     (Path(folder) / _PLAIN).write_text(json.dumps(plain), encoding="utf-8")
-    for database in (before, swept):
-        database.close()
-    return {"read": kept.rows, **counts}
+    database.close()
+    return {"read": kept.rows}
 
 
 def _spans(database: Database) -> list[tuple[int, ...]]:
@@ -144,45 +138,67 @@ def _spans(database: Database) -> list[tuple[int, ...]]:
         return [span.borrowers for span in found]
 
 
-def _keep_output(swept: Database, folder: Path, number: int, after: int, to: int) -> int:
+def writes(url: str, folder: str) -> Counts:
+    """Keep what the sweep wrote, for the floor: in files, under names that let it stand beside the sweep's own."""
     import pyarrow as pa
 
-    count = 0
-    with reading(swept) as source:
-        for name, query in _written(after, to):
-            rows = source.read(query)
-            count += rows.num_rows
-            with pa.OSFile(str(_file(folder, number, name)), "wb") as file, pa.ipc.new_file(file, rows.schema) as out:
-                out.write_table(rows)
-    return count
+    database, count, after = open_database(url), 0, 0
+    with database.write() as session:
+        (swept,) = session.scalars(select(Run.id)).all()
+        again = Run(kind="sweep", now_at=NOW, known_at=NOW, started_at=NOW)
+        session.add(again)
+        session.flush()
+        run = again.id
+    assert swept is not None
+    assert run is not None
+    for number, to in enumerate(_plain(folder)["chunks"]):
+        with reading(database) as source:
+            for name, query in _written(swept, run, after, to):
+                rows = source.read(query)
+                count += rows.num_rows
+                file = _file(Path(folder), number, name)
+                with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as out:
+                    out.write_table(rows)
+        after = to
+    database.close()
+    return {"written": count}
 
 
-def _written(after: int, to: int) -> Iterator[tuple[str, Select[Any]]]:
-    """What the run wrote about the borrowers behind the first and up to the second."""
+def _written(swept: int, again: int, after: int, to: int) -> Iterator[tuple[str, Select[Any]]]:
+    """What a run wrote about the borrowers behind the first and up to the second, as another run would have."""
     loan, contact, change = table_of("loan"), table_of("contact"), table_of("stage_change")
-    sweeps = table_of("run")
-    run = select(sweeps.c.id).where(sweeps.c.kind == "sweep").scalar_subquery()
     loans = select(loan.c.id).where(loan.c.borrower_id > after, loan.c.borrower_id <= to)
-    planned = select(contact.c.id).where(contact.c.run_id == run, contact.c.loan_id.in_(loans))
-    moved = select(change.c.loan_id).where(change.c.run_id == run, change.c.loan_id.in_(loans))
+    planned = select(contact.c.id).where(contact.c.run_id == swept, contact.c.loan_id.in_(loans))
+    moved = select(change.c.loan_id).where(change.c.run_id == swept, change.c.loan_id.in_(loans))
     for name in _WRITTEN:
         table = table_of(name)
-        columns = [column for column in table.columns if (name, column.name) not in _OWN_KEYS]
+        columns = [_beside(name, column, again) for column in table.columns if (name, column.name) not in _OWN_KEYS]
         if "contact_id" in table.columns:
             yield name, select(*columns).where(table.c.contact_id.in_(planned))
         elif name == "snapshot":
-            yield name, select(*columns).where(table.c.run_id == run, table.c.first_id > after, table.c.first_id <= to)
+            yield (
+                name,
+                select(*columns).where(table.c.run_id == swept, table.c.first_id > after, table.c.first_id <= to),
+            )
         else:
-            yield name, select(*columns).where(table.c.run_id == run, table.c.loan_id.in_(loans))
+            yield name, select(*columns).where(table.c.run_id == swept, table.c.loan_id.in_(loans))
     yield "loan", select(*(loan.c[name] for name in _PLACED)).where(loan.c.id.in_(moved))
+
+
+def _beside(table: str, column: Any, run: int) -> Any:
+    """A column of what was written, with another value where a second row of the same would be refused."""
+    if column.name == "run_id":
+        return literal(run, BigInteger).label(column.name)
+    if (table, column.name) in {("contact", "id"), ("contact", "slot")} or column.name == "contact_id":
+        return (literal(AGAIN, Text) + column).label(column.name)
+    if (table, column.name) == ("stage_change", "entry"):
+        return (column + 1).label(column.name)
+    return column
 
 
 def floor(url: str, folder: str) -> Counts:
     """Read the input plainly, then write the output plainly, chunk by chunk."""
-    database = open_database(url)
-    with database.write() as session:
-        session.add(Run(kind="sweep", now_at=NOW, known_at=NOW, started_at=NOW))
-    plain = json.loads((Path(folder) / _PLAIN).read_text(encoding="utf-8"))
+    database, plain = open_database(url), _plain(folder)
     tables = {name: plain_table(name, columns) for name, columns in plain["tables"].items()}
     seconds, spent = {"read": 0.0, "write": 0.0}, processor_seconds()
     for group, reads in plain["groups"].items():
@@ -214,6 +230,11 @@ def floor(url: str, folder: str) -> Counts:
     }
 
 
+def _plain(folder: str) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads((Path(folder) / _PLAIN).read_text(encoding="utf-8"))
+    return kept
+
+
 def _file(folder: Path, number: int, table: str) -> Path:
     return folder / f"{number}.{table}.arrow"
 
@@ -225,7 +246,9 @@ def _load(path: Path) -> "pa.Table":
         return rows.read_all()
 
 
-STEPS: Final[Mapping[str, Callable[..., Counts]]] = {"build": build, "sweep": sweep, "keep": keep, "floor": floor}
+STEPS: Final[Mapping[str, Callable[..., Counts]]] = {
+    "build": build, "reads": reads, "sweep": sweep, "writes": writes, "floor": floor,
+}  # fmt: skip
 
 if __name__ == "__main__":
     print(json.dumps(STEPS[sys.argv[1]](*sys.argv[2:])))
