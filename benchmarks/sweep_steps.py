@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, Select, Text, literal, select
+from sqlmodel import col
 
 import workflows.chunk
 import workflows.chunk_sweep
@@ -144,16 +145,12 @@ def writes(url: str, folder: str) -> Counts:
 
     database, count, after = open_database(url), 0, 0
     with database.write() as session:
-        (swept,) = session.scalars(select(Run.id)).all()
-        again = Run(kind="sweep", now_at=NOW, known_at=NOW, started_at=NOW)
-        session.add(again)
-        session.flush()
-        run = again.id
-    assert swept is not None
-    assert run is not None
+        session.add(Run(kind="sweep", now_at=NOW, known_at=NOW, started_at=NOW))
+    with database.session() as session:
+        swept, again = (run for run in session.scalars(select(Run.id).order_by(col(Run.id))) if run is not None)
     for number, to in enumerate(_plain(folder)["chunks"]):
         with reading(database) as source:
-            for name, query in _written(swept, run, after, to):
+            for name, query in _written(swept, again, after, to):
                 rows = source.read(query)
                 count += rows.num_rows
                 file = _file(Path(folder), number, name)

@@ -15,7 +15,7 @@ Delivery = Literal["sent", "delivered", "failed"]
 """sent: on its way. delivered: it arrived, or the call was made. failed: it surely did not."""
 DELIVERIES: Final[tuple[Delivery, ...]] = get_args(Delivery)
 
-CallOutcome = Literal["", "conversation", "voicemail", "no_answer", "busy"]
+CallOutcome = Literal["", "heard", "voicemail", "no_answer", "busy"]
 """What came of a call, in the words that rules and limits count by; empty for a message, or while it rings."""
 
 

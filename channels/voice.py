@@ -88,14 +88,14 @@ def call_came_to(status: str, answered_by: str) -> tuple[Delivery, CallOutcome] 
 
     Args:
         status: the provider's `CallStatus`.
-        answered_by: its `AnsweredBy`; empty: it did not listen for machines. Where it could not tell, the call counts
-            as a conversation, because limits on those are the strict ones.
+        answered_by: its `AnsweredBy`; empty: it did not listen for machines. Where it could not tell, somebody heard
+            the call: limits count that like a conversation, and those are the strict ones.
     """
     if status in _UNDER_WAY:
         return "sent", ""
     if status == "completed":
         machine = answered_by.startswith("machine") or answered_by == "fax"
-        return "delivered", "voicemail" if machine else "conversation"
+        return "delivered", "voicemail" if machine else "heard"
     if status == "busy":
         return "delivered", "busy"
     if status == "no-answer":

@@ -20,14 +20,17 @@ ANY: Final = "any"
 
 _TALKS: Final = frozenset({"conversation", "promise", "refused", "dispute"})
 OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
-    "conversation": _TALKS,
-    "answered": _TALKS | {"answered", "answered_then_dropped", "dropped"},
+    "conversation": _TALKS | {"heard"},
+    "answered": _TALKS | {"heard", "answered", "answered_then_dropped", "dropped"},
     "unanswered": frozenset({"no_answer", "busy", "voicemail_box_full", "mailbox_full", "no_way_to_leave_message"}),
     "voicemail_left": frozenset({"voicemail", "voicemail_limited_content"}),
     "met": _TALKS | {"met"},
     "nobody_met": frozenset({"nobody_met", "nobody_contacted", "moved_away"}),
 }
-"""Outcomes that a rule names by one word; a talk that ended in a promise, a refusal or a dispute is a conversation."""
+"""
+Outcomes that a rule names by one word; a talk that ended in a promise, a refusal or a dispute is a conversation, and for
+a limit so is a recorded call that somebody heard out: who knows what was said?
+"""
 
 MISDIRECTED: Final = frozenset({"wrong_number", "wrong_person"})
 """It was somebody else: counts for nothing (comment 14(b)(2)(i)-3 to Regulation F)."""

@@ -21,7 +21,7 @@ EVENTS: Final = (
 
 OUTCOMES: Final = (
     "sent", "delivered", "failed", "bounced", "received", "no_answer", "busy", "not_in_service", "mailbox_full",
-    "voicemail", "dropped", "conversation", "wrong_person", "refused", "nobody_met", "met", "done",
+    "voicemail", "dropped", "heard", "conversation", "wrong_person", "refused", "nobody_met", "met", "done",
 )  # fmt: skip
 """What may become of a contact that was not cancelled: what `counts:` may name. The first that fits is recorded."""
 

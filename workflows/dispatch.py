@@ -21,7 +21,7 @@ from engine.errors import Problem, StoreError
 from store.outbox import RECORDED_CALL, TASK_CHANNELS, expire, give_up_on, is_left
 from workflows.alerts import alert_unknown
 from workflows.batches import doubt
-from workflows.brake import channel_brake
+from workflows.brake import brake_channel, channel_brake
 from workflows.door import (
     LOOK_TO_SEND_MAX,
     Dispatched,
@@ -46,6 +46,8 @@ _FRUITLESS_MAX: Final = 3
 _PASSED_MAX: Final = 10
 _PASSED_SECONDS: Final = 0.2
 """How often, and how soon, a lane looks again for what another worker passed over or was just choosing from."""
+_UNANSWERED_MAX: Final = 10
+"""After so many messages in a row that are in doubt a lane stands still until a person has looked: each is work for one."""
 _STOP_SECONDS: Final = 0.5
 """How often `stop` is asked while messages are under way."""
 _LAST_SECONDS: Final = 10.0
@@ -175,6 +177,8 @@ class _Lane:
     stop: Callable[[], bool]
     unheard: int = 0
     """Messages that nobody was there to take."""
+    unanswered: int = 0
+    """Messages in a row of which the provider never said what became of them."""
     under_way: set[asyncio.Timeout] = field(default_factory=set)
 
     @property
@@ -239,6 +243,10 @@ class _Lane:
             if receipt is not None and receipt.status == "retry" and receipt.meaning == "misconfigured":
                 # Every other would fail alike, and use up its tries.
                 halt.set()
+            if receipt is not None:
+                self.unanswered = self.unanswered + 1 if receipt.status == "unknown" else 0
+            if self.unanswered >= _UNANSWERED_MAX:
+                halt.set()
             self.unheard += receipt is not None and (receipt.status, receipt.code) == ("retry", "unreachable")
             arrived.put_nowait(Answered(offer, receipt, self.clock()))
 
@@ -270,7 +278,15 @@ class _Lane:
             heeding.cancel()
             await asyncio.gather(*sends, heeding, return_exceptions=True)
         self.done.counts["offered"] -= waiting
+        if self.unanswered >= _UNANSWERED_MAX:
+            await self._at_desk(self._put_brake_on)
         return waiting
+
+    def _put_brake_on(self) -> None:
+        assert self.adapter is not None  # noqa: S101 - only lanes with an adapter have offers
+        why = f"{self.adapter.name} did not say what became of {self.unanswered} messages in a row"
+        with self.door.database.write() as session:
+            brake_channel(session, self.names[0], why)
 
     async def _send(self, offer: Offer, busy: asyncio.Semaphore, halt: asyncio.Event) -> Receipt | None:
         assert self.adapter is not None  # noqa: S101 - only lanes with an adapter have offers

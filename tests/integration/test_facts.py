@@ -352,11 +352,13 @@ def test_what_counts_as_a_contact(sqlite_database: Database) -> None:
 
 
 def test_conversations_are_with_the_right_person_in_either_direction(sqlite_database: Database) -> None:
-    """A conversation, a promise or a visit that met them; not a voicemail; the borrower's own call included."""
+    """A conversation, a promise or a visit that met them; no recorded call or voicemail; the borrower's own call included."""
     loan = make_loan(sqlite_database, instalments=MONTHLY)
     person = borrower_of(sqlite_database, loan)
     names = ("days_since_conversation", "conversations_7d", "days_since_call", "answers_7d")
     log(sqlite_database, contact(loan, person, NOW - timedelta(days=1), outcome="voicemail"))
+    assert of(sqlite_database, loan, *names) == (9999, 0, 1, 0)
+    log(sqlite_database, contact(loan, person, NOW - timedelta(days=1), outcome="heard"))
     assert of(sqlite_database, loan, *names) == (9999, 0, 1, 0)
     log(sqlite_database, contact(loan, person, NOW - timedelta(days=6), "visit", outcome="met"))
     assert of(sqlite_database, loan, *names) == (6, 0, 1, 0)

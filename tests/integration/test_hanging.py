@@ -68,6 +68,36 @@ def test_a_mail_server_that_hangs_delays_no_text(sqlite_database: Database) -> N
     assert late < timedelta(minutes=2), late
 
 
+def test_a_provider_that_never_answers_is_asked_no_more(sqlite_database: Database) -> None:
+    """Ten in doubt in a row, and what is under way beside them; then the lane stands still until somebody has looked."""
+    loans = book(sqlite_database, 20)
+    mails = [plan(sqlite_database, loan, "mail") for loan in loans]
+    text = plan(sqlite_database, loans[0], not_before_at=NOW + timedelta(minutes=5))
+    time = Time(us_of(NOW))
+    hanging = Hanging()
+    done = run(sqlite_database, time, {"email": hanging, "sms": Silent()})
+    assert 10 <= done.counts["unknown"] <= 11
+    assert [problem.what for problem in done.problems] == [
+        "email stands still: silent did not say what became of 10 messages in a row"
+    ]
+    run(sqlite_database, time, {"email": hanging, "sms": Silent()})
+    assert len(hanging.seen) == done.counts["unknown"]
+    assert contact_of(sqlite_database, text).status == "sent"
+    left = [contact_of(sqlite_database, mail).status for mail in mails]
+    assert left.count("planned") == 20 - done.counts["unknown"]
+
+
+def test_a_provider_that_answers_now_and_then_is_asked_on(sqlite_database: Database) -> None:
+    """Nine in doubt between two that went: the lane goes on."""
+    for loan in book(sqlite_database, 20):
+        plan(sqlite_database, loan)
+    asked = iter(range(20))
+    doubt, sent = Receipt("unknown", "silent", "", "timeout", "unclear", "no answer"), Receipt("sent", "silent", "m")
+    patchy = Silent(lambda _: sent if next(asked) % 10 == 9 else doubt)
+    done = run(sqlite_database, Time(us_of(NOW)), {"sms": patchy})
+    assert (done.counts["unknown"], done.counts["sent"], done.problems) == (18, 2, [])
+
+
 def test_a_provider_that_hangs_does_not_delay_the_shutdown(sqlite_database: Database) -> None:
     """Told to stop, dispatch waits ten seconds for what is under way; that is in doubt then, and the rest given back."""
     ids = [plan(sqlite_database, loan, "mail") for loan in book(sqlite_database, 5)]

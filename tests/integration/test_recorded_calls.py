@@ -60,7 +60,8 @@ def calls(provider: FakeProvider) -> SmsAdapter:
     )  # fmt: skip
 
 
-def test_a_provider_makes_it_and_no_agent(database: Database) -> None:
+@pytest.mark.parametrize("outcome", ["heard", "voicemail"])
+def test_a_provider_makes_it_and_no_agent(database: Database, outcome: str) -> None:
     """It leaves over HTTP under its contact's id, waits in nobody's queue, does not lapse, and its report closes it."""
     first, second = book(database, 2)
     recorded, task = plan(database, first, "recorded"), plan(database, second, "call")
@@ -73,11 +74,11 @@ def test_a_provider_makes_it_and_no_agent(database: Database) -> None:
     assert expire(database, now=NOW + timedelta(days=9)) == 1
     with database.write() as session:
         held = lock_contacts(session, [recorded])
-        fate = Fate("delivered", "twilio", made.sid, outcome="voicemail")
+        fate = Fate("delivered", "twilio", made.sid, outcome=outcome)
         assert learn(session, recorded, fate, EVIDENCE, set(), now=NOW) == "delivered"
         del held
     assert statuses(database, recorded) == ["planned", "sending", "sent", "delivered"]
-    assert (contact_of(database, recorded).outcome, contact_of(database, task).status) == ("voicemail", "expired")
+    assert (contact_of(database, recorded).outcome, contact_of(database, task).status) == (outcome, "expired")
 
 
 def test_a_lost_answer_is_looked_up_among_the_calls(database: Database) -> None:

@@ -61,7 +61,7 @@ def us_passes(ask: Ask, at: datetime) -> bool:
     ]
     dialled = [c for c in about if c.channel == "call" and c.direction == "out"]
     counted = [at_of(c) for c in dialled if c.outcome not in {"busy", "not_in_service", "cancelled"}]
-    talks = [at_of(c) for c in about if c.channel == "call" and c.outcome in {"conversation", *MAYBE}]
+    talks = [at_of(c) for c in about if c.channel == "call" and c.outcome in {"conversation", "heard", *MAYBE}]
     if ask.channel == "call":
         if any(too_many(at, counted, 7, 7, zone) for zone in zones):
             return False
@@ -88,7 +88,7 @@ def cn_passes(ask: Ask, at: datetime) -> bool:
     calls = [
         c for c in ask.history if c.person == 1 and not c.misdirected and c.channel == "call" and c.direction == "out"
     ]
-    effective = [at_of(c) for c in calls if c.outcome in {"conversation", "voicemail", *MAYBE}]
+    effective = [at_of(c) for c in calls if c.outcome in {"conversation", "heard", "voicemail", *MAYBE}]
     in_vain = [at_of(c) for c in calls if c.outcome in {"no_answer", "busy", "not_in_service", *MAYBE}]
     return not too_many(at, effective, 3, 1, zone) and not too_many(at, in_vain, 6, 1, zone)
 
@@ -204,8 +204,8 @@ def histories(draw: st.DrawFn, now: datetime, days: int, outcomes: list[str]) ->
 
 
 NOWS = st.integers(0, 400 * 24 * 60).map(lambda minute: datetime(2026, 2, 1, tzinfo=UTC) + timedelta(minutes=minute))
-US_OUTCOMES = ["no_answer", "voicemail", "no_answer", "busy", "unknown", "cancelled", "failed", "conversation"]
-CN_OUTCOMES = ["no_answer", "conversation", "voicemail", "busy", "sending"]
+US_OUTCOMES = ["no_answer", "voicemail", "no_answer", "busy", "unknown", "cancelled", "failed", "conversation", "heard"]
+CN_OUTCOMES = ["no_answer", "conversation", "heard", "voicemail", "busy", "sending"]
 
 
 @given(

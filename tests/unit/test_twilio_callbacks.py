@@ -57,8 +57,8 @@ def test_a_text_from_outside_comes_in_whole():
     ("status", "answered_by", "expected"),
     [
         ("ringing", "", ("sent", "")), ("in-progress", "human", ("sent", "")),
-        ("completed", "human", ("delivered", "conversation")), ("completed", "", ("delivered", "conversation")),
-        ("completed", "unknown", ("delivered", "conversation")),
+        ("completed", "human", ("delivered", "heard")), ("completed", "", ("delivered", "heard")),
+        ("completed", "unknown", ("delivered", "heard")),
         ("completed", "machine_start", ("delivered", "voicemail")),
         ("completed", "machine_end_beep", ("delivered", "voicemail")), ("completed", "fax", ("delivered", "voicemail")),
         ("busy", "", ("delivered", "busy")), ("no-answer", "", ("delivered", "no_answer")),
@@ -66,7 +66,7 @@ def test_a_text_from_outside_comes_in_whole():
     ],
 )  # fmt: skip
 def test_a_call_that_a_machine_took_is_no_conversation(status: str, answered_by: str, expected: tuple[str, str] | None):
-    """Each way a call can end has its own word; what cannot be told counts as a conversation."""
+    """Each way a call can end has its own word; where it cannot be told, somebody heard it."""
     assert call_came_to(status, answered_by) == expected
 
 
