@@ -78,7 +78,16 @@ def read_book(
     party = source.read(party_query(loan["id"].to_pylist()))
     queries = other_queries(_wanted(borrowers, loan, party, now, contact_days), now, contact_days)
     rest = {name: source.read(query) for name, query in queries.items()}
+    rest["contact_loan"] = _about(rest["contact"], rest["contact_loan"])
     return RawBook(loan=loan, party=party, **rest, contact_days=contact_days)
+
+
+def _about(contact: "pa.Table", others: "pa.Table") -> "pa.Table":
+    """Which loans each contact was about: the one that it names itself, and any others."""
+    import pyarrow as pa
+
+    own = pa.table({"contact_id": contact["id"], "loan_id": contact["loan_id"]})
+    return pa.concat_tables([own, others])
 
 
 def _wanted(borrowers: Sequence[int], loan: "pa.Table", party: "pa.Table", now: datetime, contact_days: int) -> Wanted:

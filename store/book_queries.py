@@ -224,7 +224,7 @@ def latest_values(loans: Iterable[int], now: datetime) -> Select[Any]:
 
 
 def _contacts(name: str, wanted: Wanted, since: datetime) -> Select[Any]:
-    """Rows of `contact`, or of `contact_loan` about the same contacts."""
+    """Rows of `contact`, or of `contact_loan` about the same contacts, without those that name a contact's own loan."""
     contact = table_of("contact")
     recent, with_people = contact.c.at >= since, among(contact.c.person_id, wanted.people)
     # Said by what it is not, for which no index is asked: of what is planned there is far more than of one person.
@@ -241,5 +241,6 @@ def _contacts(name: str, wanted: Wanted, since: datetime) -> Select[Any]:
     columns = _columns(name)
     if name != "contact":
         about = table_of(name)
-        columns = columns.select_from(contact.join(about, about.c.contact_id == contact.c.id))
+        others = (about.c.contact_id == contact.c.id) & (about.c.loan_id != contact.c.loan_id)
+        columns = columns.select_from(contact.join(about, others))
     return select(union_all(*(columns.where(*part) for part in parts)).subquery())
