@@ -11,7 +11,7 @@ from benchmarks.phases import Phases
 from benchmarks.sweep import Databases, Files, Place, main, step, table
 from store.bulk import reading
 from store.bulk_arrow import table_of
-from store.db import open_database
+from tests.opening import open_database
 
 LOANS = 600
 WRITTEN = ("decision", "contact", "contact_loan", "contact_status", "stage_change", "loan")

@@ -30,7 +30,9 @@ def test_three_days_without_a_violation(three_days: Finished) -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_the_checker_finds_what_is_wrong(mutation: Mutation, three_days: Finished, tmp_path: Path) -> None:
     """A wrong done to a clean database is found, under the invariant it breaks."""
-    copy = tmp_path / "mutated.db"
+    shutil.copytree(three_days.workspace / "secrets", tmp_path / "secrets")
+    copy = tmp_path / "data" / "mutated.db"
+    copy.parent.mkdir()
     shutil.copyfile(three_days.database, copy)
     assert mutate(copy, mutation) > 0
     found = check(copy, three_days.handed)
