@@ -96,7 +96,8 @@ def book(place: Path) -> Iterator[Database]:
 
 @contextmanager
 def opened(workspace: Path) -> Iterator[Database]:
-    found = open_workspace(workspace, {}).open_database()
+    secrets = {"sms": {"auth_token": AUTH_TOKEN}, "sms_gateway": {"secret": SECRET}}
+    found = open_workspace(workspace, secrets).open_database()
     yield found
     found.close()
 

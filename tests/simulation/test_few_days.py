@@ -11,6 +11,7 @@ import pytest
 
 from tests.simulation.checker import check
 from tests.simulation.mutations import MUTATIONS, Mutation, mutate
+from tests.simulation.opener import teach
 from tests.simulation.records import Handed, Violation
 from tests.simulation.witness import Finished, live_through
 
@@ -67,8 +68,9 @@ def test_a_file_with_a_name_in_it_is_found(three_days: Finished, tmp_path: Path)
 
 
 def _name_of_somebody_else(finished: Finished, handed: Handed) -> str:
-    query = "select name from person where id != (select person_id from contact where id = ?) limit 1"
+    query = "select opened('person.name', name) from person where id != (select person_id from contact where id = ?) limit 1"
     with closing(sqlite3.connect(finished.database)) as connection:
+        teach(connection, finished.database)
         name: str = connection.execute(query, (handed.contact,)).fetchone()[0]
     return f"Dear {name}, ..."
 
