@@ -31,7 +31,7 @@ from engine.resolution import decide
 from engine.rulebook import Rulebook
 from engine.situation import Situation
 from store.columns import to_us
-from store.db import open_database
+from tests.opening import open_database
 from workflows.chunk import ChunkReader, SweptChunk
 
 T = TypeVar("T")

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from store.db import Database, open_database
+from store.db import Database
 from tests.factories import make_loan, make_person
+from tests.opening import open_database
 from tests.postgres import running_server
 from workflows.jobs import JOBS, Entry
 from workflows.status import status

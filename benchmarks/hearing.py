@@ -16,9 +16,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from channels.reports import StatusReport
-from store.db import Database, open_database
+from store.db import Database
 from store.inbox import put
 from store.tables import Arrival, Contact, ContactLoan, Loan
+from tests.opening import open_database
 from tests.outgoing import DATES, NOW, book
 from tests.postgres import running_server
 from workflows.arriving import arrival_of

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, func, select, text
 from benchmarks.phases import peak_mib, processor_seconds
 from compliance.checkpoint import PublicKey, Signer, new_key
 from store.bulk_arrow import table_of
-from store.db import Database, open_database
+from store.db import Database
 from store.settings import read_setting, write_setting
+from tests.opening import open_database
 from workflows.log_checkpoint import sign
 from workflows.log_prove import prove as prove_entries
 from workflows.log_sequence import sequence as sequence_rows

@@ -29,11 +29,12 @@ from duecourse.workspace import open_workspace, shipped_folder
 from store.book import read_book
 from store.bulk import reading, writing
 from store.bulk_arrow import table_of
-from store.db import Database, open_database
+from store.db import Database
 from store.decisions import DecisionRows
 from store.fact_query import FactStatement
 from store.outline import read_outline
 from store.tables import Run
+from tests.opening import open_database
 from workflows.matching import SweepStatement
 from workflows.screening import LOANS_PER_SPAN, Screen
 

@@ -27,10 +27,11 @@ from benchmarks.sweep_steps import NOW, ON
 from channels.sms import SmsAdapter, SmsSettings
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider
 from duecourse.commands.init import create_workspace
+from duecourse.keys import keyring
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
-from store.db import open_database
 from store.tables import Contact
+from tests.opening import open_database
 from tests.postgres import Server, running_server
 from workflows.door import Lane, Outward
 
@@ -100,7 +101,7 @@ def measure(folder: Path, server: Server, workers: int, latency: float, at_once:
         if any(process.exitcode for process in crew):
             raise SystemExit("a worker failed")
         taken = Counter(message.contact for message in provider.accepted)
-        database = open_database(url)
+        database = open_database(url, keys=keyring(open_workspace(folder, {})))
         with database.session() as session:
             left = col(Contact.status).in_(("sent", "unknown", "failed"))
             texts = set(session.exec(select(Contact.id).where(Contact.channel == "sms", Contact.status == "sent")))
@@ -118,7 +119,8 @@ def work(folder: Path, url: str, provider: str, at_once: int, ready: Any) -> Non
         ACCOUNT_SID, SecretStr(AUTH_TOKEN), FROM_NUMBER, base_url=provider, callback_url="http://127.0.0.1:9/hook"
     )
     outward = Outward({"sms": SmsAdapter(settings)}, stand_in=True, lanes={"sms": Lane(at_once)})
-    works = Works(open_workspace(folder, {}), open_database(url), outward)
+    workspace = open_workspace(folder, {})
+    works = Works(workspace, open_database(url, keys=keyring(workspace)), outward)
     _ = works.reader, works.door, works.texts
     ready.wait(120)
     works.dispatch_all(_LATER)

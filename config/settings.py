@@ -209,6 +209,13 @@ class Audit(_Part):
     witnesses: tuple[Witness, ...] = ()
 
 
+class Seal(_Part):
+    """What personal data in the book is sealed with."""
+
+    keys: SecretStr | None = Field(None, description="best handed in as DUECOURSE_SEAL__KEYS; else keys_file is read")
+    keys_file: str = Field("secrets/seal.keys", description="one key a line: the first seals, all of them open")
+
+
 class Settings(BaseSettings):
     """Everything there is to set; `duecourse config show` tells where each value came from."""
 
@@ -231,6 +238,7 @@ class Settings(BaseSettings):
     metrics: Metrics = Field(default_factory=Metrics)
     letters: Letters = Field(default_factory=Letters)
     audit: Audit = Field(default_factory=Audit)
+    seal: Seal = Field(default_factory=Seal)
     inbox_days: int = Field(
         90, ge=30, le=3650, description="how long what came from outside is kept once it is handled"
     )

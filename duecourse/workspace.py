@@ -8,6 +8,7 @@ A lender's own folder, and what is read from it.
     config/queues.yaml     work queues
     config/schedule.yaml   when what runs
     data/duecourse.db      the book (unless `database:` names another)
+    secrets/seal.keys      the keys of what is personal in it
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -196,13 +197,23 @@ class Workspace:
         The book.
 
         Raises:
-            StoreError: it is not there, not ours, older, newer, locked or out of reach.
+            SettingsError: there are no keys, or none that can be used.
+            StoreError: it is not there, not ours, older, newer, locked, out of reach, or sealed with other keys.
         """
+        database = self.unchecked_database()
+        try:
+            database.check()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def unchecked_database(self) -> "Database":
+        """The same before it is known to be one: for whoever makes it, or brings it up to date."""
+        from duecourse.keys import keyring
         from store.db import open_database
 
-        database = open_database(self.database_url)
-        database.check_version()
-        return database
+        return open_database(self.database_url, keys=keyring(self))
 
 
 def open_workspace(folder: Path, flags: Mapping[str, Any]) -> Workspace:

@@ -18,7 +18,7 @@ DEBIT_DAYS: Final = 100
 
 _LEFT_OUT: Final = {
     "person": ("ref", "name", "created_at"),
-    "endpoint": ("value", "source", "lost_at", "area", "recorded_at"),
+    "endpoint": ("value", "value_hash", "source", "lost_at", "area", "recorded_at"),
     "consent": ("evidence", "source", "ref", "recorded_at"),
     "hold": ("owner", "reason", "recorded_at", "ref"),
     "contact": (

@@ -24,9 +24,9 @@ def reading(database: "Database") -> Iterator[Reader]:
     """
     with (
         database.translated(),
-        reading_sqlite(database.engine)
+        reading_sqlite(database.engine, database.sealing)
         if database.dialect == "sqlite"
-        else reading_postgres(database.bulk_pool) as reader,
+        else reading_postgres(database.bulk_pool, database.sealing) as reader,
     ):
         yield reader
 
@@ -44,8 +44,8 @@ def writing(database: "Database") -> Iterator[BulkTransaction]:
     """
     with (
         database.translated(),
-        SqliteTransaction(database.writer)
+        SqliteTransaction(database.writer, database.sealing)
         if database.dialect == "sqlite"
-        else PostgresTransaction(database.bulk_pool) as bulk,
+        else PostgresTransaction(database.bulk_pool, database.sealing) as bulk,
     ):
         yield bulk

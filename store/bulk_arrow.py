@@ -3,7 +3,7 @@ The one way columns look between the databases and the code that works on whole 
 
 An Arrow table carries the database's own column names. Every integer, money and instant is `int64` (instants are
 microseconds since 1970 UTC, whatever the database keeps), dates are `date32`, flags `bool`, texts `string`,
-hashes `binary`.
+hashes `binary`. A sealed text travels as it is read, and is sealed and opened at the database.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from sqlalchemy import Boolean, Date, Integer, LargeBinary, Select, String, Tabl
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import SQLModel
 
-from store.columns import Instant
+from store.columns import HASH_OF, Instant, Sealed
+from store.sealing import Sealing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +28,10 @@ class Reader(Protocol):
 
     def read(self, statement: Select[Any]) -> "pa.Table":
         """The rows of a statement as columns, named and typed as it says."""
+        ...
+
+    def hashed(self, value: str) -> str:
+        """What a row with this value, sealed, is found and compared by."""
         ...
 
 
@@ -112,6 +117,35 @@ def checked(table: str, rows: "pa.Table") -> "pa.Table":
         pyarrow.ArrowInvalid: a value that the wire type cannot hold.
     """
     return rows.cast(arrow_schema(table, tuple(rows.column_names)))
+
+
+def sealed(table: str, rows: "pa.Table", sealing: Sealing) -> "pa.Table":
+    """The same rows as they are kept: sealed where the table is, each with the hash it will be found by."""
+    import pyarrow as pa
+
+    columns = table_of(table).columns
+    for column in columns:
+        of = column.info.get(HASH_OF)
+        if of in rows.column_names and column.name not in rows.column_names:
+            hashes = [sealing.hashed(value) for value in rows[of].to_pylist()]
+            rows = rows.append_column(column.name, pa.array(hashes, pa.string()))
+    for number, name in enumerate(rows.column_names):
+        kind = columns[name].type
+        if isinstance(kind, Sealed):
+            texts = sealing.seal_all(kind.place, rows[name].to_pylist())
+            rows = rows.set_column(number, name, pa.array(texts, pa.string()))
+    return rows
+
+
+def opened(rows: "pa.Table", statement: Select[Any], sealing: Sealing) -> "pa.Table":
+    """The rows of a statement as they were written."""
+    import pyarrow as pa
+
+    for number, column in enumerate(statement.selected_columns):
+        if isinstance(column.type, Sealed):
+            texts = sealing.unseal_all(column.type.place, rows.column(number).to_pylist())
+            rows = rows.set_column(number, rows.column_names[number], pa.array(texts, pa.string()))
+    return rows
 
 
 def bound(sql: str, params: Mapping[str, Param] | None) -> TextClause:

@@ -16,7 +16,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
 
-from store.bulk_arrow import Param, arrow_type, bound, checked, instants
+from store.bulk_arrow import Param, arrow_type, bound, checked, instants, opened, sealed
+from store.sealing import Sealing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,9 +64,9 @@ def bulk_pool(url: URL) -> Pool:
 
 
 @contextmanager
-def reading_postgres(pool: Pool) -> Iterator["PostgresReader"]:
+def reading_postgres(pool: Pool, sealing: Sealing) -> Iterator["PostgresReader"]:
     """A reader that sees one moment, however long it reads."""
-    reader = PostgresReader(pool)
+    reader = PostgresReader(pool, sealing)
     with reader:
         reader._run("set transaction isolation level repeatable read read only")  # noqa: SLF001 - its own factory
         reader._plan_for_bulk()  # noqa: SLF001 - the same
@@ -75,8 +76,9 @@ def reading_postgres(pool: Pool) -> Iterator["PostgresReader"]:
 class PostgresReader:
     """Reads columns on one connection, which it gives back at the end of the block; one that failed is closed."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, sealing: Sealing) -> None:
         self._connection: PoolProxiedConnection = pool.connect()
+        self._sealing = sealing
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +90,10 @@ class PostgresReader:
             self._connection.invalidate()
         self._connection.close()
 
+    def hashed(self, value: str) -> str:
+        """What a row with this value, sealed, is found by."""
+        return self._sealing.hashed(value)
+
     def read(self, statement: Select[Any]) -> "pa.Table":
         """The rows of a statement as columns."""
         import pyarrow as pa
@@ -96,7 +102,7 @@ class PostgresReader:
         schema = pa.schema([(c.name, arrow_type(c.type)) for c in statement.selected_columns])
         with self._cursor() as cursor:
             cursor.execute(str(compiled))
-            return cursor.fetch_arrow_table().cast(schema)
+            return opened(cursor.fetch_arrow_table().cast(schema), statement, self._sealing)
 
     def _plan_for_bulk(self) -> None:
         """
@@ -121,20 +127,22 @@ class PostgresReader:
 class PostgresTransaction(PostgresReader):
     """A bulk transaction; rows it must not lose to others it reads `for update`."""
 
-    def __init__(self, pool: Pool) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: Pool, sealing: Sealing) -> None:
+        super().__init__(pool, sealing)
         self._open = True
         self._run(f"set local lock_timeout = '{LOCK_TIMEOUT_S}s'")
         self._plan_for_bulk()
 
     def append(self, table: str, rows: "pa.Table") -> None:
         """Insert rows."""
+        rows = sealed(table, rows, self._sealing)
         columns = ", ".join(f'"{name}"' for name in rows.column_names)
         with self._staged(table, rows) as stage:
             self._run(f'insert into "{table}" ({columns}) select {columns} from {stage}')
 
     def update(self, table: str, keys: tuple[str, ...], rows: "pa.Table") -> int:
         """Set the columns that are not keys; how many rows that were."""
+        rows = sealed(table, rows, self._sealing)
         sets = ", ".join(f'"{name}" = staged."{name}"' for name in rows.column_names if name not in keys)
         where = " and ".join(f'kept."{name}" = staged."{name}"' for name in keys)
         with self._staged(table, rows) as stage:

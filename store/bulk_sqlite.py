@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from sqlalchemy import Connection, Engine, Select
 
-from store.bulk_arrow import Param, arrow_type, bound, checked
+from store.bulk_arrow import Param, arrow_type, bound, checked, opened, sealed
+from store.sealing import Sealing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,17 +24,22 @@ BATCH_ROWS: Final = 50_000
 
 
 @contextmanager
-def reading_sqlite(engine: Engine) -> Iterator["SqliteReader"]:
+def reading_sqlite(engine: Engine, sealing: Sealing) -> Iterator["SqliteReader"]:
     """A reader that sees one moment, however long it reads."""
     with engine.connect() as connection:
-        yield SqliteReader(connection)
+        yield SqliteReader(connection, sealing)
 
 
 class SqliteReader:
     """Reads columns on one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, sealing: Sealing) -> None:
         self._connection = connection
+        self._sealing = sealing
+
+    def hashed(self, value: str) -> str:
+        """What a row with this value, sealed, is found by."""
+        return self._sealing.hashed(value)
 
     def read(self, statement: Select[Any]) -> "pa.Table":
         """The rows of a statement as columns."""
@@ -42,7 +48,8 @@ class SqliteReader:
         schema = pa.schema([(c.name, arrow_type(c.type)) for c in statement.selected_columns])
         # SQLAlchemy keeps what it compiled, which for a few borrowers takes longer than reading them.
         with self._connection.execute(statement) as result:
-            return pa.Table.from_batches(_batches(_cursor(result.cursor), schema), schema)
+            rows = pa.Table.from_batches(_batches(_cursor(result.cursor), schema), schema)
+        return opened(rows, statement, self._sealing)
 
 
 class SqliteTransaction(SqliteReader):
@@ -53,8 +60,8 @@ class SqliteTransaction(SqliteReader):
         engine: one whose transactions begin with the lock, as `Database.writer` does.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine.connect())
+    def __init__(self, engine: Engine, sealing: Sealing) -> None:
+        super().__init__(engine.connect(), sealing)
         try:
             self._transaction = self._connection.begin()
             self._driver = _driver(self._connection.connection.driver_connection)
@@ -64,6 +71,7 @@ class SqliteTransaction(SqliteReader):
 
     def append(self, table: str, rows: "pa.Table") -> None:
         """Insert rows."""
+        rows = sealed(table, rows, self._sealing)
         names = rows.column_names
         columns = ", ".join(f'"{name}"' for name in names)
         places = ", ".join("?" * len(names))
@@ -71,6 +79,7 @@ class SqliteTransaction(SqliteReader):
 
     def update(self, table: str, keys: tuple[str, ...], rows: "pa.Table") -> int:
         """Set the columns that are not keys; how many rows that were."""
+        rows = sealed(table, rows, self._sealing)
         values = [name for name in rows.column_names if name not in keys]
         ordered = checked(table, rows.select([*values, *keys]))
         sets = ", ".join(f'"{name}" = ?' for name in values)

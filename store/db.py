@@ -7,7 +7,7 @@ failing half-way; on PostgreSQL it locks the rows it touches.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -21,21 +21,26 @@ from sqlmodel import Session
 from engine.errors import Problem, StoreError
 from store import migrations
 from store.failures import translated
+from store.sealing import SETTING, Keyring, Sealing, bind
+from store.settings import read_setting
 from store.sqlite import connector
 from store.tables import Setting
 
 Dialect = Literal["sqlite", "postgresql"]
 
 _MODE: Final = "duecourse_mode"
+_SEALED_SINCE: Final = 10
+"""The schema version that sealed what is personal."""
 
 
-def open_database(url: str, *, busy_timeout_s: float = 30) -> "Database":
+def open_database(url: str, *, keys: Keyring | None = None, busy_timeout_s: float = 30) -> "Database":
     """
     The database at `url`; nothing is read or made before it is used.
 
     Args:
         url: `sqlite:///path`, the path as it stands (a relative one is taken from the working directory), or
             `postgresql://...`.
+        keys: what personal data is sealed with; without them none is read or written.
         busy_timeout_s: how long to wait for another writer before giving up.
     Raises:
         StoreError: the URL names no database we can keep a book in.
@@ -45,14 +50,14 @@ def open_database(url: str, *, busy_timeout_s: float = 30) -> "Database":
         if path in (url, "", ":memory:"):
             raise StoreError(Problem(f"`{url}` names no file; a database in memory is lost at the end", _URL_MEND))
         parsed = URL.create("sqlite", database=path)
-        return Database(parsed, _sqlite_engine(parsed, busy_timeout_s))
+        return Database(parsed, _sqlite_engine(parsed, busy_timeout_s), keys)
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise StoreError(Problem(f"`{url}` is no database URL", _URL_MEND)) from None
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         parsed = parsed.set(drivername="postgresql+psycopg")
-        return Database(parsed, _postgres_engine(parsed, busy_timeout_s))
+        return Database(parsed, _postgres_engine(parsed, busy_timeout_s), keys)
     raise StoreError(Problem(f"`{parsed.drivername}` is no database Duecourse knows", _URL_MEND))
 
 
@@ -66,12 +71,15 @@ class Database:
     Attributes:
         url: with the driver; its text form hides the password.
         engine: SQLAlchemy's; for bulk connections and inspection. Everyday work goes through `session` and `write`.
+        sealing: seals and opens what is personal, on every path.
         writer: the same, but every transaction takes the write lock first; for a library that keeps a table of its own.
     """
 
-    def __init__(self, url: URL, engine: Engine) -> None:
+    def __init__(self, url: URL, engine: Engine, keys: Keyring | None) -> None:
         self.url = url
         self.engine = engine
+        self.sealing = Sealing(keys, self._seal, place=self.place)
+        bind(engine.dialect, self.sealing)
         self._reader = engine.execution_options(**{_MODE: "read"})
         self.writer = engine.execution_options(**{_MODE: "write"})
         if self.dialect == "postgresql":
@@ -124,9 +132,19 @@ class Database:
             session.connection()
             yield session
 
+    def is_sealed(self) -> bool:
+        """Whether what is personal in it is sealed: in every book since schema 10."""
+        self.version()
+        return self._seal() is not None
+
+    def _seal(self) -> str | None:
+        with self.session() as session:
+            return read_setting(session, SETTING)
+
     def create(self, *, bucket_key: str) -> None:
         """
-        Make the schema in an empty database, as a development database with sending off.
+        Make the schema in an empty database, as a development database with sending off; what is personal will be sealed
+        with the keys that it was opened with.
 
         Args:
             bucket_key: secret hex text that keys the hash which deals strategy arms; never changes afterwards.
@@ -166,6 +184,16 @@ class Database:
             raise StoreError(Problem(f"`{self.place}` is no Duecourse database", "run `duecourse init DIR`"))
         return version
 
+    def check(self) -> None:
+        """
+        Make sure that the schema is the one this Duecourse was written for, and that the keys are this database's.
+
+        Raises:
+            StoreError: the schema is older, newer or not there, or the keys are others.
+        """
+        self.check_version()
+        self.sealing.check()
+
     def check_version(self) -> None:
         """
         Make sure that the schema is the one this Duecourse was written for.
@@ -192,7 +220,21 @@ class Database:
         self._refuse_newer(before)
         with self.write() as session:
             migrations.migrate(session.connection())
+        if before < _SEALED_SINCE:
+            self._leave_nothing()
         return before, migrations.HEAD
+
+    def _leave_nothing(self) -> None:
+        """Write the files anew: what stood there in the clear is still in pages and rows that are free by now."""
+        with self.translated(), closing(self.engine.raw_connection()) as connection:
+            driver: Any = connection.driver_connection
+            if self.dialect == "sqlite":
+                driver.execute("vacuum")
+                driver.execute("pragma wal_checkpoint(truncate)")
+            else:
+                driver.autocommit = True
+                driver.execute("vacuum full person, endpoint, hold, message_text, arrival")
+                driver.autocommit = False
 
     def _refuse_newer(self, version: int) -> None:
         if version > migrations.HEAD:
@@ -230,7 +272,8 @@ def _not_empty(place: str, tables: list[str]) -> Problem:
 
 
 def _sqlite_engine(url: URL, busy_timeout_s: float) -> Engine:
-    engine = create_engine(url, creator=connector(str(url.database), busy_timeout_s))
+    # What is bound to a statement may be personal, and stands in no message.
+    engine = create_engine(url, creator=connector(str(url.database), busy_timeout_s), hide_parameters=True)
 
     @event.listens_for(engine, "checkout")
     def may_write(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -254,7 +297,7 @@ def _sqlite_engine(url: URL, busy_timeout_s: float) -> Engine:
 
 
 def _postgres_engine(url: URL, busy_timeout_s: float) -> Engine:
-    engine = create_engine(url, connect_args={"connect_timeout": 10}, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"connect_timeout": 10}, pool_pre_ping=True, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def wait_for_locks(connection: Any, _record: Any) -> None:

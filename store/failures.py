@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from engine.errors import Problem, StoreError
+from engine.errors import DuecourseError, Problem, StoreError
 
 
 @contextmanager
@@ -21,8 +21,11 @@ def translated(place: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # SQLAlchemy wraps the driver's error in its own.
-        problem = _problem(getattr(error, "orig", None) or error, place)
+        # SQLAlchemy wraps the driver's error, and ours out of a column's type, in its own.
+        inner = getattr(error, "orig", None) or error
+        if isinstance(inner, DuecourseError) and inner is not error:
+            raise inner from None
+        problem = _problem(inner, place)
         if problem is None:
             raise
         raise StoreError(problem) from error

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import bindparam, text, update
 from sqlmodel import Session, col, select
 
-from store.columns import Instant
+from store.columns import Instant, SealedText
 from store.tables import Arrival
 
 End = Literal["done", "parked", "closed"]
@@ -17,7 +17,7 @@ End = Literal["done", "parked", "closed"]
 _INSERT: Final = text(
     "insert into arrival (source, key, kind, detail_json, private_json, state, why, recorded_at, due_at) "
     "values (:source, :key, :kind, :detail, :private, 'waiting', '', :now, :now) on conflict (source, key) do nothing"
-).bindparams(bindparam("now", type_=Instant))
+).bindparams(bindparam("now", type_=Instant), bindparam("private", type_=SealedText("arrival.private_json")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worke
     """
     with database.write() as session:
         due: Select[tuple[Contact, str | None]] = (
-            select(Contact, Endpoint.value)  # type: ignore[assignment] # sqlmodel narrows Select to its own
+            select(Contact, Endpoint.value_hash)  # type: ignore[assignment] # sqlmodel narrows Select to its own
             .outerjoin(Endpoint, col(Endpoint.id) == col(Contact.endpoint_id))
             .where(*_claimable(limits, now))
             .order_by(col(Contact.not_before_at), col(Contact.id))
@@ -134,19 +134,19 @@ def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worke
             .limit(sum(limits.values()) * 4)
             .with_for_update(key_share=True, skip_locked=True, of=Contact)
         )
-        leaving = select(Endpoint.value).join(Contact, col(Contact.endpoint_id) == col(Endpoint.id))
-        values = set(session.exec(leaving.where(_leaving(now))))
+        leaving = select(Endpoint.value_hash).join(Contact, col(Contact.endpoint_id) == col(Endpoint.id))
+        reached = set(session.exec(leaving.where(_leaving(now))))
         people: set[int] = set()
         taken: list[str] = []
         left = dict(limits)
-        for contact, value in session.execute(due):
+        for contact, there in session.execute(due):
             lane = lane_of(contact)
-            if contact.person_id in people or value in values or not left[lane]:
+            if contact.person_id in people or there in reached or not left[lane]:
                 continue
             left[lane] -= 1
             people.add(contact.person_id)
-            if value is not None:
-                values.add(value)
+            if there is not None:
+                reached.add(there)
             contact.status, contact.claimed_by, contact.claimed_until_at = "claimed", worker, now + lease
             session.add(contact)
             taken.append(contact.id)

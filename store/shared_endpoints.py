@@ -36,7 +36,7 @@ def shared_endpoints(session: Session, endpoint_ids: Collection[int], *, now: da
     other = aliased(Endpoint)
     pairs = session.exec(
         select(Endpoint.id, other.id, other.person_id, Person.version)
-        .join(other, (col(other.value) == col(Endpoint.value)) & (col(other.kind) == col(Endpoint.kind)))
+        .join(other, (col(other.value_hash) == col(Endpoint.value_hash)) & (col(other.kind) == col(Endpoint.kind)))
         .join(Person, col(Person.id) == col(other.person_id))
         .where(col(Endpoint.id).in_(endpoint_ids), col(other.person_id) != col(Endpoint.person_id))
     ).all()

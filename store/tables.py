@@ -1,16 +1,36 @@
 """
 Every table, in one place. Names of people, numbers and addresses stand in `person` and `endpoint` only.
 
+What identifies somebody, or was written by or about them in free words, is `Sealed`. References (`ref`) are the lender's own
+and stay as they are; so do the tables of the log, which are evidence and never change: they name nobody.
+
 Suffixes: `_at` an aware instant, `_on` a date, `_minor` an amount in the currency's minor units. `_json`
 columns are text on both databases, so that every path that writes them writes the same bytes.
 """
 
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    event,
+    inspect,
+    text,
+)
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlmodel import Field, SQLModel
+from sqlmodel.sql.sqltypes import AutoString
 
-from store.columns import Instant
+from store.columns import HASH_OF, Instant, Sealed, SealedText
+from store.sealing import sealing_of
 
 # SQLite gives rowid autoincrement to INTEGER primary keys only.
 BigKey = BigInteger().with_variant(Integer, "sqlite")
@@ -40,6 +60,16 @@ def _text(*, nullable: bool = False) -> Column[str]:
     return Column(Text, nullable=nullable)
 
 
+def _hash_of(column: str) -> Column[str]:
+    """The keyed hash of a sealed column: its row is found by it. Filled in by whoever inserts, on every path."""
+
+    def hashed(context: DefaultExecutionContext) -> str:
+        of: str = context.get_current_parameters()[column]  # type: ignore[no-untyped-call]
+        return sealing_of(context.dialect).hashed(of)
+
+    return Column(AutoString, nullable=False, index=True, default=hashed, info={HASH_OF: column})
+
+
 _FAILED = text("status = 'failed'")
 """What a monitor asks for every few seconds, of a table that only grows."""
 
@@ -56,7 +86,7 @@ class Person(SQLModel, table=True):
     __tablename__ = "person"
     id: int | None = Field(default=None, sa_column=_key())
     ref: str = Field(unique=True)
-    name: str
+    name: str = Field(sa_column=Column(Sealed("person.name"), nullable=False))
     language: str
     country: str
     region: str | None = None
@@ -71,6 +101,7 @@ class Endpoint(SQLModel, table=True):
     """
     A phone number (E.164), mail address or postal address (JSON text) of a person.
 
+    `value` is sealed; what it is found and compared by is `value_hash`.
     `zone` is the IANA zone its prefix or address points to, where it points to exactly one. `marks` holds what the
     lender's own files say against it, `learnt_marks` what our people learnt of it; words of `engine.gate.MARKS`.
     `lost_at` is when we learnt that it leads nowhere, or to somebody else: from then on it is not `valid`, whatever a
@@ -79,11 +110,11 @@ class Endpoint(SQLModel, table=True):
     """
 
     __tablename__ = "endpoint"
-    __table_args__ = (UniqueConstraint("person_id", "kind", "value"),)
+    __table_args__ = (UniqueConstraint("person_id", "kind", "value_hash"),)
     id: int | None = Field(default=None, sa_column=_key())
     person_id: int = Field(sa_column=_to("person.id", index=True))
     kind: str
-    value: str = Field(index=True)
+    value_hash: str | None = Field(default=None, sa_column=_hash_of("value"))
     zone: str | None = None
     place: str | None = None
     valid: bool = True
@@ -96,6 +127,13 @@ class Endpoint(SQLModel, table=True):
     lost_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
     area: str = Field(default="", sa_column_kwargs={"server_default": ""})
     recorded_at: datetime = Field(sa_column=_at())
+    value: str = Field(sa_column=Column(Sealed("endpoint.value"), nullable=False, server_default=""))
+
+
+@event.listens_for(Endpoint, "before_update")
+def _hash_anew(_mapper: Any, connection: Connection, endpoint: Endpoint) -> None:
+    if inspect(endpoint).attrs.value.history.has_changes():
+        endpoint.value_hash = sealing_of(connection.dialect).hashed(endpoint.value)
 
 
 class Loan(SQLModel, table=True):
@@ -273,7 +311,7 @@ class Hold(SQLModel, table=True):
     starts_at: datetime = Field(sa_column=_at())
     ends_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
     recorded_at: datetime = Field(sa_column=_at())
-    reason: str = ""
+    reason: str = Field(default="", sa_column=Column(Sealed("hold.reason"), nullable=False))
     ref: str = Field(unique=True)
 
 
@@ -377,7 +415,7 @@ class Arrival(SQLModel, table=True):
     key: str
     kind: str
     detail_json: str = Field(default="{}", sa_column=_text())
-    private_json: str | None = Field(default=None, sa_column=_text(nullable=True))
+    private_json: str | None = Field(default=None, sa_column=Column(SealedText("arrival.private_json"), nullable=True))
     state: str = "waiting"
     why: str = ""
     recorded_at: datetime = Field(sa_column=_at())
@@ -571,8 +609,8 @@ class MessageText(SQLModel, table=True):
     __tablename__ = "message_text"
     contact_id: str = Field(foreign_key="contact.id", primary_key=True)
     language: str = ""
-    subject: str = ""
-    text: str = Field(sa_column=_text())
+    subject: str = Field(default="", sa_column=Column(Sealed("message_text.subject"), nullable=False))
+    text: str = Field(sa_column=Column(SealedText("message_text.text"), nullable=False))
     read_by: str | None = None
     read_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from store.db import Database, open_database
+from store.db import Database
+from tests.opening import open_database
 from tests.postgres import Server, running_server
 
 # The machine's load must not decide a test.

@@ -4,7 +4,7 @@ import logging
 from datetime import datetime
 from multiprocessing.synchronize import Event
 
-from store.db import open_database
+from tests.opening import open_database
 from tests.outgoing import adapters_to, door_of, go
 
 

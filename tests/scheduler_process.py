@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from duecourse.logs import log_as_lines
-from store.db import open_database
+from tests.opening import open_database
 from workflows.job_run import Stop
 from workflows.jobs import Entry
 from workflows.schedule import serve

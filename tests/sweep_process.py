@@ -2,7 +2,7 @@
 
 from multiprocessing.synchronize import Event
 
-from store.db import open_database
+from tests.opening import open_database
 from tests.sweep_books import NOW, DayGate, rulebook
 from workflows import sweep as module
 from workflows.allotment import Queue

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
 import store.tables  # noqa: F401 - fills the metadata
-from store.columns import Instant
+from store.columns import Instant, Sealed
 
 ROWS: Final = 6
 """How many rows each table gets: row 1 is what the foreign keys of all rows point at; the last has every null there can be."""
@@ -84,7 +84,7 @@ def _parent(table: Table, column: Column[Any], n: int) -> Any:
 def _distinct(column: Column[Any], n: int) -> Any:
     if isinstance(column.type, BigInteger | Integer):
         return n + 1
-    if isinstance(column.type, String | AutoString):
+    if isinstance(column.type, String | AutoString | Sealed):
         return f"{n}:{_TEXTS[n]}"
     return _kinds(column)[n]
 
@@ -100,7 +100,7 @@ def _kinds(column: Column[Any]) -> tuple[Any, ...]:
         return _BIG
     if isinstance(column.type, Integer):
         return _SMALL
-    if isinstance(column.type, String | AutoString):
+    if isinstance(column.type, String | AutoString | Sealed):
         return _TEXTS
     if isinstance(column.type, LargeBinary):
         return _BYTES

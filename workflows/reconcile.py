@@ -21,6 +21,7 @@ from channels.reports import Delivery
 from engine.errors import DataError
 from store.db import Database
 from store.outbox import ROW, bump_versions, lane_of, lanes, note
+from store.sealing import hashed
 from store.settings import read_setting
 from store.tables import Contact, ContactStatus, Endpoint
 from workflows.door import close_all
@@ -170,7 +171,7 @@ async def _ask(database: Database, adapter: Adapter, doubt: Doubt, key: str) -> 
 
 def _taken(session: Session, doubt: Doubt) -> frozenset[str]:
     """The providers' ids of what else went to the same number or address, whoever it was for."""
-    there = select(Endpoint.id, Endpoint.person_id).where(col(Endpoint.value) == doubt.to)
+    there = select(Endpoint.id, Endpoint.person_id).where(col(Endpoint.value_hash) == hashed(session, doubt.to))
     rows = session.exec(there).all()
     others = select(Contact.provider_ref).where(
         col(Contact.person_id).in_({person for _, person in rows}),

@@ -8,6 +8,7 @@ from typing import Final, cast
 from sqlmodel import Session, col, select
 
 from engine.gate import Role
+from store.sealing import hashed
 from store.tables import Contact, Endpoint, Loan, Party, Person
 
 _NUMBERS: Final = ("mobile", "landline")
@@ -36,7 +37,7 @@ def speakers(session: Session, number: str) -> list[Speaker]:
     rows = session.exec(
         select(Endpoint, Person.ref)
         .join(Person, col(Person.id) == col(Endpoint.person_id))
-        .where(col(Endpoint.value) == number, col(Endpoint.kind).in_(_NUMBERS))
+        .where(col(Endpoint.value_hash) == hashed(session, number), col(Endpoint.kind).in_(_NUMBERS))
         .order_by(col(Endpoint.person_id), col(Endpoint.kind).desc())
     )
     found: dict[int, Speaker] = {}

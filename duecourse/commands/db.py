@@ -1,5 +1,6 @@
 """`duecourse db ...`: the database's schema, and whether it is production."""
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -16,14 +17,26 @@ def register(app: typer.Typer) -> None:
 
 
 def upgrade(context: typer.Context) -> None:
-    """Bring the database's schema up to this version of Duecourse."""
+    """
+    Bring the database's schema up to this version of Duecourse.
+
+    A book from before personal data was sealed is sealed now, with a key that is made where there is none.
+    """
+    from duecourse.keys import add_key, has_keys
     from store.db import open_database
 
     session: Session = context.obj
-    database = open_database(session.workspace.database_url)
-    before, after = database.upgrade()
+    workspace = session.workspace
+    with closing(open_database(workspace.database_url)) as database:
+        made = None if has_keys(workspace) or database.is_sealed() else add_key(workspace)
+    with closing(workspace.unchecked_database()) as database:
+        before, after = database.upgrade()
+        database.check()
     text = f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do"
-    session.output.answer({"before": before, "after": after}, lambda console: console.print(text))
+    if made is not None:
+        text += f"\n{workspace.settings.seal.keys_file} is new: keep a copy of it, where copies of the database are not"
+    answer = {"before": before, "after": after, "key": made.id if made is not None else None}
+    session.output.answer(answer, lambda console: console.print(text, markup=False))
 
 
 def environment(

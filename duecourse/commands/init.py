@@ -65,7 +65,7 @@ _WELCOME = """\
 
 def create_workspace(folder: Path, database: str | None = None, *, bucket_key: str | None = None) -> None:
     """
-    Lay out a workspace and create its database.
+    Lay out a workspace and create its database, with a key of its own unless the environment hands one in.
 
     Args:
         bucket_key: secret hex text that deals strategy arms; by default one that nobody can guess.
@@ -75,8 +75,8 @@ def create_workspace(folder: Path, database: str | None = None, *, bucket_key: s
     """
     import secrets
 
+    from duecourse.keys import add_key, has_keys
     from duecourse.workspace import open_workspace, shipped_folder
-    from store.db import open_database
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError(Problem(f"`{folder}` is not an empty folder", "name a new one"))
@@ -90,5 +90,7 @@ def create_workspace(folder: Path, database: str | None = None, *, bucket_key: s
     settings = _SETTINGS if database is None else _SETTINGS.replace("sqlite:///data/duecourse.db", database)
     (folder / "duecourse.yaml").write_text(settings, encoding="utf-8")
     workspace = open_workspace(folder, {})
-    with closing(open_database(workspace.database_url)) as opened:
+    if not has_keys(workspace):
+        add_key(workspace)
+    with closing(workspace.unchecked_database()) as opened:
         opened.create(bucket_key=bucket_key or secrets.token_hex(16))

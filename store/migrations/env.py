@@ -7,12 +7,14 @@ from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
 import store.tables  # noqa: F401 - fills the metadata
-from store.columns import Instant
+from store.columns import Instant, Sealed, SealedText
 
 
 def render_item(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     """Our own column types as a migration shall write them; False for everything else."""
-    if kind == "type" and isinstance(item, AutoString):
+    if kind == "type" and isinstance(item, SealedText):
+        return "sa.Text()"
+    if kind == "type" and isinstance(item, AutoString | Sealed):
         return "sa.String()"
     if kind == "type" and isinstance(item, Instant):
         autogen.imports.add("from store.columns import Instant")

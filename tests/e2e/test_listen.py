@@ -16,7 +16,8 @@ import channels
 from channels.posted import BODY_MAX
 from channels.testing.gateway import ACCOUNT, SECRET, FakeGateway
 from duecourse.commands.init import create_workspace
-from store.db import Database, open_database
+from duecourse.workspace import open_workspace
+from store.db import Database
 from store.lock import sole
 from store.tables import Arrival, Consent, Contact, Endpoint, Event, Loan, MessageText, Movement, Person
 from tests.e2e.command import duecourse
@@ -49,7 +50,7 @@ def make(folder: Path, url: str | None) -> Path:
     with (workspace / "duecourse.yaml").open("a", encoding="utf-8") as settings:
         settings.write(SETTINGS)
     copyfile(Path(channels.__file__).with_name("gateway_example.yaml"), workspace / "config" / "gateway.yaml")
-    with opened(url or f"sqlite:///{workspace}/data/duecourse.db") as book:
+    with opened(workspace) as book:
         first = make_person(book, ref="C1", mobile=CN)
         make_loan(book, ref="CN-1", borrower_id=first, instalments=[(date(2026, 2, 20), 1000_00)])
         second = make_person(
@@ -60,43 +61,43 @@ def make(folder: Path, url: str | None) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sqlite_place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A workspace and the URL of its book."""
-    folder = tmp_path_factory.mktemp("listen")
-    return make(folder, None), f"sqlite:///{folder}/ws/data/duecourse.db"
+def sqlite_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with its book."""
+    return make(tmp_path_factory.mktemp("listen"), None)
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def place(
-    request: pytest.FixtureRequest, sqlite_place: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, str]]:
+    request: pytest.FixtureRequest, sqlite_place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """The same, once on each database."""
     if request.param == "sqlite":
         yield sqlite_place
         return
     server: Server = request.getfixturevalue("postgres_server")
     with server.database() as url:
-        yield make(tmp_path_factory.mktemp("listen"), url), url
+        yield make(tmp_path_factory.mktemp("listen"), url)
 
 
 @pytest.fixture(scope="module")
-def listener(place: tuple[Path, str]) -> Iterator[Listener]:
+def listener(place: Path) -> Iterator[Listener]:
     """It runs for all tests of the module, as it would."""
-    with listening(place[0], **ENV) as running:
+    with listening(place, **ENV) as running:
         yield running
         assert running.process.poll() is None, "\n".join(running.lines)
 
 
 @pytest.fixture
-def book(place: tuple[Path, str]) -> Iterator[Database]:
+def book(place: Path) -> Iterator[Database]:
     """The book as another process sees it."""
-    with opened(place[1]) as found:
+    with opened(place) as found:
         yield found
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Database]:
-    found = open_database(url)
+def opened(workspace: Path) -> Iterator[Database]:
+    secrets = {"sms": {"auth_token": AUTH_TOKEN}, "sms_gateway": {"secret": SECRET}}
+    found = open_workspace(workspace, secrets).open_database()
     yield found
     found.close()
 
@@ -108,7 +109,7 @@ def now() -> datetime:
 def sent(book: Database, contact_id: str, *, ref: str | None = None, **values: object) -> str:
     """A text to the second client that has left."""
     with book.write() as session:
-        endpoint = session.exec(select(Endpoint).where(col(Endpoint.value) == US)).one()
+        endpoint = session.exec(select(Endpoint).where(col(Endpoint.value_hash) == book.sealing.hashed(US))).one()
         loan = session.exec(select(Loan).where(col(Loan.borrower_id) == endpoint.person_id)).one()
         at = now() - timedelta(minutes=5)
         given = {
@@ -219,7 +220,7 @@ def test_a_report_about_nothing_of_ours_comes_to_a_person(listener: Listener, bo
 
 def test_what_people_write(listener: Listener, book: Database) -> None:
     """A stop closes texts to them at once and a start opens them; other words wait to be read, and stand nowhere else."""
-    (person,) = [e.person_id for e in rows(book, Endpoint, col(Endpoint.value) == US)]
+    (person,) = [e.person_id for e in rows(book, Endpoint, col(Endpoint.value_hash) == book.sealing.hashed(US))]
     answer = twilio(listener, text("Stop!", "SMa", OptOutType="STOP"))
     assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/xml")
     assert "<Response/>" in answer.text
@@ -426,14 +427,14 @@ def test_the_document_says_what_is_taken(listener: Listener) -> None:
 # -- endings -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_under_way_is_answered_before_it_ends(sqlite_place: tuple[Path, str]) -> None:
+def test_a_request_under_way_is_answered_before_it_ends(sqlite_place: Path) -> None:
     """Half a body is there when SIGTERM comes: the rest is heard, booked and answered, and the process ends in peace."""
     body = json.dumps({**PAYMENT, "ref": "API-LAST", "amount": "1.00"}).encode()
     head = (
         f"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nIdempotency-Key: last\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with listening(sqlite_place[0], **ENV) as listener:
+    with listening(sqlite_place, **ENV) as listener:
         assert listener.ask("GET", "/health").status == 200
         with listener.raw() as connection:
             connection.sendall(head.encode() + body[:10])
@@ -446,14 +447,14 @@ def test_a_request_under_way_is_answered_before_it_ends(sqlite_place: tuple[Path
         assert answer.startswith(b"HTTP/1.1 201 ")
         assert listener.process.wait(60) == 0
         until(lambda: listener.lines[-1:] == ["stopped; whatever was taken is kept"])
-    with opened(sqlite_place[1]) as book:
+    with opened(sqlite_place) as book:
         assert len(rows(book, Movement, col(Movement.ref) == "API-LAST")) == 1
 
 
-def test_what_was_taken_survives_a_kill(sqlite_place: tuple[Path, str]) -> None:
+def test_what_was_taken_survives_a_kill(sqlite_place: Path) -> None:
     """Killed after its yes and before anybody heard the stop: the inbox has it, and whoever comes next hears it."""
-    workspace = sqlite_place[0]
-    with opened(sqlite_place[1]) as book:
+    workspace = sqlite_place
+    with opened(sqlite_place) as book:
         before = len(rows(book, Consent, col(Consent.source) == "twilio"))
         with sole(book, "inbox", what="the inbox"), listening(workspace, **ENV) as listener:
             assert twilio(listener, text("stop", "SMkill")).status == 200

@@ -10,10 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlmodel import select
 
 from duecourse.commands.init import create_workspace
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Contact, ContactStatus, Endpoint, Loan, Person
 from tests.factories import make_loan, make_person
 from tests.listening import Heard, Listener, listening, until
+from tests.opening import open_database
 from tests.outgoing import add
 
 TOKEN = "m" * 32

@@ -1,5 +1,6 @@
 """
-No path tells who somebody is: not the logs of any process, not what a command refuses, not the tables that the log is made of.
+No path tells who somebody is: not the logs of any process, not what a command refuses, not the tables that the log is made of,
+and not the files that the database is kept in.
 
 A book of one marked person goes through everything that can go wrong on its way in, out and back, with providers, files and
 callers that quote names, numbers and addresses at us wherever they can.
@@ -22,10 +23,12 @@ from channels.testing.provider import FakeProvider, Fault
 from duecourse import cli
 from duecourse.commands.init import create_workspace
 from duecourse.logs import log_as_lines, log_as_sentences
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Arrival, ContactStatus, Deed, Event, Job, Person
+from tests.at_rest import marks_at_rest
 from tests.factories import make_loan, make_person
 from tests.listening import listening, until
+from tests.opening import open_database
 from tests.outgoing import DUE, NOW, contact_of, door_of, fed, go, plan, real_adapters, rows
 
 NAME, MOBILE, EMAIL, STREET = "Zebedee Quillfeather", "+12125550177", "zebedee.quill@example.com", "77 Marigold Lane"
@@ -104,6 +107,7 @@ def test_nothing_of_what_leaves(sqlite_database: Database, how: object) -> None:
     assert log.getvalue()
     assert found(log.getvalue()) == []
     assert found(told(sqlite_database)) == []
+    assert marks_at_rest(sqlite_database, MARKS) == []
 
 
 # -- as processes ------------------------------------------------------------------------------------------------------
@@ -173,6 +177,7 @@ def test_nothing_of_what_comes_in_by_files(place: Path, run: Run, tmp_path: Path
     assert found(said) == []
     with opened(place) as book:
         assert found(told(book)) == []
+        assert marks_at_rest(book, MARKS) == []
 
 
 def test_nothing_of_what_comes_in_by_http(place: Path) -> None:
@@ -209,11 +214,13 @@ def test_nothing_of_what_comes_in_by_http(place: Path) -> None:
         with opened(place) as book:
             until(lambda: not rows(book, Arrival, col(Arrival.state) == "waiting", col(Arrival.kind) == "text"))
             said = told(book)
+            at_rest = marks_at_rest(book, MARKS)
         lines = "\n".join(listener.lines)
         assert listener.end() == 0
     assert any(line.get("action") == "alert" for line in listener.log)
     assert found(lines) == []
     assert found(said) == []
+    assert at_rest == []
 
 
 def test_nothing_of_what_commands_refuse(place: Path, run: Run) -> None:
@@ -229,3 +236,4 @@ def test_nothing_of_what_commands_refuse(place: Path, run: Run) -> None:
         assert found(out) == [], command
     with opened(place) as book, book.session() as session:
         assert session.exec(select(Person.name)).first() == NAME
+        assert marks_at_rest(book, MARKS) == []

@@ -12,7 +12,7 @@ from benchmarks.sweep import Databases, Files, Place, main, step, table
 from benchmarks.sweep_steps import AGAIN
 from store.bulk import reading
 from store.bulk_arrow import table_of
-from store.db import open_database
+from tests.opening import open_database
 
 LOANS = 600
 APPENDED = ("snapshot", "decision", "contact", "contact_loan", "contact_status", "stage_change")

@@ -14,8 +14,9 @@ from engine.errors import StoreError
 from store.bulk import arrow_schema, reading, writing
 from store.bulk_arrow import table_of
 from store.columns import from_us, to_us
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Setting
+from tests.opening import open_database
 
 ROWS = 4
 INTEGERS = [0, -1, 2**31 - 1, 7]
@@ -204,13 +205,13 @@ def test_statements_take_parameters_of_every_kind(database: Database) -> None:
     with writing(database) as bulk:
         bulk.append("person", person("a"))
         changed = bulk.execute(
-            "update person set name = :name, created_at = :at, region = :region, version = version + :by where ref = :ref",
-            {"name": "100% 'x' :y", "at": at, "region": None, "by": 2, "ref": "a"},
+            "update person set language = :language, created_at = :at, region = :region, version = version + :by where ref = :ref",
+            {"language": "100% 'x' :y", "at": at, "region": None, "by": 2, "ref": "a"},
         )
         assert changed == 1
     with reading(database) as reader:
         row = reader.read(select(table_of("person"))).to_pylist()[0]
-    assert (row["name"], row["created_at"], row["region"], row["version"]) == ("100% 'x' :y", to_us(at), None, 2)
+    assert (row["language"], row["created_at"], row["region"], row["version"]) == ("100% 'x' :y", to_us(at), None, 2)
 
 
 def test_reading_sees_one_moment(database: Database) -> None:

@@ -16,7 +16,7 @@ from engine.errors import DataError, SettingsError
 from engine.gate import Override
 from engine.situation import Situation
 from store.consents import NewStatement, add_statement
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import (
     Consent,
     Contact,
@@ -31,6 +31,7 @@ from store.tables import (
     Run,
 )
 from tests.factories import make_person
+from tests.opening import open_database
 from tests.outgoing import (
     DATES,
     NOW,

@@ -11,6 +11,7 @@ from store.columns import to_us
 from store.consents import NewStatement, add_statement, ledger
 from store.db import Database
 from store.people import read_statement
+from store.sealing import hashed
 from store.tables import Endpoint, Person
 from tests.factories import make_loan, make_person
 from tests.imports import AS_OF, ENDPOINTS, NOW, PEOPLE, Importer
@@ -37,7 +38,9 @@ def test_an_import_and_the_writer_write_the_same(database: Database, tmp_path: P
     )
     with database.write() as session:
         person = session.exec(select(Person).where(col(Person.ref) == "P1")).one().id or 0
-        mobile = session.exec(select(Endpoint.id).where(col(Endpoint.value) == "+12125550101")).one()
+        mobile = session.exec(
+            select(Endpoint.id).where(col(Endpoint.value_hash) == hashed(session, "+12125550101"))
+        ).one()
 
         def said(day: int, kind: str, **rest: object) -> None:
             at = datetime.fromisoformat(f"2026-02-0{day}T10:00:00+00:00")

@@ -15,9 +15,10 @@ from sqlmodel import SQLModel, select
 
 from engine.errors import StoreError
 from store import migrations
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Setting
 from tests.conftest import BUCKET_KEY
+from tests.opening import open_database
 from tests.postgres import Server
 
 
@@ -40,7 +41,7 @@ def names(database: Database) -> set[str]:
         return set(session.exec(select(Setting.name)))
 
 
-NEW = {"environment", "sending", "bucket_key"}
+NEW = {"environment", "sending", "bucket_key", "seal"}
 
 
 # --- creating and migrating -------------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ def test_a_new_database_is_for_development_and_sends_nothing(database: Database)
     """Real gateways stay shut until the database itself is told that it is production."""
     with database.session() as session:
         found = {row.name: row.value for row in session.exec(select(Setting))}
-    assert found == {"environment": "development", "sending": "off", "bucket_key": BUCKET_KEY}
+    assert found == {"environment": "development", "sending": "off", "bucket_key": BUCKET_KEY, "seal": found["seal"]}
 
 
 def test_migrations_and_tables_say_the_same(database: Database) -> None:

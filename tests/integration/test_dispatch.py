@@ -21,11 +21,12 @@ from channels.testing.provider import FakeProvider
 from engine.errors import SettingsError, StoreError
 from engine.gate import Ask, Verdict
 from store.columns import to_us
-from store.db import Database, open_database
+from store.db import Database
 from store.identity import declare_environment
 from store.outbox import NEXT, TASK_CHANNELS, claim, move, reserve
 from store.tables import Consent, Contact, Endpoint, Event, Hold, Loan, Notice, Party, Person, Promise
 from tests.factories import add_payment, make_person
+from tests.opening import open_database
 from tests.outgoing import (
     AMOUNT,
     NOW,

@@ -9,10 +9,11 @@ import pytest
 from sqlmodel import col, select
 
 from engine.errors import DataError, Problem, StoreError
-from store.db import Database, open_database
+from store.db import Database
 from store.situations import Happened
 from store.tables import Contact, DecisionRow, Event, Party, Run
 from tests.factories import add_payment, make_person
+from tests.opening import open_database
 from tests.outgoing import (
     AMOUNT,
     NOW,

@@ -123,7 +123,7 @@ def test_the_same_book_and_instant_give_the_same_bytes(sqlite_database: Database
     first, again = (document_pages(bundle(sqlite_database, ref), Press()) for _ in range(2))
     assert first.content == again.content
     code = (
-        "import sys; from store.db import open_database; from channels.paper import *;"
+        "import sys; from tests.opening import open_database; from channels.paper import *;"
         "from tests.integration.test_evidence import bundle;"
         "print(document_pages(bundle(open_database(sys.argv[1]), sys.argv[2]), Press()).digest)"
     )

@@ -18,7 +18,7 @@ from engine.gate import LocalWindow
 from store.arrears import read_arrears
 from store.bulk import reading
 from store.bulk_arrow import table_of
-from store.db import Database, open_database
+from store.db import Database
 from store.people import read_statement
 from store.projection import project
 from store.tables import Endpoint, Feed, Loan, Movement, Person, Position
@@ -37,6 +37,7 @@ from tests.imports import (
     rows,
     versions,
 )  # fmt: skip
+from tests.opening import open_database
 from tests.postgres import Server
 from workflows.importing import import_folder, lists
 from workflows.importing.people import bucket_of
@@ -677,7 +678,7 @@ _KILLED = """
     from pathlib import Path
     from engine.catalogue import load_catalogue
     from store.bulk_sqlite import SqliteTransaction
-    from store.db import open_database
+    from tests.opening import open_database
     from workflows.importing import KINDS, import_file
 
     url, path = sys.argv[1:]

@@ -14,11 +14,12 @@ from channels.mail_signing import message_id
 from channels.mailbox import Maildir
 from channels.reports import InboundText, KeyPressed
 from engine.errors import DataError, Problem, StoreError
-from store.db import Database, open_database
+from store.db import Database
 from store.inbox import NewArrival, private_of, put
 from store.lock import sole
 from store.tables import Arrival, Consent, Contact, Endpoint, Event, Loan, Party, Person
 from tests.factories import make_loan, make_person
+from tests.opening import open_database
 from tests.outgoing import DATES, DUE, NOW, add, book, borrower_of, contact_of, plan, rows
 from workflows.arriving import arrival_of
 from workflows.fate import Evidence
@@ -172,7 +173,9 @@ def test_who_was_written_to_last_answers(database: Database) -> None:
     with database.write() as session:
         for person in people:
             session.add(Endpoint(person_id=person, kind="mobile", value=shared, rank=5, recorded_at=NOW))
-    spots = {e.person_id: e.id for e in rows(database, Endpoint, col(Endpoint.value) == shared)}
+    spots = {
+        e.person_id: e.id for e in rows(database, Endpoint, col(Endpoint.value_hash) == database.sealing.hashed(shared))
+    }
     add(database, Party(loan_id=first, person_id=people[1], role="guarantor"))
     sent = {"status": "delivered", "endpoint_id": spots[people[0]], "at": NOW - timedelta(days=2)}
     plan(database, first, **sent)

@@ -18,11 +18,12 @@ from duecourse.incoming import handle_inbox
 from duecourse.jobs import Jobs
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
-from store.db import Database, open_database
+from store.db import Database
 from store.inbox import put
 from store.tables import Arrival, Consent, Contact, Endpoint, Event, MessageText
 from tests.factories import make_loan, make_person
 from tests.integration.test_inbox import SECRET, SENDER, bounce
+from tests.opening import open_database
 from tests.outgoing import NOW, Silent, add, book, borrower_of, contact_of, door_of, fed, go, plan, rows
 from workflows.arriving import arrival_of
 from workflows.inbox import TakenIn

@@ -18,9 +18,10 @@ from sqlmodel import col
 
 from channels.testing.mailserver import FakeMailServer
 from channels.testing.provider import FakeProvider
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Contact, ContactStatus
 from tests.dispatch_process import work
+from tests.opening import open_database
 from tests.outgoing import DATES, NOW, adapters_to, book, plan, rows, statuses
 from tests.postgres import Server
 from workflows.door import LEASE

@@ -14,9 +14,10 @@ from sqlmodel import Session, col, select
 
 from channels.paper import Letter, Press
 from engine.errors import DataError, Problem, SettingsError
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Batch, BatchItem, Consent, Contact, Endpoint, Event, Notice, Person
 from tests.factories import add_payment
+from tests.opening import open_database
 from tests.outgoing import (
     AMOUNT,
     DATES,
@@ -205,7 +206,7 @@ def test_a_folder_that_cannot_be_written_gives_everything_back(
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from store.db import open_database
+from tests.opening import open_database
 from tests.integration.test_letters import SHOP
 from tests.outgoing import NOW, door_of
 from workflows import letters

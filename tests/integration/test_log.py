@@ -18,10 +18,11 @@ from compliance.merkle import leaf_hash
 from engine.errors import DataError, StoreError
 from store.bulk import reading
 from store.bulk_arrow import table_of
-from store.db import Database, open_database
+from store.db import Database
 from store.log import growing_tree, leaves, nodes, seal_key, subtrees
 from store.log_kinds import KINDS, LOG_TABLES
 from tests.logs import NAME, NOW, SignedLog, add_decisions, fill, positions, signed_log, standalone, without_triggers
+from tests.opening import open_database
 from tests.postgres import Server
 from workflows.log_checkpoint import checkpoints, sign
 from workflows.log_prove import entries_of_loan, entry_named, prove, show

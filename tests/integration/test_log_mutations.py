@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import pytest
 
-from store.db import open_database
 from store.log_kinds import KINDS
 from tests.logs import SignedLog, positions, signed_log, standalone
+from tests.opening import open_database
 from workflows.log_prove import prove
 
 QUICK = 45

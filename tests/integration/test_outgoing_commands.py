@@ -16,8 +16,9 @@ from duecourse.commands.init import create_workspace
 from duecourse.jobs import Jobs
 from duecourse.workspace import open_workspace
 from engine.errors import RuleError, SettingsError
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Contact, Endpoint, LogCheckpoint, Promise
+from tests.opening import open_database
 from tests.outgoing import NOW, Silent, add, book, contact_of, counts, door_of, fed, go, plan, rows, set_setting
 
 AT = NOW.isoformat()

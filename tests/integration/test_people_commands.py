@@ -11,9 +11,10 @@ from sqlmodel import select
 
 from duecourse import cli
 from duecourse.commands.init import create_workspace
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Consent, Contact, Endpoint, Loan, MessageText
 from tests.imports import dump
+from tests.opening import open_database
 from tests.outgoing import NOW, book, fed, rows, set_setting
 
 Run = Callable[..., tuple[int, str, str]]

@@ -8,9 +8,10 @@ import pytest
 from sqlmodel import col
 
 from engine.errors import DataError
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Arrival, Event, Hold, Loan, Movement, Person, Position, Promise
 from tests.factories import add_payment
+from tests.opening import open_database
 from tests.outgoing import AMOUNT, NOW, TODAY, Silent, book, borrower_of, counts, door_of, go, plan, rows
 from workflows.posting import Conflict, Money, Placed, Promised, Released, Taken, Told, post
 

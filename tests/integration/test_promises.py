@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 
 from engine.strategy import PromisePolicy
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Event, Person, Promise
 from tests.factories import add_movement, add_payment, reverse
+from tests.opening import open_database
 from tests.outgoing import NOW, TODAY, add, book, borrower_of, rows
 from workflows.promises import Terms, check_promises, promises_to_judge
 

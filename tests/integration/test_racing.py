@@ -8,9 +8,10 @@ from datetime import datetime
 import pytest
 
 from engine.gate import Ask, Verdict
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Contact, Endpoint
 from tests.factories import make_loan, make_person
+from tests.opening import open_database
 from tests.outgoing import AMOUNT, DUE, NOW, Silent, SmallGate, door_of, fed, go, plan, rows, statuses
 
 WORKERS = 50

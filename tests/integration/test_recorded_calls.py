@@ -20,6 +20,7 @@ from engine.strategy import RECORDED, Act
 from store.consents import NewStatement, add_statement
 from store.db import Database
 from store.outbox import expire
+from store.sealing import hashed
 from store.tables import Contact, DecisionRow, Endpoint, Person
 from tests.e2e.book import AS_OF, IMPORTED, write_book
 from tests.outgoing import DATES, NOW, Silent, book, contact_of, counts, door_of, go, plan, rows, set_setting, statuses
@@ -141,7 +142,7 @@ def works(folder: Path, provider: FakeProvider, *, basis: str = "contract") -> W
     as_of, now = datetime.fromisoformat(AS_OF), datetime.fromisoformat(IMPORTED)
     import_folder(made.database, write_book(folder / "in"), as_of=as_of, now=now, catalogue=workspace.catalogue)
     with made.database.write() as session:
-        (mobile,) = session.exec(select(Endpoint).where(col(Endpoint.value) == "+12125550102"))
+        (mobile,) = session.exec(select(Endpoint).where(col(Endpoint.value_hash) == hashed(session, "+12125550102")))
         mobile.basis = basis
     set_setting(made.database, "sending", "on")
     return made
@@ -174,7 +175,9 @@ def test_who_pressed_nine_is_not_called_by_a_machine(folder: Path) -> None:
         made = works(folder, provider)
         before = MORNING - timedelta(days=2)
         with made.database.write() as session:
-            (mobile,) = session.exec(select(Endpoint).where(col(Endpoint.value) == "+12125550102"))
+            (mobile,) = session.exec(
+                select(Endpoint).where(col(Endpoint.value_hash) == hashed(session, "+12125550102"))
+            )
             statement = NewStatement(
                 mobile.person_id, "opt_out", before, scope="prerecorded", channels=("call",), given_to="lender",
                 how="key", source="twilio", ref="key:1",

@@ -11,8 +11,9 @@ from sqlalchemy import text
 from duecourse import cli
 from duecourse.commands.init import create_workspace
 from store import jobs, migrations
-from store.db import Database, open_database
+from store.db import Database
 from store.lock import holder, sole
+from tests.opening import open_database
 
 Say = Callable[..., tuple[int, str, str]]
 

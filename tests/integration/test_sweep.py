@@ -12,9 +12,10 @@ from sqlmodel import col, select
 from engine.errors import StoreError
 from engine.gate import Ask, Verdict
 from engine.matching import InterpreterMatcher
-from store.db import Database, open_database
+from store.db import Database
 from store.lock import sole
 from store.tables import Contact, DecisionRow, Loan, Party, Person, Published, Run, StageChange
+from tests.opening import open_database
 from tests.sweep_books import CNY, NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
 from workflows.allotment import Queue
 from workflows.decide import decide_borrowers

@@ -13,8 +13,9 @@ from sqlmodel import col, select
 
 from engine.errors import StoreError
 from engine.gate import Ask, Verdict
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Contact, DecisionRow, Run
+from tests.opening import open_database
 from tests.postgres import Server
 from tests.sweep_books import NOW, DayGate, PersonSpec, everything, fill, rulebook
 from workflows.sweep import SweepResult, sweep

@@ -11,8 +11,9 @@ import pytest
 from sqlmodel import select
 
 from engine.errors import StoreError
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Run
+from tests.opening import open_database
 from tests.sweep_books import NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
 from tests.sweep_process import QUEUES, run
 from workflows import sweep as module

@@ -8,9 +8,10 @@ from sqlmodel import col
 
 from engine.errors import DataError
 from engine.strategy import PromisePolicy
-from store.db import Database, open_database
+from store.db import Database
 from store.tables import Consent, Contact, Endpoint, Event, Hold, Notice, Party, Person, Promise
 from tests.factories import add_payment, make_person
+from tests.opening import open_database
 from tests.outgoing import (
     AMOUNT,
     DATES,

@@ -15,12 +15,13 @@ from sqlmodel import Session, select
 
 from engine.errors import DataError
 from store.columns import from_us, to_us
-from store.db import Database, open_database
+from store.db import Database
 from store.ledger import NewMovement, record
 from store.ledger_checks import KINDS
 from store.tables import Loan
 from tests.factories import at
 from tests.imports import AS_OF, LOANS, NOW, PEOPLE, Importer, rejects
+from tests.opening import open_database
 
 DAY = date(2026, 2, 10)
 STORED = (

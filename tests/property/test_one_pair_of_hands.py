@@ -17,11 +17,12 @@ from duecourse.wiring import Works
 from duecourse.workspace import open_workspace, shipped_folder
 from engine.errors import DataError
 from engine.strategy import PromisePolicy
-from store.db import Database, open_database
+from store.db import Database
 from store.outbox import expire
 from store.tables import Contact, ContactStatus
 from tests.conftest import BUCKET_KEY
 from tests.factories import add_payment
+from tests.opening import open_database
 from tests.outgoing import AMOUNT, DATES, NOW, TODAY, book, door_of, plan
 from workflows.batches import doubt
 from workflows.call_backs import CallBack

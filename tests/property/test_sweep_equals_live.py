@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from engine.decision_json import trace_json
 from engine.matching import InterpreterMatcher, LiveMatcherSet, Matcher
-from store.db import Database, open_database
+from store.db import Database
 from store.decisions import canonical_json, is_news
+from tests.opening import open_database
 from tests.sweep_books import NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
 from workflows.allotment import Queue
 from workflows.decide import decide_borrowers

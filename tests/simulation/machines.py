@@ -17,8 +17,8 @@ from duecourse.wiring import Works
 from duecourse.workspace import Workspace
 from engine.matching import LiveMatcherSet
 from store import db
-from store.db import open_database
 from store.sqlite import connector
+from tests.opening import open_database
 from tests.simulation.virtual_time import Time
 from workflows.chunk import ChunkReader
 from workflows.door import Outward

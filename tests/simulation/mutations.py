@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.simulation.opener import teach
+
 _HOUR = 3_600_000_000
 
 
@@ -26,6 +28,7 @@ def mutate(database: Path, mutation: Mutation) -> int:
     """Do it; returns how many rows it changed, which must be more than none for the proof to mean anything."""
     connection = sqlite3.connect(database)
     try:
+        teach(connection, database)
         for (trigger,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
             connection.execute(f"drop trigger {trigger}")
         for table in ("contact", "decision"):
@@ -217,12 +220,16 @@ MUTATIONS = (
     ),
     Mutation(
         "a number in the decision log", "9", "holds the mobile",
-        _sql("update decision set reasons = (select value from endpoint where kind = 'mobile' limit 1)"
+        _sql("update decision set reasons = (select opened('endpoint.value', value) from endpoint where kind = 'mobile' limit 1)"
              " where rowid = (select min(rowid) from decision)"),
     ),
     Mutation(
+        "a name that is not sealed", "9", "table person, column region: holds the name",
+        _sql("update person set region = opened('person.name', name) where id = (select min(id) from person)"),
+    ),
+    Mutation(
         "a name in an event", "9", "holds the name",
-        _sql("update contact set why = 'told ' || (select name from person limit 1)"
+        _sql("update contact set why = 'told ' || (select opened('person.name', name) from person limit 1)"
              " where rowid = (select min(rowid) from contact)"),
     ),
 )  # fmt: skip

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.simulation.opener import opener
+
 Row = dict[str, Any]
 
 HOUR = 3_600_000_000
@@ -94,6 +96,10 @@ class Records:
         self.connection.row_factory = sqlite3.Row
         for name in _TABLES:
             self.tables[name] = [_dated(row) for row in self.connection.execute(f'select * from "{name}"')]
+        opened = opener(self.path)
+        for table, column in (("person", "name"), ("endpoint", "value")):
+            for row in self[table]:
+                row[column] = opened(f"{table}.{column}", row[column])
         self.people = {row["id"]: row for row in self["person"]}
         self.loans = {row["id"]: row for row in self["loan"]}
         self.endpoints = {row["id"]: row for row in self["endpoint"]}

@@ -20,8 +20,8 @@ from duecourse.demo import run
 from duecourse.incoming import handle_inbox, look_up_unknown, nonce
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
-from store.db import open_database
 from store.inbox import put
+from tests.opening import open_database
 from tests.simulation import order
 from tests.simulation.carriers import Carrier, MailLine, TextLine
 from tests.simulation.fleet import AHEAD_SECONDS_MAX, Fleet, Job

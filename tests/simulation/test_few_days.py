@@ -11,6 +11,7 @@ import pytest
 
 from tests.simulation.checker import check
 from tests.simulation.mutations import MUTATIONS, Mutation, mutate
+from tests.simulation.opener import teach
 from tests.simulation.records import Handed, Violation
 from tests.simulation.witness import Finished, live_through
 
@@ -30,7 +31,9 @@ def test_three_days_without_a_violation(three_days: Finished) -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_the_checker_finds_what_is_wrong(mutation: Mutation, three_days: Finished, tmp_path: Path) -> None:
     """A wrong done to a clean database is found, under the invariant it breaks."""
-    copy = tmp_path / "mutated.db"
+    shutil.copytree(three_days.workspace / "secrets", tmp_path / "secrets")
+    copy = tmp_path / "data" / "mutated.db"
+    copy.parent.mkdir()
     shutil.copyfile(three_days.database, copy)
     assert mutate(copy, mutation) > 0
     found = check(copy, three_days.handed)
@@ -65,8 +68,9 @@ def test_a_file_with_a_name_in_it_is_found(three_days: Finished, tmp_path: Path)
 
 
 def _name_of_somebody_else(finished: Finished, handed: Handed) -> str:
-    query = "select name from person where id != (select person_id from contact where id = ?) limit 1"
+    query = "select opened('person.name', name) from person where id != (select person_id from contact where id = ?) limit 1"
     with closing(sqlite3.connect(finished.database)) as connection:
+        teach(connection, finished.database)
         name: str = connection.execute(query, (handed.contact,)).fetchone()[0]
     return f"Dear {name}, ..."
 

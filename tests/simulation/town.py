@@ -56,7 +56,8 @@ class Town(World):
         """Those to whom something is leaving now, or is due by then; most pressing first."""
         with self.works.database.session() as session:
             found = session.connection().exec_driver_sql(_LIVE.replace(":soon", str(int(soon.timestamp() * 1e6))))
-            return [Target(*row) for row in found]
+            opened = self.works.database.sealing.unseal
+            return [Target(*row, sealed and opened("endpoint.value", sealed)) for *row, sealed in found]
 
     def pays_up(self, loan_id: int, day: date, now: datetime) -> Path:
         """Somebody pays everything at once: the file that says so."""

@@ -13,7 +13,7 @@ from duecourse.providers import Inward
 from duecourse.web.bounds import Bounded
 from duecourse.web.desk import Desk
 from duecourse.web.server import application
-from store.db import open_database
+from tests.opening import open_database
 from workflows.status import status
 
 Part = MutableMapping[str, Any]

@@ -14,8 +14,8 @@ from engine.errors import DataError, Place, Problem
 from store.bulk_arrow import Reader, table_of
 from store.columns import from_us
 from workflows.importing import rejects
-from workflows.importing.consents import find_endpoints
 from workflows.importing.delivery import Delivery
+from workflows.importing.known_endpoints import find_endpoints, register_hashes
 from workflows.importing.lists import matching
 from workflows.importing.movements import check_endings
 from workflows.importing.people import register_buckets
@@ -33,6 +33,8 @@ def compare(delivery: Delivery, reader: Reader) -> None:
     rows = ROWS[kind.name]
     if kind.name == "people":
         register_buckets(delivery)
+    elif kind.name == "endpoints":
+        register_hashes(delivery, reader, "value")
     elif kind.name == "consents":
         find_endpoints(delivery, reader)
     delivery.make("incoming", rows.query)

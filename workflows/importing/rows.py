@@ -43,14 +43,14 @@ ROWS: Final[Mapping[str, Rows]] = {
     ),
     "endpoints": Rows(
         """
-        select good.row, good.person as person_id, good.kind, good.value, coalesce(good.zone, prefix.zone) as zone,
+        select good.row, good.person as person_id, good.kind, good.value, hash_of.value_hash, coalesce(good.zone, prefix.zone) as zone,
             good.place, coalesce(good.valid, true) as valid, coalesce(good.rank, 0) as rank,
             coalesce(good.basis, '') as basis, good.basis_at, coalesce(good.source, '') as source,
             coalesce(good.marks, '') as marks, '' as learnt_marks, null::bigint as lost_at,
             coalesce(good.area, '') as area, delivery.now_us as recorded_at
-        from good left join (select distinct kind, value, zone from spelling) as prefix
+        from good join hash_of using (value) left join (select distinct kind, value, zone from spelling) as prefix
             on prefix.kind = good.kind and prefix.value = good.value cross join delivery""",
-        ("person_id", "kind", "value"),
+        ("person_id", "kind", "value_hash"),
         ("zone", "place", "valid", "rank", "basis", "basis_at", "source", "marks", "area"),
     ),
     "loans": Rows(
@@ -159,4 +159,4 @@ ROWS: Final[Mapping[str, Rows]] = {
 
 def column_of(name: str) -> str:
     """The contract's column behind a table's: `amount_minor` comes from `amount`, `loan_id` from `loan`."""
-    return name.removesuffix("_minor").removesuffix("_id")
+    return name.removesuffix("_minor").removesuffix("_id").removesuffix("_hash")

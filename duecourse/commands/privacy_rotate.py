@@ -1,0 +1,30 @@
+"""`duecourse privacy rotate`: another key for what is personal."""
+
+import typer
+
+from duecourse.session import Session
+
+
+def rotate(context: typer.Context) -> None:
+    """
+    Make a new key for personal data, and seal everything anew with it.
+
+    Others may go on working meanwhile. Broken off, the next call goes on where it stopped, with the same key. Keys that
+    come from the environment are not made here: put the new one first there, and this seals with it.
+    """
+    from duecourse.keys import rotate_keys
+
+    session: Session = context.obj
+    with session.output.progress("sealing anew") as progress:
+        done = rotate_keys(session.workspace, session.database, progress=lambda rows: progress(rows, rows))
+    answer = {"key": done.key, "made": done.made, "rows": done.rows, "former": list(done.former)}
+    if done.former:
+        former = ", ".join(f"`{one}`" for one in done.former)
+        last = (
+            f"nothing in the database needs {former} any more: take that out of {done.place} once every backup made until "
+            "now is gone"
+        )
+    else:
+        last = "there is no other key"
+    text = f"{done.rows:,} rows sealed anew; `{done.key}` seals now\n{last}"
+    session.output.answer(answer, lambda console: console.print(text, markup=False))
