@@ -11,6 +11,7 @@ from duecourse.clock import At
 from duecourse.commands.makegood import makegood
 from duecourse.commands.match import match
 from duecourse.commands.replay import replay
+from duecourse.commands.review import review
 from duecourse.output import ANSWER_IS_NO, CANNOT_TELL, table
 from duecourse.session import Session
 from engine.errors import DataError, Problem
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command("replay")(replay)
     group.command("match")(match)
     group.command("makegood")(makegood)
+    group.command("review")(review)
     group.command("prove")(prove)
     group.command("show")(show)
     app.add_typer(group, name="audit")
