@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duecourse.clock import At
+from duecourse.commands.audit_export import export
 from duecourse.commands.makegood import makegood
 from duecourse.commands.match import match
 from duecourse.commands.replay import replay
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("match")(match)
     group.command("makegood")(makegood)
     group.command("review")(review)
+    group.command("export")(export)
     group.command("prove")(prove)
     group.command("show")(show)
     app.add_typer(group, name="audit")
