@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, or_, select
 
 from store.bulk_arrow import Reader, table_of
+from store.ids import among
 from store.log_kinds import KINDS
 from workflows.review.period import Month
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PEOPLE_A_PAGE: Final = 5_000
-LOANS_A_PAGE: Final = 20_000
+DECISIONS_AT_ONCE: Final = 20_000
 _LATE: Final = timedelta(days=62)
 """How far from the month something may be that is about a contact in it, or the other way round."""
 _STATEMENT: Final = (
@@ -75,18 +76,16 @@ def gather(
     load.add("duty", _duties(month))
     load.add("endpoint", _endpoints())
     pages = [*_pages(reader, "person", "id", PEOPLE_A_PAGE)]
-    runs = con.execute("select id from run order by id").fetchall()
-    loans = [*_pages(reader, "loan", "id", LOANS_A_PAGE)]
-    total, done = len(pages) + len(runs) * len(loans), 0
+    batches = [*_batches(reader, [run for (run,) in con.execute("select id from run order by id").fetchall()])]
+    total, done = len(pages) + len(batches), 0
     for low, high in pages or [(0, 1)]:
         for table, statement in _around_people(month, reach, low, high):
             load.add(table, statement)
         progress(done := done + 1, total)
-    for (run,) in runs or [(-1,)]:
-        for low, high in loans or [(0, 1)]:
-            load.add("decision", _decisions(run, low, high))
-            load.traces(_traces(run, low, high))
-            progress(done := done + 1, total)
+    for batch in batches or [_Batch(())]:
+        load.add("decision", _decisions(batch))
+        load.traces(_traces(batch))
+        progress(done := done + 1, total)
     if facts:
         for low, high in pages:
             load.add("facts", _facts(month, low, high))
@@ -212,18 +211,47 @@ def _endpoints() -> Select[Any]:
     return select(*(endpoint.c[name] for name in names), same)
 
 
-def _decisions(run: int, low: int, high: int) -> Select[Any]:
-    of = table_of("decision").c
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Decisions that are read at once: those of some runs, or of one run about loans from `low` to before `high`."""
+
+    runs: tuple[int, ...]
+    low: int | None = None
+    high: int = 0
+
+    def where(self) -> ColumnElement[bool]:
+        of = table_of("decision").c
+        runs = among(of.run_id, self.runs)
+        return runs if self.low is None else and_(runs, of.loan_id >= self.low, of.loan_id < self.high)
+
+
+def _batches(reader: Reader, runs: list[int]) -> Iterator[_Batch]:
+    """All decisions of these runs: small runs together, large ones in parts."""
+    decision, together, decisions = table_of("decision"), list[int](), 0
+    loans = [*_pages(reader, "loan", "id", DECISIONS_AT_ONCE)]
+    counted = select(decision.c.run_id, func.count().label("decisions")).where(among(decision.c.run_id, runs))
+    for row in reader.read(counted.group_by(decision.c.run_id).order_by(decision.c.run_id)).to_pylist():
+        if row["decisions"] > DECISIONS_AT_ONCE:
+            yield from (_Batch((row["run_id"],), low, high) for low, high in loans)
+            continue
+        if decisions + row["decisions"] > DECISIONS_AT_ONCE:
+            yield _Batch(tuple(together))
+            together, decisions = [], 0
+        together.append(row["run_id"])
+        decisions += row["decisions"]
+    if together:
+        yield _Batch(tuple(together))
+
+
+def _decisions(batch: _Batch) -> Select[Any]:
     names = ("run_id", "loan_id", "borrower_id", "now_at", "strategy", "strategy_digest", "outcome", "rule")
-    return _with_entry("decision", names, and_(of.run_id == run, of.loan_id >= low, of.loan_id < high))
+    return _with_entry("decision", names, batch.where())
 
 
-def _traces(run: int, low: int, high: int) -> Select[Any]:
+def _traces(batch: _Batch) -> Select[Any]:
     decision = table_of("decision")
     columns = [decision.c[name] for name in ("run_id", "loan_id", "borrower_id", "trace_json")]
-    return select(*columns).where(
-        decision.c.run_id == run, decision.c.loan_id >= low, decision.c.loan_id < high, decision.c.reasons != ""
-    )
+    return select(*columns).where(batch.where(), decision.c.reasons != "")
 
 
 def _facts(month: Month, low: int, high: int) -> Select[Any]:
