@@ -7,7 +7,7 @@ What the font cannot show is refused: a letter with a gap in it says something e
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from io import BytesIO
@@ -85,6 +85,7 @@ class Part:
     Attributes:
         columns, rows: a table; empty for none. widths: of its columns, as shares.
         note: what stands beside it in the index, such as a hash.
+        right: columns of numbers, which stand to the right. links: where a cell leads, by row and column.
     """
 
     title: str
@@ -93,6 +94,8 @@ class Part:
     rows: Sequence[tuple[str, ...]] = ()
     widths: tuple[float, ...] = ()
     note: str = ""
+    right: frozenset[int] = frozenset()
+    links: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +195,14 @@ def document_pages(document: Document, press: Press) -> Pages:
         laid.append(Spacer(1, 5 * mm))
         if document.index:
             rows = [(f"{n}", part.title, f"{known.get(n, 0)}", part.note) for n, part in enumerate(document.parts, 1)]
-            laid += [_table(("", "Part", "Page", "SHA-256"), rows, (0.05, 0.33, 0.07, 0.55), font, press), PageBreak()]
+            index = Part("", columns=("", "Part", "Page", "SHA-256"), rows=rows, widths=(0.05, 0.33, 0.07, 0.55))
+            laid += [_table(index, font, press), PageBreak()]
         for n, part in enumerate(document.parts, 1):
             heading = f"{n}  {part.title}" if document.index else part.title
             laid += [_marker(starts, n), Paragraph(_marked(heading), _style(font, 12, leading=17)), Spacer(1, 2 * mm)]
             laid += [Paragraph(_marked(line), body) for line in part.text]
             if part.columns:
-                laid += [Spacer(1, 1 * mm), _table(part.columns, part.rows, part.widths, font, press)]
+                laid += [Spacer(1, 1 * mm), _table(part, font, press)]
             laid.append(Spacer(1, 6 * mm))
         return laid
 
@@ -259,17 +263,21 @@ def _marker(starts: dict[int, int], number: int) -> "Flowable":
     return marker
 
 
-def _table(
-    columns: Sequence[str], rows: Sequence[tuple[str, ...]], widths: Sequence[float], font: str, press: Press
-) -> "Flowable":
+def _table(part: Part, font: str, press: Press) -> "Flowable":
     from reportlab.lib import colors
     from reportlab.lib.units import mm
     from reportlab.platypus import Paragraph, Table
 
-    cell = _style(font, 7.5, leading=9.5)
+    left, right = _style(font, 7.5, leading=9.5), _style(font, 7.5, leading=9.5, right=True)
     whole = _size(press)[0] - 2 * _MARGIN_MM * mm
-    shares = widths or [1 / len(columns)] * len(columns)
-    laid = [[Paragraph(_marked(text), cell) for text in row] for row in (columns, *rows)]
+    shares = part.widths or [1 / len(part.columns)] * len(part.columns)
+    laid = [
+        [
+            Paragraph(_linked(text, part.links.get((y, x), "")), right if x in part.right else left)
+            for x, text in enumerate(row)
+        ]
+        for y, row in enumerate((part.columns, *part.rows), -1)
+    ]
     table: Flowable = Table(
         laid, colWidths=[whole * share / sum(shares) for share in shares], repeatRows=1, splitInRow=1,
         style=[
@@ -282,12 +290,21 @@ def _table(
     return table
 
 
-def _style(font: str, size: float, *, leading: float = 0) -> Any:
+def _linked(text: str, to: str) -> str:
+    """A text that leads somewhere, where there is something to go to."""
+    return f'<link href="{escape(to)}">{_marked(text)}</link>' if to else _marked(text)
+
+
+def _style(font: str, size: float, *, leading: float = 0, right: bool = False) -> Any:
+    from reportlab.lib.enums import TA_LEFT, TA_RIGHT
     from reportlab.lib.styles import ParagraphStyle
 
     # Chinese breaks between any two characters.
     wrap = "CJK" if font != _LATIN else None
-    return ParagraphStyle(f"{font}-{size}", fontName=font, fontSize=size, leading=leading or size * 1.45, wordWrap=wrap)
+    return ParagraphStyle(
+        f"{font}-{size}", fontName=font, fontSize=size, leading=leading or size * 1.45, wordWrap=wrap,
+        alignment=TA_RIGHT if right else TA_LEFT,
+    )  # fmt: skip
 
 
 def _marked(text: str) -> str:

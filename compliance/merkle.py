@@ -130,6 +130,27 @@ def consistency(old: int, size: int, subtree: Subtree) -> list[bytes]:
     return path[::-1]
 
 
+def beside(start: int, end: int, size: int, subtree: Subtree) -> list[bytes]:
+    """
+    What a stretch of leaves needs to be tied to the root: the hashes of the largest runs that lie wholly beside it, from left to right.
+
+    Args:
+        start, end: its positions, `0 <= start < end <= size`.
+    """
+
+    def walk(low: int, high: int) -> Iterator[bytes]:
+        if start <= low and high <= end:
+            return
+        if high <= start or end <= low:
+            yield _range(low, high, subtree)
+            return
+        middle = low + _split(high - low)
+        yield from walk(low, middle)
+        yield from walk(middle, high)
+
+    return list(walk(0, size))
+
+
 def root_by(leaf: bytes, position: int, size: int, path: Sequence[bytes]) -> bytes | None:
     """What the tree hashes to by an inclusion proof (RFC 9162, 2.1.3.2); None: no tree of that size has such a proof."""
     if not 0 <= position < size:

@@ -1,24 +1,29 @@
 #!/usr/bin/env python3
 """
-Check a proof file of a Duecourse log, without Duecourse.
+Check a proof file or an export of a Duecourse log, without Duecourse.
 
     python verify_proof.py PROOF --keys KEYS [--since CHECKPOINT]
+    python verify_proof.py FOLDER --keys KEYS
 
-PROOF was written by `duecourse audit prove`. KEYS holds the log's public keys, one a line, as the lender publishes them:
+PROOF was written by `duecourse audit prove`, FOLDER by `duecourse audit export`. KEYS holds the log's public keys, one a line, as the lender publishes them:
 get it by another way than the proof. CHECKPOINT is an older one that you kept: then it is also checked that the log has
 only grown since. The formats are described in log-format.md, so that this can be written anew in any language.
 
 Exit code 0: everything in the file stands as it was signed. 3: it does not. 4: it cannot be told, because the file or
-the keys are not of a kind that this program knows. It needs Python 3.9 or newer and the library `cryptography`.
+the keys are not of a kind that this program knows. It needs Python 3.9 or newer, the library `cryptography`, and for an
+export as Parquet the library `pyarrow`.
 """
 
 import argparse
 import base64
 import binascii
+import csv
 import hashlib
+import json
+import os
 import re
 import sys
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 FORMAT = "duecourse-proof/"
 VERSION = "1"
@@ -329,6 +334,293 @@ def read_entry(entry):
     return parts[1][1].decode("utf-8", "replace"), fields
 
 
+# --- exports ------------------------------------------------------------------------------------------------------
+
+
+EXPORT = "duecourse-export/"
+STRETCH = "duecourse-stretch/"
+ROWS = 10_000
+LETTERS = {"integer": "i", "instant": "t", "date": "d", "flag": "b", "text": "s", "withheld": "h"}
+DERIVED = {
+    "verdict": ["position", "rule", "outcome", "citation"],
+    "contact": [
+        "position", "contact_id", "loan_id", "person", "role", "channel", "purpose", "rule", "endpoint",
+    ],
+}  # fmt: skip
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def check_export(folder, keys):
+    """Lines for people about an export that holds: every row is of the log, none is missing. Raises No and CannotTell."""
+    manifest = read_manifest(folder)
+    files = {file["name"]: file for file in manifest["files"]}
+    there = set(os.listdir(folder)) - {"manifest.json", "proof.txt"}
+    for name in sorted(there - set(files)):
+        raise No(f"{name!r} does not belong to the export")
+    start, end, path, note = read_stretch(read_text(os.path.join(folder, "proof.txt"), "proof.txt"))
+    checkpoint = read_checkpoint(note, read_keys(keys), "the checkpoint")
+    if end > checkpoint["size"] or start >= end or manifest["positions"] != {"from": start, "to": end}:
+        raise No("the stretch of the log that the manifest names is not that of the proof")
+    leaves, derived, expected, counts = {}, {}, {"verdict": [], "contact": []}, {}
+    for name, file in sorted(files.items()):
+        whole = os.path.join(folder, name)
+        if not os.path.exists(whole):
+            raise No(f"{name} is missing")
+        count = 0
+        for row in read_rows(whole, file):
+            count += 1
+            if file["table"] in DERIVED:
+                derived.setdefault(file["table"], []).append(tuple(row.values()))
+                continue
+            position, data = row["position"], row_entry(file, row)
+            if not isinstance(position, int) or not start <= position < end or position in leaves:
+                raise No(f"{name}: position {position} does not belong there, or stands there twice")
+            leaves[position] = leaf_hash(data)
+            expect(file["table"], row, expected)
+        if count != file["rows"]:
+            raise No(f"{name} has {count} rows, and the manifest says {file['rows']}")
+        if sha256_of(whole) != file["sha256"]:
+            raise No(f"{name} is not what the manifest says")
+        counts[file["table"]] = count
+    for position in range(start, end):
+        if position not in leaves:
+            raise No(f"the entry at position {position} is missing")
+    if stretch_root(leaves, start, end, checkpoint["size"], path) != checkpoint["root"]:
+        raise No("the rows are not what was signed: something in them was changed")
+    for table, rows in expected.items():
+        # In the order of positions, and in each entry as it stands there.
+        if derived.get(table, []) != [row for _, some in sorted(rows) for row in some]:
+            raise No(f"the table {table!r} is not what follows from the entries")
+    said = [f"{table}: {count} rows" for table, count in counts.items()]
+    about = f"as `{checkpoint['log']}` signed it at {checkpoint['at']:%Y-%m-%d %H:%M}Z with key {checkpoint['key']}"
+    said.append(f"positions {start} to {end - 1} of the log of {checkpoint['size']} entries, none missing, {about}")
+    return said
+
+
+def read_manifest(folder):
+    """What the manifest says, as far as this program needs it."""
+    try:
+        manifest = json.loads(read_text(os.path.join(folder, "manifest.json"), "manifest.json"))
+    except ValueError:
+        raise CannotTell("manifest.json cannot be read: it is cut short, or none of ours")
+    form = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(form, str) or not form.startswith(EXPORT):
+        raise CannotTell("this folder is no export")
+    if form != EXPORT + VERSION:
+        raise CannotTell(f"its format is {form[:40]!r}, this program knows {EXPORT}{VERSION}: get a newer one")
+    try:
+        for file in manifest["files"]:
+            name = file["name"]
+            if os.path.basename(name) != name or [name.rpartition(".")[0]] != [file["table"]]:
+                raise ValueError
+            types = {column["name"]: column["type"] for column in file["columns"]}
+            if any(of not in LETTERS for of in types.values()) or len(types) != len(file["columns"]):
+                raise ValueError
+            if file["table"] in DERIVED and list(types) != DERIVED[file["table"]]:
+                raise ValueError
+            if (
+                not isinstance(file["sha256"], str)
+                or type(file["rows"]) is not int
+                or types.get("position") != "integer"
+            ):
+                raise ValueError
+        if len({file["name"] for file in manifest["files"]}) != len(manifest["files"]):
+            raise ValueError
+        manifest["positions"]["from"], manifest["positions"]["to"]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise No("the manifest is not as it was written")
+    return manifest
+
+
+def read_stretch(text):
+    """From where to where, the hashes beside it, and the checkpoint."""
+    first = text.partition("\n")[0]
+    if not first.startswith(STRETCH):
+        raise CannotTell("proof.txt is no proof of a stretch")
+    if first != STRETCH + VERSION:
+        raise CannotTell(f"the format of proof.txt is {first[:40]!r}, this program knows {STRETCH}{VERSION}")
+    head, parted, note = text.partition("\n\n")
+    if not parted:
+        raise CannotTell("proof.txt is cut short")
+    lines = Lines(head.split("\n")[1:])
+    start, end = number(lines.take("from"), "line 2"), number(lines.take("to"), "line 3")
+    path = lines.path()
+    if lines.at < len(lines.lines):
+        raise No(f"line {lines.at + 2} of proof.txt does not belong there")
+    return start, end, path, note
+
+
+def read_rows(path, file):
+    """The rows of a table: values by column, as entries have them."""
+    types = {column["name"]: column["type"] for column in file["columns"]}
+    yield from (read_csv if path.endswith(".csv") else read_parquet)(path, file["name"], types)
+
+
+def read_csv(path, name, types):
+    """The rows of a CSV file."""
+    with open(path, "rb") as raw:
+        raw.seek(0, os.SEEK_END)
+        if raw.tell():
+            raw.seek(-1, os.SEEK_END)
+        if raw.read(1) != b"\n":
+            raise CannotTell(f"{name} is cut short")
+    csv.field_size_limit(BYTES_MAX)
+    with open(path, encoding="utf-8", newline="") as text:
+        rows = csv.reader(text, strict=True)
+        try:
+            if next(rows) != list(types):
+                raise No(f"{name} has other columns than the manifest says")
+            for cells in rows:
+                if len(cells) != len(types):
+                    raise No(f"{name}: line {rows.line_num} has another number of cells")
+                yield {
+                    column: read_cell(cell, of, f"{name}, line {rows.line_num}")
+                    for (column, of), cell in zip(types.items(), cells)  # noqa: B905 - as many
+                }
+        except csv.Error:
+            raise CannotTell(f"{name} is cut short")
+        except UnicodeDecodeError:
+            raise No(f"{name} is no text")
+
+
+def read_cell(cell, of, where):
+    """A value from its one spelling in CSV."""
+    if cell == "":
+        return None
+    if of == "text":
+        plain = cell[1:] if cell[0] == "'" else cell
+        if (cell[0] == "'") != (plain == "" or plain[0] in "=+-@\t\r'"):
+            raise No(f"{where}: not as it was written")
+        return plain
+    if of == "integer" and INTEGER.fullmatch(cell):
+        return int(cell)
+    if (of == "date" and DAY.fullmatch(cell)) or (of == "withheld" and HEX.fullmatch(cell)):
+        return cell
+    if of == "flag" and cell in ("true", "false"):
+        return cell == "true"
+    if of == "instant":
+        try:
+            return instant(cell)
+        except ValueError:
+            pass
+    raise No(f"{where}: {cell[:40]!r} is no {of} as it is written")
+
+
+def read_parquet(path, name, types):
+    """The rows of a Parquet file."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise CannotTell("the library `pyarrow` is not installed: pip install pyarrow")
+    try:
+        with pq.ParquetFile(path) as table:
+            if table.schema_arrow.names != list(types):
+                raise No(f"{name} has other columns than the manifest says")
+            for batch in table.iter_batches(batch_size=ROWS):
+                for row in batch.to_pylist():
+                    yield {c: str(v) if types[c] == "date" and v is not None else v for c, v in row.items()}
+    except (pa.ArrowException, OSError):
+        raise CannotTell(f"{name} is cut short, or no Parquet file")
+
+
+def row_entry(file, row):
+    """The entry of the log that a row is."""
+    kind, names = file["table"], sorted(set(row) - {"position"})
+    types = {column["name"]: column["type"] for column in file["columns"]}
+    made = [(b"v", VERSION.encode()), (b"k", kind.encode()), (b"c", b"%d" % len(names))]
+    for name in names:
+        made += [
+            (b"f", name.encode()),
+            row_value(row[name], types[name], f"{file['name']}, position {row['position']}"),
+        ]
+    return b"".join(letter + b"%d:" % len(data) + data for letter, data in made)
+
+
+def row_value(value, of, where):
+    """Letter and bytes of a value."""
+    if value is None:
+        return b"n", b""
+    if of == "instant" and isinstance(value, datetime):
+        # Whole microseconds: floats would lose some.
+        return b"t", b"%d" % ((value - EPOCH) // timedelta(microseconds=1))
+    if of == "flag" and isinstance(value, bool):
+        return b"b", b"1" if value else b"0"
+    if of == "integer" and type(value) is int:
+        return b"i", b"%d" % value
+    if of in ("text", "date", "withheld") and isinstance(value, str):
+        return LETTERS[of].encode(), value.encode("utf-8", "surrogatepass")
+    raise No(f"{where}: a value is no {of}")
+
+
+def stretch_root(leaves, start, end, size, path):
+    """The root that the leaves of a stretch and the hashes beside it make; None where these are not as many as needed."""
+    beside = iter(path)
+
+    def walk(low, high):
+        if high <= start or end <= low:
+            return next(beside)
+        if high - low == 1:
+            return leaves[low]
+        middle = low + (1 << ((high - low - 1).bit_length() - 1))
+        return node_hash(walk(low, middle), walk(middle, high))
+
+    try:
+        # StopIteration must not pass for an end.
+        root = walk(0, size)
+    except StopIteration:
+        return None
+    return root if next(beside, None) is None else None
+
+
+def expect(table, row, expected):
+    """What the derived tables must hold of an entry."""
+    try:
+        if table == "decision":
+            trace = json.loads(row["trace_json"])
+            by_hand = trace.get("by_hand") or {}
+            acts = [act for candidate in trace["candidates"] for act in candidate.get("acts", [])]
+            acts += by_hand.get("acts", [])
+            reasons = [reason for move in trace["moves"] for reason in reasons_of(move)]
+            for act in acts:
+                reasons += reasons_of(act) + act.get("delays", [])
+            expected["contact"].append((row["position"], list(planned(row, trace, by_hand))))
+        elif table == "contact_status":
+            reasons = json.loads(row["detail_json"]).get("reasons", [])
+        else:
+            return
+        said = [(row["position"], reason["rule"], reason["outcome"], reason["citation"]) for reason in reasons]
+        expected["verdict"].append((row["position"], said))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise No(f"what position {row['position']} explains cannot be read")
+
+
+def reasons_of(judged):
+    """The reasons of a verdict."""
+    return list((judged.get("verdict") or {}).get("reasons", []))
+
+
+def planned(row, trace, by_hand):
+    """The contacts that a decision planned, or that somebody made by hand."""
+    of = ("person", "role", "channel", "purpose", "rule")
+    for at, one in enumerate(trace["contacts"]):
+        name = f"{row['run_id']}-{row['loan_id']}-{at}"
+        yield (row["position"], name, row["loan_id"], *(one[word] for word in of), one.get("endpoint"))
+    if by_hand.get("contact") is not None and by_hand["acts"]:
+        act = by_hand["acts"][0]
+        who = (act["person"], act["role"], act["channel"], by_hand["purpose"])
+        yield (row["position"], by_hand["contact"], row["loan_id"], *who, None, act.get("endpoint"))
+
+
+def sha256_of(path):
+    """SHA-256 of a file, in hex."""
+    made = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            made.update(block)
+    return made.hexdigest()
+
+
 def check(proof, keys, since=None):
     """Lines for people about a proof that holds. Raises No and CannotTell."""
     entries, grown, note = read_proof(proof)
@@ -361,14 +653,18 @@ def check(proof, keys, since=None):
 
 def main(arguments=None):
     """Check one file; how it went."""
-    parser = argparse.ArgumentParser(description="Check a proof file of a Duecourse log.")
-    parser.add_argument("proof")
+    parser = argparse.ArgumentParser(description="Check a proof file or an export of a Duecourse log.")
+    parser.add_argument("proof", help="a proof file, or the folder of an export")
     parser.add_argument("--keys", required=True, help="the log's public keys")
     parser.add_argument("--since", help="an older checkpoint that you kept")
     given = parser.parse_args(arguments)
     try:
         since = read_text(given.since, "the older checkpoint") if given.since else None
-        said = check(read_text(given.proof, "the proof"), read_text(given.keys, "the file of keys"), since)
+        keys = read_text(given.keys, "the file of keys")
+        if os.path.isfile(os.path.join(given.proof, "manifest.json")):
+            said = check_export(given.proof, keys)
+        else:
+            said = check(read_text(given.proof, "the proof"), keys, since)
     except No as answer:
         print(f"no: {answer}")
         return 3

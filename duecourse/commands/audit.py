@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duecourse.clock import At
+from duecourse.commands.audit_export import export
 from duecourse.commands.makegood import makegood
 from duecourse.commands.match import match
 from duecourse.commands.replay import replay
+from duecourse.commands.review import review
 from duecourse.output import ANSWER_IS_NO, CANNOT_TELL, table
 from duecourse.session import Session
 from engine.errors import DataError, Problem
@@ -33,6 +35,8 @@ def register(app: typer.Typer) -> None:
     group.command("replay")(replay)
     group.command("match")(match)
     group.command("makegood")(makegood)
+    group.command("review")(review)
+    group.command("export")(export)
     group.command("prove")(prove)
     group.command("show")(show)
     app.add_typer(group, name="audit")

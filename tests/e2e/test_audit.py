@@ -296,3 +296,38 @@ def test_decisions_are_derived_again_matched_and_made_good(lender: Lender) -> No
         assert "not derivable: " in said.out
     finally:
         kept.write_bytes(whole)
+
+
+def test_a_month_is_reviewed_and_a_day_exported_by_command(lender: Lender, tmp_path: Path) -> None:
+    """A contact at night that no gate saw: the review names it and ends with 3. The export of the day is good to a stranger."""
+    at = "--at", "2026-05-01T00:00Z"
+    said = lender.run("audit", "review", "--month", "2026-3", *at)
+    assert (said.code, said.err) == (1, "`2026-3` is no month\n  mend: write one like `2026-03`\n")
+    quiet = lender.run("--json", "audit", "review", "--month", "2026-03", "--out", str(tmp_path / "quiet"), *at)
+    assert (quiet.code, quiet.answer["findings"]) == (0, 0)
+    night = 1_773_000_000_000_000  # 2026-03-08T20:00Z, four in the morning in Shanghai
+    columns = "id, loan_id, person_id, role, channel, direction, purpose, name, stage_entry, slot, period_json, status, outcome, attempts, why, misdirected, cost_minor, by"  # fmt: skip
+    lender.sql(
+        f"insert into contact ({columns}, planned_at, not_before_at, expires_at, at) select 'night', l.id, p.id, 'borrower', 'call', 'out',"
+        f" 'collect', '', 0, 'night', '{{}}', 'delivered', 'conversation', 1, '', 0, 0, 'lender', {night}, {night}, {night}, {night}"
+        " from loan l join person p on p.id = l.borrower_id where l.ref = 'CN-20'",
+        f"insert into contact_status (contact_id, status, at, why, detail_json) values ('night', 'delivered', {night}, '', '{{}}')",
+    )
+    found = lender.run("--json", "audit", "review", "--month", "2026-03", "--out", str(tmp_path / "found"), *at)
+    assert (found.code, found.answer["findings"]) == (3, 3)
+    listed = (tmp_path / "found" / "entries" / "breach-hours-house.default.hours.csv").read_text(encoding="utf-8")
+    assert re.search(r",night,CN-20,.*at Mon 2026-03-09 04:00 in Asia/Shanghai", listed)
+    said = lender.run("audit", "review", "--month", "2026-03", "--out", str(tmp_path / "found"), *at)
+    assert said.code == 1
+    assert "is there already\n  mend: name a folder that is not there yet" in said.err
+    if not (lender.folder / "config" / "log-keys.txt").exists():
+        lender.audit("keygen", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", "2026-05-01T00:00Z")
+    span = "--from", f"{_DAY}T00:00Z", "--to", "2026-03-10T00:00Z"
+    said = lender.run("audit", "export", "--from", span[3], "--to", span[1], "--out", "x")
+    assert (said.code, said.err) == (1, "the period ends before it begins\n  mend: write `--from` before `--to`\n")
+    made = lender.run("--json", "audit", "export", *span, "--out", str(tmp_path / "export"), *at)
+    assert made.code == 0, made
+    code, out = lender.check(tmp_path / "export", "--keys", lender.folder / "config" / "log-keys.txt")
+    assert code == 0
+    assert f"positions {made.answer['from']} to {made.answer['to'] - 1} of the log" in out

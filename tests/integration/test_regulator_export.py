@@ -1,0 +1,210 @@
+"""The regulator's export as a stranger checks it: whole and unchanged, or no; cut short or newer, cannot tell."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from compliance.checkpoint import PublicKey
+from engine.errors import DataError, StoreError
+from store.db import Database
+from store.tables import ContactStatus, Deed
+from tests.outgoing import add
+from tests.review_book import MADE, fill, signed
+from workflows.regulator.export import Exported, export
+from workflows.regulator.files import Format
+from workflows.spreadsheet import cell
+
+VERIFIER = Path(__file__).resolve().parents[2] / "docs" / "verify_proof.py"
+SINCE, UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def exported(database: Database, folder: Path, keys: tuple[PublicKey, ...], form: Format = "csv") -> Exported:
+    """The log of March."""
+    return export(database, folder, keys, since=SINCE, until=UNTIL, form=form, now=MADE)
+
+
+def checked(folder: Path, keys: tuple[PublicKey, ...]) -> tuple[int, str]:
+    """The verifier's exit code and words, as a stranger runs it."""
+    named = folder.with_name("keys.txt")
+    named.write_text("".join(f"{key.line}\n" for key in keys), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-I", str(VERIFIER), str(folder), "--keys", str(named)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def hostile(database: Database) -> None:
+    """Rows with texts that spreadsheets, CSV and JSON stumble over."""
+    fill(database, 8)
+    with database.session() as session:
+        contact = session.exec(select(ContactStatus)).first()
+    assert contact is not None
+    for status in ("", "'", "''=1", '=cmd|"/c calc"!A0', "+1", "-1", "@x", "\tx", 'a,b\n"c"', "\r", "null", "中文"):  # fmt: skip
+        add(database, ContactStatus(contact_id=contact.contact_id, status=status, at=MADE.replace(month=3)))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_every_row_stands_in_the_log_and_none_is_missing(database: Database, tmp_path: Path, form: Format) -> None:
+    """A stranger's check says yes and how many rows; the manifest names every column; a deed holds the manifest's hash."""
+    hostile(database)
+    keys = signed(database)
+    made = exported(database, tmp_path / "export", keys, form)
+    code, said = checked(tmp_path / "export", keys)
+    assert code == 0, said
+    for table, rows in made.rows.items():
+        assert f"{table}: {rows} rows\n" in said
+    assert f"positions {made.start} to {made.end - 1} of the log" in said
+    manifest = json.loads((tmp_path / "export" / "manifest.json").read_text(encoding="utf-8"))
+    assert all(column["meaning"] for file in manifest["files"] for column in file["columns"])
+    assert sum(file["rows"] for file in manifest["files"] if file["entries"]) == made.end - made.start
+    with database.session() as session:
+        (deed,) = session.exec(select(Deed)).all()
+    assert deed.subject == made.digest
+    assert json.loads(deed.detail_json)["rows"] == made.rows
+
+
+def read(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, its header first."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def rewritten(path: Path, change: Callable[[list[list[str]]], None]) -> None:
+    """A CSV file with other rows, and a manifest that knows it."""
+    rows = read(path)
+    change(rows)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    covered(path, len(rows) - 1)
+
+
+def covered(path: Path, rows: int) -> None:
+    """A manifest that says what the file is now: whoever changes rows changes it too."""
+    import hashlib
+
+    manifest = json.loads((path.parent / "manifest.json").read_text(encoding="utf-8"))
+    for file in manifest["files"]:
+        if file["name"] == path.name:
+            file |= {
+                "rows": rows,
+                "bytes": path.stat().st_size,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+    (path.parent / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_whatever_is_changed_dropped_or_added_shows(sqlite_database: Database, tmp_path: Path) -> None:
+    """With a manifest made to fit: each cell that says something else, each row gone, doubled or moved, each file: no, exit 3."""
+    import shutil
+
+    hostile(sqlite_database)
+    keys = signed(sqlite_database)
+    good = tmp_path / "good"
+    exported(sqlite_database, good, keys)
+    assert checked(good, keys)[0] == 0
+    wrong: list[tuple[str, Callable[[Path], None]]] = []
+    for name in ("decision", "contact_status", "consent", "run", "verdict"):
+        header, first = read(good / f"{name}.csv")[:2]
+        for at, column in enumerate(header[:6]):
+            other = "7" if first[at] != "7" else "8"
+            if first[at].endswith("Z"):
+                other = "2020-01-01T00:00:00.000000Z"
+
+            def change(rows: list[list[str]], at: int = at, other: str = other) -> None:
+                rows[1][at] = other
+
+            wrong.append((f"{name}.{column}", lambda f, name=name, change=change: rewritten(f / f"{name}.csv", change)))  # type: ignore[misc]
+        wrong.append((f"{name}: dropped", lambda f, name=name: rewritten(f / f"{name}.csv", lambda rows: rows.pop(1))))  # type: ignore[misc]
+        wrong.append(
+            (f"{name}: doubled", lambda f, name=name: rewritten(f / f"{name}.csv", lambda rows: rows.append(rows[1])))
+        )  # type: ignore[misc]
+    wrong += [
+        ("a row without its manifest", lambda f: (f / "run.csv").write_text((f / "run.csv").read_text(encoding="utf-8") + "1,,,,,,,,\n", encoding="utf-8")),
+        ("a file gone", lambda f: (f / "consent.csv").unlink()),
+        ("a file more", lambda f: (f / "more.csv").write_text("x\n", encoding="utf-8")),
+        ("null for empty", lambda f: rewritten(f / "contact_status.csv", lambda rows: [row.__setitem__(rows[0].index("status"), "") for row in rows if "'" in row])),  # type: ignore[func-returns-value]
+        ("another stretch", lambda f: (f / "proof.txt").write_text((f / "proof.txt").read_text(encoding="utf-8").replace("from ", "from 1"), encoding="utf-8")),
+    ]  # fmt: skip
+    assert len(wrong) > 40
+    # Each is a process of its own: a sample, the same each time, and all sorts of it.
+    for what, spoil in wrong[::3] + wrong[-5:-1]:
+        folder = tmp_path / "bad"
+        shutil.copytree(good, folder)
+        spoil(folder)
+        code, said = checked(folder, keys)
+        assert (code, said[:4]) == (3, "no: "), (what, said)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda f: (f / "decision.csv").write_bytes((f / "decision.csv").read_bytes()[:-40]), "decision.csv is cut short"),
+        (lambda f: (f / "manifest.json").write_bytes((f / "manifest.json").read_bytes()[:-40]), "manifest.json cannot be read"),
+        (lambda f: (f / "manifest.json").write_text((f / "manifest.json").read_text().replace("duecourse-export/1", "duecourse-export/2")), "get a newer one"),
+        (lambda f: (f / "proof.txt").write_bytes((f / "proof.txt").read_bytes()[:30]), "proof.txt is cut short"),
+    ],
+)  # fmt: skip
+def test_what_is_cut_short_or_newer_cannot_be_told(
+    sqlite_database: Database, tmp_path: Path, spoil: Callable[[Path], None], why: str
+) -> None:
+    """Exit 4 and what is missing: nobody is accused of what a bad line did."""
+    fill(sqlite_database, 9, people=1)
+    keys = signed(sqlite_database)
+    exported(sqlite_database, tmp_path / "export", keys)
+    spoil(tmp_path / "export")
+    code, said = checked(tmp_path / "export", keys)
+    assert code == 4
+    assert why in said
+
+
+def test_what_is_not_signed_or_was_changed_does_not_leave(sqlite_database: Database, tmp_path: Path) -> None:
+    """Nothing of that time, rows without a position, rows that are not what was logged: refused, and no folder is left."""
+    with pytest.raises(DataError, match="nothing of the log is signed yet"):
+        exported(sqlite_database, tmp_path / "export", ())
+    fill(sqlite_database, 10, people=1)
+    keys = signed(sqlite_database)
+    add(sqlite_database, Deed(at=SINCE, kind="import", subject="x"))
+    with pytest.raises(DataError, match="1 rows of that time have no position in the log yet"):
+        exported(sqlite_database, tmp_path / "export", keys)
+    keys = signed(sqlite_database, MADE.replace(day=4))
+    with sqlite_database.write() as session:
+        connection = session.connection()
+        connection.exec_driver_sql("drop trigger deed_unchanged")
+        connection.exec_driver_sql("update deed set subject = 'y'")
+    with pytest.raises(StoreError, match="`deed:1` is not what was logged"):
+        exported(sqlite_database, tmp_path / "export", keys)
+    assert not (tmp_path / "export").exists()
+    assert not list(tmp_path.glob(".export*"))
+
+
+def test_no_cell_begins_like_a_formula() -> None:
+    """Whatever a text is, no cell of it begins with = + - @ tab or return, null and the empty text differ, and it reads back as it was."""
+    from hypothesis import given, settings
+    from hypothesis import strategies as st
+
+    sys.path.insert(0, str(VERIFIER.parent))
+    try:
+        from verify_proof import read_cell
+    finally:
+        sys.path.pop(0)
+
+    @settings(max_examples=50)
+    @given(st.text() | st.text("=+-@\t\r'", max_size=3))
+    def reads_back(text: str) -> None:
+        written = cell(text)
+        assert written
+        assert written[0] not in "=+-@\t\r"
+        assert read_cell(written, "text", "here") == text
+
+    reads_back()
+    assert read_cell(cell(None), "text", "here") is None

@@ -1,0 +1,288 @@
+"""The compliance review of a month: numbers against plain counting, breaches that nobody refused, and files that hold together."""
+
+import csv
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+from pypdf import PdfReader
+from sqlmodel import select
+
+from engine.errors import DataError
+from store import log
+from store.bulk import reading
+from store.db import Database
+from store.tables import Consent, Contact, ContactStatus, DecisionRow, Deed, Hold, OverrideRow, Person
+from tests.opening import open_database
+from tests.outgoing import add, rows
+from tests.review_book import MONTH, fill, reviewed, signed
+from workflows.review.review import Reviewed
+
+MONEY = ("collect",)
+
+
+def listed(folder: Path, name: str) -> list[dict[str, str]]:
+    """The rows of a list; none where there is no such list."""
+    path = folder / "entries" / f"{name}.csv"
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+
+
+def marked(folder: Path, kind: str, rule: str) -> set[str]:
+    """The contacts in a list of breaches."""
+    return {row["contact"] for row in listed(folder, f"breach-{kind}-{rule}")}
+
+
+def made(database: Database) -> list[Contact]:
+    """Every contact that was made or may have been."""
+    return [
+        one for one in rows(database, Contact) if one.status in ("sending", "sent", "delivered", "failed", "unknown")
+    ]
+
+
+def in_month(at: datetime) -> bool:
+    """Whether it is of the month where the lender works."""
+    return at.astimezone(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m") == MONTH.name
+
+
+def zones(database: Database) -> dict[int, list[ZoneInfo]]:
+    """Where everybody may be."""
+    return {person.id: [ZoneInfo(zone) for zone in person.zones.split()] for person in rows(database, Person)}
+
+
+def counted(one: Contact) -> bool:
+    """Whether a message counts for the house's limits."""
+    return (one.outcome or one.status) not in ("failed", "bounced")
+
+
+def too_many_messages(database: Database) -> Iterator[str]:
+    """By hand: the second message that asks for money on one date, in any zone."""
+    where = zones(database)
+    messages = [
+        one for one in made(database) if one.channel in ("sms", "email") and one.purpose in MONEY and counted(one)
+    ]
+    for one in messages:
+        before = [
+            other for other in messages
+            if other.person_id == one.person_id and (other.at, other.id) < (one.at, one.id)
+            and any(other.at.astimezone(z).date() == one.at.astimezone(z).date() for z in where[one.person_id])
+        ]  # fmt: skip
+        if before and in_month(one.at):
+            yield one.id
+
+
+def too_many_in_a_week(database: Database) -> Iterator[str]:
+    """By hand: the seventh contact that asks for money in seven dates."""
+    where = zones(database)
+    asking = [
+        one
+        for one in made(database)
+        if one.purpose in MONEY and (one.outcome or one.status) not in ("failed", "bounced", "not_in_service")
+    ]
+    for one in asking:
+        for zone in where[one.person_id]:
+            day = one.at.astimezone(zone).date()
+            span = [
+                other for other in asking
+                if other.person_id == one.person_id and (other.at, other.id) <= (one.at, one.id)
+                and day - timedelta(days=6) <= other.at.astimezone(zone).date()
+            ]  # fmt: skip
+            if len(span) > 6 and in_month(one.at):
+                yield one.id
+                break
+
+
+def at_night(database: Database) -> Iterator[str]:
+    """By hand: a call or message outside 08:00 to 21:00 in any zone."""
+    where = zones(database)
+    for one in made(database):
+        closed = any(not 8 <= one.at.astimezone(zone).hour < 21 for zone in where[one.person_id])
+        if one.channel in ("sms", "email", "call") and in_month(one.at) and closed:
+            yield one.id
+
+
+def against_a_stop(database: Database) -> Iterator[str]:
+    """By hand: something that asks for money after an opt-out of that channel was in the book."""
+    for said in rows(database, Consent):
+        for one in made(database):
+            about = one.person_id == said.person_id and (not said.channels or one.channel in said.channels.split())
+            if (
+                about
+                and one.purpose in MONEY
+                and said.received_at <= one.at
+                and said.recorded_at < one.at
+                and in_month(one.at)
+            ):
+                yield one.id
+
+
+def in_a_dispute(database: Database) -> Iterator[str]:
+    """By hand: something that asks for money while a dispute stood that was in the book."""
+    for held in rows(database, Hold):
+        for one in made(database):
+            stood = held.starts_at <= one.at < held.ends_at and held.recorded_at < one.at
+            if one.person_id == held.person_id and stood and one.purpose in MONEY and in_month(one.at):
+                yield one.id
+
+
+def test_breaches_are_those_that_plain_counting_finds(database: Database, tmp_path: Path) -> None:
+    """Over a random book that no gate saw: too many a day and a week, at night, after a stop, in a dispute; no more and no less."""
+    fill(database, 1)
+    folder = tmp_path / "review"
+    found = reviewed(database, folder)
+    by_hand = {
+        ("limit", "house.default.message_day"): set(too_many_messages(database)),
+        ("limit", "house.default.contacts_week"): set(too_many_in_a_week(database)),
+        ("hours", "house.default.hours"): set(at_night(database)),
+        ("refusal", "house.default.refusals"): set(against_a_stop(database)),
+        ("hold", "house.default.holds"): set(in_a_dispute(database)),
+    }
+    for (kind, rule), wanted in by_hand.items():
+        assert marked(folder, kind, rule) == wanted, (kind, rule)
+    assert sum(map(len, by_hand.values())) > 20
+    lists = [path.stem for path in (folder / "entries").glob("breach-*.csv")]
+    assert found.findings == sum(len({row["contact"] for row in listed(folder, name)}) for name in lists)
+
+
+def test_numbers_are_those_of_plain_counting(database: Database, tmp_path: Path) -> None:
+    """Contacts by channel, decisions, refusals and deferrals by rule, people and loans: all as counted in Python."""
+    fill(database, 3)
+    folder = tmp_path / "review"
+    found = reviewed(database, folder)
+    ours = [one for one in made(database) if in_month(one.at)]
+    assert found.figures["contacts made"] == len(ours)
+    assert found.figures["persons contacted"] == len({one.person_id for one in ours})
+    for channel, number in Counter(one.channel for one in ours).items():
+        assert {row["contact"] for row in listed(folder, f"contacts-channel-{channel}")} == {
+            one.id for one in ours if one.channel == channel
+        }
+        assert len(listed(folder, f"contacts-channel-{channel}")) == number
+    decided = [one for one in rows(database, DecisionRow) if in_month(one.now_at)]
+    assert found.figures["decisions"] == len(decided) > 0
+    assert found.figures["decisions in which a rule held something back"] == sum(bool(one.reasons) for one in decided)
+    for rule in ("house.default.holds", "house.default.quiet", "us.ma.freq_home"):
+        mine = {f"decision:{one.run_id}-{one.loan_id}" for one in decided if rule in one.reasons.split()}
+        both = [row["entry"] for word in ("deny", "defer") for row in listed(folder, f"{word}-{rule}")]
+        assert sorted(both) == sorted(mine)
+    hours = Counter[str]()
+    for path in (folder / "entries").glob("hour-*.csv"):
+        hours[path.stem] += len(listed(folder, path.stem))
+        assert all(
+            datetime.fromisoformat(row["local"]).hour == int(path.stem[-2:]) for row in listed(folder, path.stem)
+        )
+    assert hours.total() == len(ours)
+
+
+class One(NamedTuple):
+    """One review of a signed book, for several tests to look at; `places`: where the log holds which entry."""
+
+    folder: Path
+    found: Reviewed
+    places: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def one(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> One:
+    """It."""
+    home = tmp_path_factory.mktemp("review")
+    shutil.copyfile(sqlite_template, home / "book.db")
+    database = open_database(f"sqlite:///{home / 'book.db'}")
+    fill(database, 4)
+    keys = signed(database)
+    found = reviewed(database, home / "review", keys)
+    with reading(database) as reader:
+        places = {f"{leaf.kind}:{leaf.key}": leaf.position for leaf in log.leaves(reader, 0, 100_000)}
+    database.close()
+    return One(home / "review", found, places)
+
+
+def test_every_number_leads_to_what_it_counts(one: One) -> None:
+    """Each link of the page is there, its list has rows enough, and each entry is one that the log holds at that position."""
+    page = (one.folder / "review.html").read_text(encoding="utf-8")
+    links = re.findall(r'<a href="entries/([^"]+)\.html">([0-9,]+)</a>', page)
+    assert len(links) > 100
+    for name, number in links:
+        assert (one.folder / "entries" / f"{name}.html").exists()
+        assert len(listed(one.folder, name)) >= (1 if name.startswith("refusals-") else int(number.replace(",", "")))
+    for path in (one.folder / "entries").glob("*.csv"):
+        for row in listed(one.folder, path.stem):
+            if row.get("entry"):
+                assert int(row["position"]) == one.places[row["entry"]], (path.name, row)
+    assert "the log stands as it was signed" in page
+
+
+def test_the_same_month_gives_the_same_bytes_and_leaves_a_deed(database: Database, tmp_path: Path) -> None:
+    """Twice at one instant: every file alike; each left a deed with its hash."""
+    fill(database, 5)
+    keys = signed(database)
+    one = reviewed(database, tmp_path / "a", keys)
+    assert reviewed(database, tmp_path / "b", keys) == one
+    for path in sorted((tmp_path / "a").rglob("*.*")):
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes(), path.name
+    deeds = [row for row in rows(database, Deed) if row.kind == "export"]
+    assert [row.subject for row in deeds] == [one.digests["review.html"]] * 2
+
+
+def test_what_people_wrote_and_who_they_are_stays_out(one: One) -> None:
+    """No name, number, address or reason in any file; a reference that begins like a formula, or looks like markup, is harmless."""
+    texts = [path.read_text(encoding="utf-8") for path in one.folder.rglob("*.*") if path.suffix != ".pdf"]
+    texts.append("\n".join(page.extract_text() for page in PdfReader(one.folder / "review.pdf").pages))
+    for text in texts:
+        assert not re.search(r"Test Person|\+8613|@example|secret words", text)
+    contacts = (one.folder / "entries" / "contacts.csv").read_text(encoding="utf-8")
+    assert "'=L<4>-0" in contacts
+    assert ",=L<4>" not in contacts
+    assert "=L&lt;4&gt;-0" in (one.folder / "entries" / "contacts.html").read_text(encoding="utf-8")
+
+
+def test_paper_says_what_the_page_says(one: One) -> None:
+    """The figures stand on the paper too, with the same numbers; numbers are links to the same lists."""
+    paper = PdfReader(BytesIO((one.folder / "review.pdf").read_bytes()))
+    words = " ".join("".join(page.extract_text() for page in paper.pages).split())
+    assert f"{one.found.findings} findings break a rule" in words
+    for name, number in one.found.figures.items():
+        assert re.search(rf"{re.escape(name)} (! )?{number:,}", words)
+    uris = {note["/A"]["/URI"] for page in paper.pages for note in page.get("/Annots", []) if "/A" in note}
+    assert "entries/contacts.html" in uris
+
+
+def test_a_presumption_set_aside_is_no_breach_and_is_told(sqlite_database: Database, tmp_path: Path) -> None:
+    """Eight calls in seven days break Regulation F; with an override for the eighth there is none, and its ground stands in the review."""
+    from tests.factories import make_loan, make_person
+
+    person = make_person(sqlite_database, country="US", region="US-TX", zones="America/Chicago")
+    loan = make_loan(sqlite_database, borrower_id=person)
+    for number in range(8):
+        at = datetime(2026, 3, 9, 16, tzinfo=UTC) + timedelta(hours=19 * number)
+        add(sqlite_database, Contact(id=f"c{number}", loan_id=loan, person_id=person, channel="call", slot=f"c{number}", status="delivered", outcome="no_answer", planned_at=at, not_before_at=at, expires_at=at, at=at, by="agency-1"))  # fmt: skip
+        add(sqlite_database, ContactStatus(contact_id=f"c{number}", status="delivered", at=at))
+    reviewed(sqlite_database, tmp_path / "a")
+    assert marked(tmp_path / "a", "limit", "us.regf.freq.calls") == {"c7"}
+    at = datetime(2026, 3, 15, 5, tzinfo=UTC)
+    add(sqlite_database, OverrideRow(contact_id="c7", rule="us.regf.freq.calls", ground="consumer_request", evidence="tape 7", agent="mei", approved_by="lin", at=at))  # fmt: skip
+    reviewed(sqlite_database, tmp_path / "b")
+    assert marked(tmp_path / "b", "limit", "us.regf.freq.calls") == set()
+    page = (tmp_path / "b" / "review.html").read_text(encoding="utf-8")
+    assert re.search("us.regf.freq.calls</td><td>[^<]*</td><td>consumer_request</td><td>mei</td><td>lin</td>", page)
+    assert "tape 7" not in page
+
+
+def test_a_month_that_is_not_over_and_a_folder_that_is_there_are_refused(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    """Nothing is written then, and nothing is left beside it."""
+    with pytest.raises(DataError, match="2026-03 is not over"):
+        reviewed(sqlite_database, tmp_path / "review", now=datetime(2026, 3, 31, 15, 59, tzinfo=UTC))
+    (tmp_path / "review").mkdir()
+    (tmp_path / "review" / "mine.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match="is there already"):
+        reviewed(sqlite_database, tmp_path / "review")
+    assert [path.name for path in tmp_path.iterdir() if "book.db" not in path.name] == ["review"]
+    with sqlite_database.session() as session:
+        assert session.exec(select(Deed)).all() == []
