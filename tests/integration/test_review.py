@@ -19,10 +19,24 @@ from engine.errors import DataError
 from store import log
 from store.bulk import reading
 from store.db import Database
-from store.tables import Consent, Contact, ContactStatus, DecisionRow, Deed, Hold, OverrideRow, Person
+from store.tables import (
+    Consent,
+    Contact,
+    ContactLoan,
+    ContactStatus,
+    DecisionRow,
+    Deed,
+    Endpoint,
+    Hold,
+    OverrideRow,
+    Person,
+    Run,
+    SQLModel,
+)  # fmt: skip
+from tests.factories import make_loan, make_person
 from tests.opening import open_database
 from tests.outgoing import add, rows
-from tests.review_book import MONTH, fill, reviewed, signed
+from tests.review_book import MADE, MONTH, fill, reviewed, signed
 from workflows.review.review import Reviewed
 
 MONEY = ("collect",)
@@ -148,6 +162,30 @@ def test_breaches_are_those_that_plain_counting_finds(database: Database, tmp_pa
     assert sum(map(len, by_hand.values())) > 20
     lists = [path.stem for path in (folder / "entries").glob("breach-*.csv")]
     assert found.findings == sum(len({row["contact"] for row in listed(folder, name)}) for name in lists)
+
+
+def test_calls_to_a_number_that_two_share_are_counted_together(database: Database, tmp_path: Path) -> None:
+    """Two recorded calls to each of two people on one home line are four of three, though no person had more than two."""
+    rows: list[SQLModel] = []
+    for number in range(2):
+        person = make_person(database, country="US", region="US-FL", zones="America/New_York")
+        loan = make_loan(database, borrower_id=person)
+        line = Endpoint(person_id=person, kind="landline", value="+12025550107", recorded_at=MADE)
+        add(database, line)
+        for call in range(2):
+            at, name = datetime(2026, 3, 3 + 2 * call + number, 17, tzinfo=UTC), f"7-{number}-{call}"
+            rows += [
+                Contact(
+                    id=name, loan_id=loan, person_id=person, channel="call", rule="r", slot=name, status="delivered",
+                    outcome="voicemail", planned_at=at, not_before_at=at, expires_at=at, at=at, endpoint_id=line.id,
+                ),
+                ContactLoan(contact_id=name, loan_id=loan),
+            ]  # fmt: skip
+    for table in (Contact, ContactLoan):
+        add(database, *(row for row in rows if isinstance(row, table)))
+    add(database, Run(id=900, kind="sweep", now_at=datetime(2026, 3, 2, tzinfo=UTC), known_at=MADE, started_at=MADE))
+    reviewed(database, tmp_path / "review", signed(database))
+    assert marked(tmp_path / "review", "limit", "us.tcpa.landline_30d") == {"7-1-1"}
 
 
 def test_numbers_are_those_of_plain_counting(database: Database, tmp_path: Path) -> None:
