@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from workflows.review.page import HEAD, text_cell
 from workflows.review.report import Number
 from workflows.spreadsheet import cell, line
 
@@ -105,7 +106,6 @@ def _file_name(name: str) -> str:
 
 
 def _page(name: str, title: str, columns: list[str], shown: list[tuple[Any, ...]], rows: int) -> Iterator[str]:
-    from workflows.review.page import HEAD
 
     yield HEAD.format(title=escape(title))
     yield f'<p class="back"><a href="../review.html">Review</a></p>\n<h1>{escape(title)}</h1>\n'
@@ -123,4 +123,4 @@ def _cell(value: object) -> str:
         return "<td></td>"
     if isinstance(value, int):
         return f'<td class="n">{value:,}</td>'
-    return f"<td>{escape(str(value))}</td>"
+    return text_cell(str(value))

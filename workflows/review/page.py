@@ -1,5 +1,6 @@
 """A review as one page of HTML: nothing is fetched from anywhere, and it can be read on a phone, printed, and in the dark."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Final
@@ -32,7 +33,7 @@ th, td { padding: .35rem 1rem .35rem 0; overflow-wrap: break-word; }
 th:last-child, td:last-child { padding-right: 0; }
 td { max-width: 26rem; } th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tbody tr:hover td { background: var(--band); }
-td.zero { color: var(--soft); }
+td.t { white-space: nowrap; } td.zero { color: var(--soft); }
 .bad, .bad a { color: var(--bad); font-weight: 600; } dd.bad::before, td.bad::before { content: "! "; }
 .verdict { border-left: .3rem solid var(--line); padding: .5rem .9rem; background: var(--band); margin: 1rem 0; max-width: 46rem; }
 .verdict.bad { border-color: var(--bad); background: var(--bad-band); }
@@ -49,6 +50,8 @@ table.heat.tall { display: none; }
   main { max-width: none; padding: 0; } nav, .back { display: none; } h2 { break-after: avoid; } tr { break-inside: avoid; } body { font-size: 10pt; }
   .scroll { overflow: visible; } table.heat td { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """.strip()
+
+_MOMENT: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} ")
 
 HEAD: Final = (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -110,7 +113,13 @@ def _cell(cell: Cell, report: Report) -> str:
     if isinstance(cell, Number):
         kind = "n bad" if cell.bad else "n" if cell.value else "n zero"
         return f'<td class="{kind}">{_number(cell, report)}</td>'
-    return f"<td>{escape(cell)}</td>"
+    return text_cell(cell)
+
+
+def text_cell(text: str) -> str:
+    """A text in a table; an instant stays in one piece."""
+    whole = ' class="t"' if _MOMENT.match(text) else ""
+    return f"<td{whole}>{escape(text)}</td>"
 
 
 def _number(number: Number, report: Report) -> str:
