@@ -14,10 +14,12 @@ from sqlmodel import select
 from compliance.checkpoint import PublicKey
 from engine.errors import DataError, StoreError
 from store.db import Database
+from store.log_kinds import KINDS
 from store.tables import ContactStatus, Deed
 from tests.outgoing import add
 from tests.review_book import MADE, fill, signed
-from workflows.regulator.export import Exported, export
+from workflows.regulator.columns import MEANINGS, columns_of
+from workflows.regulator.export import WHEN, Exported, export
 from workflows.regulator.files import Format
 from workflows.spreadsheet import cell
 
@@ -185,6 +187,17 @@ def test_what_is_not_signed_or_was_changed_does_not_leave(sqlite_database: Datab
         exported(sqlite_database, tmp_path / "export", keys)
     assert not (tmp_path / "export").exists()
     assert not list(tmp_path.glob(".export*"))
+
+
+def test_every_kind_of_entry_has_its_instant_and_every_column_its_meaning() -> None:
+    """A kind that is added to the log is exported too: it must be said when its entries are of a period, and what their fields mean."""
+    assert set(WHEN) == set(KINDS) - {"snapshot"}
+    fields = {column.name for kind in KINDS for column in columns_of(kind)}
+    assert {name for name in fields if name not in MEANINGS} == WITHHELD
+
+
+WITHHELD = {"agent", "approved_by", "because", "by", "content", "evidence", "given_to", "how", "reason", "ref", "why"}
+"""Fields that stand as commitments only; what they are called says enough."""
 
 
 def test_no_cell_begins_like_a_formula() -> None:

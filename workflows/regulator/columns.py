@@ -13,7 +13,7 @@ from store.log_kinds import KINDS
 
 POSITION: Final = "position"
 
-_MEANINGS: Final[Mapping[str, str]] = {
+MEANINGS: Final[Mapping[str, str]] = {
     "position": "place in the log, from 0",
     "id": "our number of the row",
     "run_id": "the run that decided; `run` says by what",
@@ -84,7 +84,7 @@ class Column:
 
     def manifest(self) -> dict[str, str]:
         """As the manifest says it."""
-        said = {"name": self.name, "type": self.type, "meaning": _MEANINGS.get(self.name, self.name.replace("_", " "))}
+        said = {"name": self.name, "type": self.type, "meaning": MEANINGS.get(self.name, self.name.replace("_", " "))}
         if self.type == "withheld":
             said["meaning"] += "; withheld: SHA-256 of it with a salt, in hex"
         if self.type == "instant":

@@ -35,7 +35,7 @@ from workflows.regulator.files import File, Format
 from workflows.whole_folder import whole_folder
 
 FORMAT: Final = "duecourse-export/1"
-_WHEN: Final = {
+WHEN: Final = {
     "decision": "now_at", "run": "now_at", "stage_change": "at", "contact_status": "at", "override": "at", "consent": "recorded_at",
     "published": "published_at", "deed": "at", "job_act": "at",
 }  # fmt: skip
@@ -172,7 +172,7 @@ def _stretch(reader: Reader, since: datetime, until: datetime, checkpoint: Check
         row = table_of(kind.table)
         key = literal_column(kind.key_sql(kind.table), leaf.c.key.type)
         source, when = (
-            (row, row.c[_WHEN[name]]) if name in _WHEN else (row.join(run, run.c.id == row.c.run_id), run.c.now_at)
+            (row, row.c[WHEN[name]]) if name in WHEN else (row.join(run, run.c.id == row.c.run_id), run.c.now_at)
         )
         at = leaf.c.position
         ends: list[Any] = [func.min(at).label("low"), func.max(at).label("high"), func.count().label("rows"), func.count(at).label("placed")]  # fmt: skip
