@@ -199,6 +199,29 @@ class Database:
             what = f"`{self.place}` has schema {version}, this Duecourse knows only {migrations.HEAD}"
             raise StoreError(Problem(what, "upgrade Duecourse"))
 
+    def scrub(self) -> bool:
+        """
+        Leave no byte of what was deleted or overwritten in SQLite's files: they are written anew.
+
+        Returns:
+            False where it is not done: a reader holds on to the former pages, or this is PostgreSQL, whose tables
+            are written anew by whoever administers it.
+        Raises:
+            StoreError: there is no room, or another writer was in the way for too long; nothing is lost.
+        """
+        if self.dialect != "sqlite":
+            return False
+        with self.translated():
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("vacuum")
+                cursor = connection.cursor()
+                cursor.execute("pragma wal_checkpoint(truncate)")
+                busy = cursor.fetchone()
+            finally:
+                connection.close()
+        return busy is not None and not busy[0]
+
     @cached_property
     def bulk_pool(self) -> Pool:
         """PostgreSQL's connections for whole columns; ADBC's, which share nothing with the engine's."""
