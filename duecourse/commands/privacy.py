@@ -2,6 +2,7 @@
 
 import typer
 
+from duecourse.commands.privacy_deeds import deeds
 from duecourse.commands.privacy_due import due
 from duecourse.commands.privacy_erase import erase
 from duecourse.commands.privacy_export import export
@@ -14,4 +15,5 @@ def register(app: typer.Typer) -> None:
     group.command("export")(export)
     group.command("erase")(erase)
     group.command("due")(due)
+    group.command("deeds")(deeds)
     app.add_typer(group, name="privacy")

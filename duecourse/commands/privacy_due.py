@@ -44,7 +44,7 @@ def due(
     people = table("person", "against erasing them")
     for one in found[:limit]:
         people.add_row(Text(one.ref), Text("; ".join(one.against)))
-    said = f"{len(found)} people with clocks that are over on {today}; {ready} of them can be erased"
+    said = f"people with clocks that are over on {today}: {len(found)}, of whom {ready} can be erased"
     session.output.answer(
         answer, lambda console: console.print(said, *((rules, people) if found else ()), sep="\n", markup=False)
     )

@@ -269,6 +269,40 @@ def test_nobody_brings_them_back(database: Database, tmp_path: Path) -> None:
     assert told(database) == {}
 
 
+def test_the_reason_that_stays_names_nobody(sqlite_database: Database) -> None:
+    """Their name, reference or number in it is refused, however it is written."""
+    remembered(sqlite_database)
+    for because in (f"as {REF} wrote", "ZEBEDEE QUILLFEATHER asked", f"mail from {MOBILE}"):
+        with pytest.raises(DataError, match="the reason names the person"):
+            erase(sqlite_database, REF, LENDER, **{**WHY, "because": because})  # type: ignore[arg-type]
+
+
+def test_an_import_and_an_erasure_keep_out_of_each_others_way(sqlite_database: Database) -> None:
+    """An import has read whom it is about before it writes: meanwhile nobody is erased."""
+    remembered(sqlite_database)
+    with sole(sqlite_database, "import", what="an import"), pytest.raises(StoreError, match="an import"):
+        erased(sqlite_database)
+    assert erased(sqlite_database)
+
+
+def test_nobody_reaches_or_adds_to_them(sqlite_database: Database) -> None:
+    """Their numbers lead nowhere, what somebody does by hand is refused, and so is a hold that a system posts."""
+    person, _ = remembered(sqlite_database)
+    erased(sqlite_database)
+    with sqlite_database.session() as session:
+        with pytest.raises(DataError, match="was erased"):
+            find_person(session, "L-1", None, None)
+    door = door_of(sqlite_database, {})
+    for channel in ("sms", "email", "call", "visit", "letter"):
+        with pytest.raises(DataError, match="was erased"):
+            ask(door, Wanted("L-1", channel), LONG_AFTER, anyway=True)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no person"):
+        post(
+            sqlite_database, "core",
+            [Placed("h-1", f"erased-{person}", None, "dispute", (), "", "care", TODAY, LONG_AFTER, "")], now=LONG_AFTER,
+        )  # fmt: skip
+
+
 def test_once_is_enough(sqlite_database: Database) -> None:
     """The same again says when it was, and changes nothing; a ref that nobody had is not told apart from a mistake."""
     remembered(sqlite_database)

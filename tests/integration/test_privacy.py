@@ -75,7 +75,7 @@ def test_all_that_is_held_is_handed_out(database: Database, tmp_path: Path) -> N
 
 def test_nothing_of_others_is_handed_out(database: Database, tmp_path: Path) -> None:
     """No name, number or word of the guarantor and no agent's name, also where we wrote them into a reason."""
-    person, other = remembered(database)
+    person, _ = remembered(database)
     at = LONG_AFTER - timedelta(days=900)
     add(
         database,

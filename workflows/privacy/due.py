@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from compliance import PackDates
 from engine.errors import DataError
 from store.db import Database
+from store.lock import Busy
 from store.tables import Loan, Party, Person
 from workflows.privacy.clocks import Clock, clocks
 from workflows.privacy.erase import erase
@@ -84,7 +85,7 @@ def erase_over(
         rules = ", ".join(sorted({clock.rule for clock in one.clocks}))
         try:
             erase(database, one.ref, dates, because=f"kept long enough: {rules}", by=BY, now=now, today=today)
-        except DataError:
+        except (DataError, Busy):
             # Something came in between: the next run looks again.
             continue
         done += 1

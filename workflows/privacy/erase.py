@@ -12,14 +12,16 @@ from typing import Final
 
 from sqlmodel import Session, col, select
 
+from channels.wording import address_text
 from compliance import PackDates
 from engine.errors import DataError, Problem, StoreError
 from store import log
 from store.db import Database
 from store.deeds import record_about
 from store.erased import remember
+from store.lock import sole
 from store.outbox import bump_versions, lock_versions
-from store.tables import Batch, BatchItem, Deed, DeedNote, LogErased
+from store.tables import Batch, BatchItem, Deed, DeedNote, Endpoint, LogErased
 from workflows.privacy.clocks import Clock, clocks
 from workflows.privacy.obstacles import obstacles
 from workflows.privacy.subject import Subject, find_subject
@@ -77,12 +79,14 @@ def erase(
         how many rows of which table that was.
     Raises:
         DataError: nobody is called so, they were erased already, or something stands against it.
+        StoreError: an import is running, which may have read them already; nothing was changed.
     """
-    with database.write() as session:
+    with sole(database, "import", what="an import"), database.write() as session:
         subject = find_subject(session, ref)
         lock_versions(session, {subject.id, *(loan.borrower_id for loan, _ in subject.loans)})
         if against := obstacles(session, subject, dates, now=now, today=today):
             raise DataError(against)
+        _refuse_names(session, subject, because)
         found = traces(session, subject, now=now)
         _deed(session, subject, found, because=because, by=by, now=now)
         remember(session, subject.person.ref, now=now)
@@ -97,6 +101,14 @@ def erase(
         session.flush()
         bump_versions(session, [subject.id])
         return found.counts
+
+
+def _refuse_names(session: Session, subject: Subject, because: str) -> None:
+    """The reason is what stays of all that was written about them."""
+    values = session.exec(select(Endpoint.value).where(col(Endpoint.person_id) == subject.id))
+    theirs = (subject.person.ref, subject.person.name, *(address_text(value) for value in values))
+    if any(one and one.casefold() in because.casefold() for one in theirs):
+        raise DataError(Problem("the reason names the person, and it is kept", "name the request instead"))
 
 
 def _files(session: Session, subject: Subject) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlmodel import Session, col, or_, select
 
-from channels.wording import amount
+from channels.wording import address_text, amount
 from compliance import PackDates
 from engine.decision import ActJudged, LoanDecision
 from engine.explain import explain_loan, from_json
@@ -111,9 +111,8 @@ def _you(telling: Telling) -> Iterator[Row]:
 def _endpoints(telling: Telling) -> Iterator[Row]:
     wanted = select(Endpoint).where(col(Endpoint.person_id) == telling.subject.id).order_by(col(Endpoint.id))
     for one in telling.session.exec(wanted):
-        value = json.loads(one.value)["text"] if one.value.startswith("{") else one.value
         yield {
-            "kind": one.kind, "value": value, "place": one.place, "area": one.area, "in_use": one.valid, "basis": one.basis,
+            "kind": one.kind, "value": address_text(one.value), "place": one.place, "area": one.area, "in_use": one.valid, "basis": one.basis,
             "basis_since": one.basis_at, "source": one.source, "marks": f"{one.marks} {one.learnt_marks}".strip(),
             "on_file_since": one.recorded_at,
         }  # fmt: skip
@@ -185,10 +184,7 @@ def _maker(contact: Contact) -> str:
 
 def _values(telling: Telling) -> dict[int | None, str]:
     wanted = select(Endpoint).where(col(Endpoint.person_id) == telling.subject.id)
-    return {
-        one.id: json.loads(one.value)["text"] if one.value.startswith("{") else one.value
-        for one in telling.session.exec(wanted)
-    }
+    return {one.id: address_text(one.value) for one in telling.session.exec(wanted)}
 
 
 def _became(telling: Telling) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlmodel import Session, col, select
 
+from channels.wording import address_text
 from store.tables import Contact, ContactStatus, Endpoint, MessageText, OverrideRow, Party, Person, Visit
 from workflows.privacy.subject import Subject
 
@@ -36,7 +37,8 @@ def _others(session: Session, subject: Subject) -> set[str]:
     people.update(session.exec(select(Party.person_id).where(col(Party.loan_id).in_(subject.loan_ids))))
     others = people - {subject.id}
     names = set(session.exec(select(Person.name).where(col(Person.id).in_(others))))
-    return names | set(session.exec(select(Endpoint.value).where(col(Endpoint.person_id).in_(others))))
+    values = session.exec(select(Endpoint.value).where(col(Endpoint.person_id).in_(others)))
+    return names | {address_text(value) for value in values}
 
 
 def _staff(session: Session, subject: Subject) -> Iterator[str]:
