@@ -17,7 +17,7 @@ def due(
     limit: Annotated[int, typer.Option(min=1, help="so many people at most are named")] = 50,
 ) -> None:
     """
-    List people with clocks that are over, by what ended them, and what still stands against erasing each.
+    List people with clocks that are over, by what ended them, since when it is too late, and what stands against erasing each.
 
     The job `tidy` erases those against whom nothing stands, where `erase_when_over` is set.
     """
@@ -36,14 +36,14 @@ def due(
     answer = {
         "on": today, "people": len(found), "can_be_erased": ready,
         "over": [{"records": r, "rule": rule, "citation": c, "loans": n} for (r, rule, c), n in sorted(counts.items())],
-        "named": [{"person": one.ref, "against": one.against} for one in found[:limit]],
+        "named": [{"person": one.ref, "late_since": one.late_since, "against": one.against} for one in found[:limit]],
     }  # fmt: skip
     rules = table("records", "over by", "citation", "loans")
     for (records, rule, citation), n in sorted(counts.items()):
         rules.add_row(*map(Text, (records, rule, citation, str(n))))
-    people = table("person", "against erasing them")
+    people = table("person", "late since", "against erasing them")
     for one in found[:limit]:
-        people.add_row(Text(one.ref), Text("; ".join(one.against)))
+        people.add_row(Text(one.ref), str(one.late_since or ""), Text("; ".join(one.against)))
     said = f"people with clocks that are over on {today}: {len(found)}, of whom {ready} can be erased"
     session.output.answer(
         answer, lambda console: console.print(said, *((rules, people) if found else ()), sep="\n", markup=False)

@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
 from engine.catalogue import load_catalogue
-from engine.errors import DataError
+from engine.errors import DataError, StoreError
 from store.db import Database
+from store.lock import sole
 from store.tables import (
     Consent,
     Contact,
@@ -43,10 +44,13 @@ from tests.forgotten import (
     told,
 )
 from tests.logs import SignedLog, standalone, without_triggers
-from tests.outgoing import add, rows
+from tests.outgoing import add, door_of, rows
+from workflows.asking import Wanted, ask
 from workflows.importing import import_file
 from workflows.importing.kinds import KINDS
+from workflows.ledger_view import find_person
 from workflows.log_prove import prove
+from workflows.posting import Placed, post
 from workflows.privacy.erase import erase, plan_erasure
 
 TODAY = LONG_AFTER.date()
@@ -289,18 +293,15 @@ def test_nobody_reaches_or_adds_to_them(sqlite_database: Database) -> None:
     """Their numbers lead nowhere, what somebody does by hand is refused, and so is a hold that a system posts."""
     person, _ = remembered(sqlite_database)
     erased(sqlite_database)
-    with sqlite_database.session() as session:
-        with pytest.raises(DataError, match="was erased"):
-            find_person(session, "L-1", None, None)
+    with sqlite_database.session() as session, pytest.raises(DataError, match="was erased"):
+        find_person(session, "L-1", None, None)
     door = door_of(sqlite_database, {})
     for channel in ("sms", "email", "call", "visit", "letter"):
         with pytest.raises(DataError, match="was erased"):
             ask(door, Wanted("L-1", channel), LONG_AFTER, anyway=True)  # type: ignore[arg-type]
+    told = Placed("h-1", f"erased-{person}", "dispute", "care", TODAY, LONG_AFTER)
     with pytest.raises(DataError, match="no person"):
-        post(
-            sqlite_database, "core",
-            [Placed("h-1", f"erased-{person}", None, "dispute", (), "", "care", TODAY, LONG_AFTER, "")], now=LONG_AFTER,
-        )  # fmt: skip
+        post(sqlite_database, "core", "k-1", told, now=LONG_AFTER)
 
 
 def test_once_is_enough(sqlite_database: Database) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 from sqlmodel import col
 
 from compliance import Gate, shipped_packs
+from duecourse.commands.init import create_workspace
+from duecourse.wiring import Works
+from duecourse.workspace import open_workspace
 from engine.errors import DataError
 from engine.matching import LiveMatcherSet
 from store.db import Database
-from store.tables import Consent, ContactStatus, Deed, DeedNote, Hold, Loan, Party, Person
+from store.tables import Consent, ContactStatus, Deed, DeedNote, Endpoint, Hold, Loan, Party, Person
 from tests.factories import make_loan, make_person
 from tests.forgotten import (
     AGENCY,
@@ -33,8 +37,10 @@ from tests.forgotten import (
 from tests.outgoing import add, book, rows, small_rulebook
 from workflows.decide import decide_borrowers
 from workflows.privacy.due import by_rule, erase_over, over
+from workflows.privacy.erase import erase
 from workflows.privacy.export import TITLES, Lender, export_person
 from workflows.privacy.person_data import person_data
+from workflows.privacy.reveal import deeds_about_people, reveal
 from workflows.privacy.subject import find_subject
 
 TODAY = LONG_AFTER.date()
@@ -176,6 +182,43 @@ def test_nothing_is_written_over_and_nobody_is_guessed(sqlite_database: Database
     assert rows(sqlite_database, Deed) == []
 
 
+def test_a_number_is_shown_whole_to_whoever_says_what_for(database: Database) -> None:
+    """Each look is in the log before it is shown, by id; who looked and why stands beside, and goes with the person."""
+    person, _ = remembered(database)
+    (mobile, postal) = (next(e for e in rows(database, Endpoint) if e.kind == kind) for kind in ("mobile", "postal"))
+    assert reveal(database, mobile.id, because="the bank asks", by="mei", now=LONG_AFTER) == ("mobile", MOBILE)
+    assert reveal(database, postal.id, because="a visit", by="li", now=LONG_AFTER) == ("postal", STREET)
+    with pytest.raises(DataError, match="not said who looks"):
+        reveal(database, mobile.id, because=" ", by="mei", now=LONG_AFTER)
+    with pytest.raises(DataError, match="no endpoint `99`"):
+        reveal(database, 99, because="x", by="mei", now=LONG_AFTER)
+    assert [(deed.kind, deed.subject, deed.detail_json) for deed in rows(database, Deed)] == [
+        ("reveal", f"endpoint:{mobile.id}", "{}"), ("reveal", f"endpoint:{postal.id}", "{}"),
+    ]  # fmt: skip
+    with database.session() as session:
+        noted = deeds_about_people(session, REF, limit=9)
+        assert [(one.by, one.because) for one in noted] == [("li", "a visit"), ("mei", "the bank asks")]
+        assert deeds_about_people(session, "G-1", limit=9) == []
+    erase(database, REF, LENDER, because="request 7", by="li", now=LONG_AFTER, today=TODAY)
+    with database.session() as session:
+        assert {one.because for one in deeds_about_people(session, f"erased-{person}", limit=9)} == {"request 7", ""}
+    with pytest.raises(DataError, match="of somebody who was erased"):
+        reveal(database, mobile.id, because="x", by="mei", now=LONG_AFTER)
+
+
+def test_nobody_is_erased_before_the_lender_says_so(tmp_path: Path) -> None:
+    """The job of a workspace as it comes leaves everybody; with the setting it erases whom nothing stands against."""
+    create_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws", {"actor": "agency"})
+    with closing(Works(workspace, workspace.open_database())) as works:
+        remembered(works.database)
+        assert "erased" not in works.tidy(LONG_AFTER)
+    workspace = open_workspace(tmp_path / "ws", {"actor": "agency", "erase_when_over": True})
+    with closing(Works(workspace, workspace.open_database())) as works:
+        assert works.tidy(LONG_AFTER)["erased"] == 2
+        assert {row.name for row in rows(works.database, Person)} == {""}
+
+
 def test_whose_clocks_are_over(database: Database) -> None:
     """By pack and record: those past their last day, what stands against each, and nobody with an open loan."""
     remembered(database)
@@ -195,6 +238,7 @@ def test_whose_clocks_are_over(database: Database) -> None:
                        recorded_at=LONG_AFTER, ref="h-9"))  # fmt: skip
     held = found(date(2026, 3, 1))
     assert held[0].against == ("a hold stands: dispute, number 2",)
+    assert held[0].late_since is None
     # No pack of the United States says anything to a lender who collects for themselves.
     assert found(TODAY, LENDER) == []
 

@@ -20,6 +20,7 @@ class Clock:
 
     Attributes:
         to: the last day; None: open, as long as the loan is not settled. rule, citation, says: what asks for it.
+        at_most: the last day on which it may be there, where a pack says that too.
     """
 
     loan: str
@@ -28,6 +29,7 @@ class Clock:
     rule: str
     citation: str
     says: str
+    at_most: date | None = None
 
     def runs(self, on: date) -> bool:
         """Whether the records must still be there on that day."""
@@ -44,14 +46,19 @@ def clocks(session: Session, subject: Subject, dates: PackDates, *, now: datetim
         life, matter = read_life(session, loan, now)
         places = {matter.places, _places(subject.person)}
         longest: dict[str, Kept] = {}
+        shortest: dict[str, date] = {}
         for where in sorted(places):
             for kept in dates.kept(life, Matter(where, loan.product), today):
+                if kept.at_most is not None:
+                    shortest[kept.records] = min(kept.at_most, shortest.get(kept.records, date.max))
                 known = longest.get(kept.records)
                 if known is None or _end(kept) > _end(known):
                     longest[kept.records] = kept
         for kept in longest.values():
             rule = kept.rules[0]
-            yield Clock(loan.ref, kept.records, kept.to, rule.id, rule.citation, rule.says_en)
+            yield Clock(
+                loan.ref, kept.records, kept.to, rule.id, rule.citation, rule.says_en, shortest.get(kept.records)
+            )
 
 
 def _places(person: Person) -> tuple[str, ...]:

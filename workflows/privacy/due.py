@@ -32,11 +32,13 @@ class Over:
 
     Attributes:
         clocks: those that are over. against: why they cannot be erased all the same; empty: they can.
+        late_since: the last day on which some of it might be there, where that is past; None: nothing is late.
     """
 
     ref: str
     clocks: tuple[Clock, ...]
     against: tuple[str, ...]
+    late_since: date | None = None
 
 
 def over(
@@ -119,4 +121,5 @@ def _one(session: Session, person: int, dates: PackDates, now: datetime, today: 
     against = tuple(problem.what for problem in obstacles(session, subject, dates, now=now, today=today))
     unclocked = {loan.ref for loan, _ in subject.loans} - {clock.loan for clock in found}
     against += tuple(f"loan `{ref}`: no pack says how long its records are kept" for ref in sorted(unclocked))
-    return Over(row.ref, ended, against)
+    late = [clock.at_most for clock in found if clock.at_most is not None and clock.at_most < today]
+    return Over(row.ref, ended, against, min(late, default=None))
