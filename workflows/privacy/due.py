@@ -48,6 +48,7 @@ def over(
     now: datetime,
     today: date,
     progress: Progress = lambda _done, _total: None,
+    stop: Stop = lambda: False,
 ) -> Iterator[Over]:
     """
     Everybody some of whose clocks are over on a day, in the order of their ids.
@@ -57,6 +58,8 @@ def over(
     with database.session() as session:
         people = _closed(session)
     for start in range(0, len(people), _PEOPLE_AT_ONCE):
+        if stop():
+            return
         # A session a portion: nothing that was read is held on to.
         with database.session() as session:
             found = [_one(session, one, dates, now, today) for one in people[start : start + _PEOPLE_AT_ONCE]]
@@ -79,7 +82,7 @@ def erase_over(
         `erased`: how many people.
     """
     done = 0
-    for one in over(database, dates, now=now, today=today):
+    for one in over(database, dates, now=now, today=today, stop=stop):
         if stop():
             break
         if one.against:
