@@ -132,6 +132,8 @@ def test_an_erased_entry_can_be_proved_and_its_text_cannot_be_told(sqlite_databa
         ("delete from log_erased where field = 'reason'", "altered: what `deed:1` erased"),
         ("update deed set detail_json = '{}'", "altered: what `deed:1` erased"),
         ("update log_erased set deed_id = 2", "altered: what `deed:2` erased"),
+        ("update log_erased set commitment = x'ff'", "altered: what the table `log_erased` holds"),
+        ("insert into log_erased values ('override', 'c-9', 'evidence', 'x', 1)", "altered: what `deed:1` erased"),
     ],
 )
 def test_what_somebody_hides_behind_an_erasure_is_found(sqlite_database: Database, statement: str, says: str) -> None:
