@@ -112,11 +112,17 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Records that must be kept at least so long, counted from the loan's last activity, each record, or settlement."""
+    """
+    Records that must be kept at least so long, counted from the loan's last activity, each record, or settlement.
+
+    Attributes:
+        at_most: how long they may be kept, counted from the same day; None: that is not said.
+    """
 
     records: frozenset[Records]
     at_least: Length
     since: Since
+    at_most: Length | None = None
 
 
 Dated = Service | Deadline | Retention

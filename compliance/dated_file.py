@@ -1,5 +1,6 @@
 """Reading rules that set days: deemed service, deadlines, retention."""
 
+from datetime import date
 from typing import Final, get_args
 
 from compliance.dated import (
@@ -31,6 +32,8 @@ _PLAIN: Final = ("limitation", "review", "agency", "end", "entry")
 """Marks that are one word: there are no kinds of them."""
 _DUE_ITSELF: Final = ("limitation", "review")
 _LENGTH_EXAMPLE: Final = "10 business days"
+_SOME_DAY: Final = date(2026, 1, 1)
+"""Lengths are compared from here."""
 
 
 class DatedReader:
@@ -85,11 +88,21 @@ class DatedReader:
                 f"{fields.what} keeps nothing", f"write `records: [contacts]`, or some of {', '.join(RECORDS)}"
             )
         at_least = _length(fields, "at_least")
+        at_most = None
+        if fields.node("at_most") is not None:
+            at_most = fields.parsed("at_most", read_length, "a length of time", "10 years")
+        if (
+            at_least is not None
+            and at_most is not None
+            and at_most.after(_SOME_DAY, ()) < at_least.after(_SOME_DAY, ())
+        ):
+            at = fields.table.key_at["at_most"]
+            fields.refuse("`at_most` is shorter than `at_least`", "write a longer one, or leave it out", at)
         names: dict[str, Since] = {name: name for name in get_args(Since)}
         since = fields.one_of("since", "start", tuple(names))
         if fields.node("since") is None:
             fields.refuse(f"{fields.what} does not say since when", f"write `since: {'`, `'.join(names)}`")
-        return Retention(kept, at_least, names[since]) if kept and at_least and since else None
+        return Retention(kept, at_least, names[since], at_most) if kept and at_least and since else None
 
     def _within(self, fields: Fields, starts: Mark) -> Length | None:
         if starts.what not in _DUE_ITSELF:

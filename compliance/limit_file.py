@@ -322,7 +322,7 @@ _READERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[[Fields], Limit | D
     "duty": (("notice", "in_force_days", "into"), _duty),
     "service": (("notices", "after", "calendar"), _DATED.service),
     "deadline": (("starts", "within", "calendar", "done_by", "owner", "escalates"), _DATED.deadline),
-    "retention": (("records", "at_least", "since"), _DATED.retention),
+    "retention": (("records", "at_least", "at_most", "since"), _DATED.retention),
 }  # fmt: skip
 
 LIMIT_KEYS: Final = tuple(dict.fromkeys(key for keys, _ in _READERS.values() for key in keys))

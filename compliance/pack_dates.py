@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, TypeVar
 
-from compliance.dated import RECORDS, Dated, Deadline, Records, Retention, Service
+from compliance.dated import RECORDS, Dated, Deadline, Length, Records, Retention, Service
 from compliance.pack import EVERYWHERE, Pack, Rule
 
 D = TypeVar("D", bound=Dated)
@@ -52,11 +52,13 @@ class Kept:
     Attributes:
         to: the last day on which it must still be there; None: open, as long as the loan is not settled.
         rules: the rules that ask for it, the longest first.
+        at_most: the last day on which it may be there, the earliest that one of these rules names; None: none does.
     """
 
     records: Records
     to: date | None
     rules: tuple[Rule, ...]
+    at_most: date | None = None
 
 
 class PackDates:
@@ -119,14 +121,20 @@ class PackDates:
         found = []
         for records in RECORDS:
             asked = [
-                (_kept_to(retention, records, life, matter.places), rule)
+                (_end(retention.at_least, retention, records, life, matter.places), rule, retention)
                 for rule, retention in rules
                 if not retention.records.isdisjoint({records, "file"})
                 and (retention.since != "record" or records in life.newest)
             ]
             if asked:
                 asked.sort(key=lambda one: (one[0] is not None, -(one[0] or date.max).toordinal(), one[1].id))
-                found.append(Kept(records, asked[0][0], tuple(rule for _, rule in asked)))
+                gone = [
+                    _end(kept.at_most, kept, records, life, matter.places)
+                    for _, _, kept in asked
+                    if kept.at_most is not None
+                ]
+                at_most = min((day for day in gone if day is not None), default=None)
+                found.append(Kept(records, asked[0][0], tuple(rule for _, rule, _ in asked), at_most))
         return found
 
     def binds(self, pack: Pack, rule: Rule, matter: Matter, on: date) -> bool:
@@ -153,7 +161,7 @@ def _rules_of(packs: Iterable[Pack], kind: type[D]) -> Iterator[tuple[Pack, Rule
                 yield pack, rule, rule.limit
 
 
-def _kept_to(retention: Retention, records: Records, life: Life, places: tuple[str, ...]) -> date | None:
+def _end(length: Length, retention: Retention, records: Records, life: Life, places: tuple[str, ...]) -> date | None:
     match retention.since:
         case "last_activity":
             day: date | None = life.last_activity_on
@@ -161,4 +169,4 @@ def _kept_to(retention: Retention, records: Records, life: Life, places: tuple[s
             day = life.settled_on
         case "record":
             day = life.newest[records]
-    return None if day is None else retention.at_least.after(day, places)
+    return None if day is None else length.after(day, places)

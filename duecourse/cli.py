@@ -24,7 +24,7 @@ app = typer.Typer(
 _COMMANDS = (
     "init", "db", "settings", "importing", "rules", "packs", "gate", "stages", "sweep", "dispatch", "schedule", "serve", "listen", "status", "inbox",
     "reconcile", "decide", "log", "audit", "loan", "move", "tasks", "visits", "letters", "dialler", "legal", "contact", "consents",
-    "endpoints", "events", "duties", "privacy", "demo",
+    "endpoints", "privacy", "events", "duties", "demo",
 )  # fmt: skip
 """Every module of `duecourse.commands`, in the order `--help` shows them; each has a `register(app)`."""
 

@@ -10,7 +10,8 @@ from duecourse.workspace import Workspace
 from store.db import Database
 from workflows.offline.deciding import Plan, read_retry
 from workflows.offline.export import export_book
-from workflows.offline.layout import About, check_facts, new_folder, read_about
+from workflows.offline.layout import About, check_facts, read_about
+from workflows.private_file import new_folder
 
 Engine = Literal["duckdb", "spark"]
 Progress = Callable[[int, int], None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, col, select
 
@@ -48,6 +49,7 @@ from workflows.law_impact import Heard
 from workflows.letters import Shop
 from workflows.moving import move_loan
 from workflows.outcomes import Promised
+from workflows.privacy.due import erase_over
 from workflows.promises import Terms, check_promises, promises_to_judge
 from workflows.proofs import Proven
 from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
@@ -285,9 +287,13 @@ class Works:
         )
 
     def tidy(self, now: datetime, *, stop: Stop = _never) -> Mapping[str, int]:
-        """Let go of what the book need not keep."""
-        keep = timedelta(days=self.workspace.settings.inbox_days)
-        return tidy_inbox(self.database, keep=keep, now=now, stop=stop)
+        """Let go of what the book need not keep; of people only where the lender wants it so."""
+        settings = self.workspace.settings
+        done = tidy_inbox(self.database, keep=timedelta(days=settings.inbox_days), now=now, stop=stop)
+        if settings.erase_when_over:
+            today = now.astimezone(ZoneInfo(settings.zone)).date()
+            done |= erase_over(self.database, self.workspace.pack_dates, now=now, today=today, stop=stop)
+        return done
 
     def match(self, now: datetime) -> Mapping[str, int]:
         """Match what providers said with the contacts and the log; what is found stands in the book of duties."""

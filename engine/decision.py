@@ -115,7 +115,7 @@ class ByHand:
         what: start: they call, visit or write themselves. send: a message. record: it happened already.
         acts: each endpoint that was asked about.
         contact: the id of the contact that came of it; None where it was refused.
-        override, evidence, approved_by: the presumption that was set aside, where the proof is, and who agreed.
+        override, approved_by: the presumption that was set aside, and who agreed; where the proof is stands beside the log.
     """
 
     by: str
@@ -124,7 +124,6 @@ class ByHand:
     acts: tuple[ActJudged, ...]
     contact: str | None = None
     override: Override | None = None
-    evidence: str = ""
     approved_by: str = ""
 
 

@@ -94,7 +94,9 @@ def _by_hand(stored: Json | None) -> ByHand | None:
     if stored is None:
         return None
     override = Override(**stored["override"]) if "override" in stored else None
-    return ByHand(**{**stored, "acts": _each(stored["acts"], _act), "override": override})
+    # Decisions of former versions hold where the proof was, too.
+    known = {name: value for name, value in stored.items() if name != "evidence"}
+    return ByHand(**{**known, "acts": _each(stored["acts"], _act), "override": override})
 
 
 def _act(stored: Json) -> ActJudged:

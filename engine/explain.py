@@ -130,7 +130,7 @@ class _Drawing:
         acts = [draw_act(act) for act in asked.acts]
         if asked.override is not None:
             said = f"{asked.override.rule} set aside: {asked.override.ground}, approved by {asked.approved_by}"
-            acts.append(ExplainNode(f"{said}, evidence {asked.evidence}"))
+            acts.append(ExplainNode(said))
         label = f"{asked.by}: {asked.what} ({asked.purpose})"
         yield ExplainNode(label, MARK[asked.contact is not None], tuple(acts))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select, union_all
+from sqlalchemy import Column, ColumnElement, Select, case, func, literal, or_, select, union_all
 
 from store.bulk_arrow import table_of
 from store.ids import among
@@ -17,7 +17,7 @@ DEBIT_DAYS: Final = 100
 """How far back failed debits and reversals are read: the longest such window of the catalogue is 90 days."""
 
 _LEFT_OUT: Final = {
-    "person": ("ref", "name", "created_at"),
+    "person": ("ref", "name", "created_at", "erased_at"),
     "endpoint": ("value", "value_hash", "source", "lost_at", "area", "recorded_at"),
     "consent": ("evidence", "source", "ref", "recorded_at"),
     "hold": ("owner", "reason", "recorded_at", "ref"),
@@ -25,8 +25,15 @@ _LEFT_OUT: Final = {
         "queue", "planned_at", "not_before_at", "expires_at", "claimed_by", "claimed_until_at", "attempts", "provider",
         "provider_ref", "error", "why", "cost_minor", "rank", "kept_for",
     ),
+    "movement": ("source", "ref"),
+    "notice": ("how", "ref"),
+    "promise": ("ref",),
+    "stage_change": ("reason",),
 }  # fmt: skip
-"""Columns that no decision looks at; among them everything that identifies a person."""
+"""Columns that no decision looks at; among them everything that identifies a person, and what people wrote."""
+
+ORAL: Final = ("phone", "call", "visit", "oral", "in_person")
+"""Ways of saying something that leave nothing written; whatever else stands in `how` is taken as written."""
 
 _FINISHED: Final = ("sent", "delivered", "failed", "cancelled", "expired")
 LAST_ZONE: Final = timezone(timedelta(hours=14))
@@ -105,7 +112,7 @@ def movement_query(loans: Iterable[int], accounts: Iterable[int], now: datetime)
     after_snapshot = select(movement.c.id).where(among(movement.c.loan_id, accounts), movement.c.effective_on > seen_on)
     wanted = bounced.union(after_snapshot) if tuple(accounts) else bounced
     return (
-        select(movement, ended.c.kind.label("ended_kind"))
+        select(*_kept("movement"), ended.c.kind.label("ended_kind"))
         .select_from(movement.outerjoin(ended, ended.c.id == movement.c.reverses_id))
         .where(movement.c.id.in_(wanted))
     )
@@ -164,7 +171,14 @@ def _columns(name: str) -> Select[Any]:
 
 
 def _kept(name: str) -> list[ColumnElement[Any]]:
-    return [column for column in table_of(name).columns if column.name not in _LEFT_OUT.get(name, ())]
+    return [_said(column) for column in table_of(name).columns if column.name not in _LEFT_OUT.get(name, ())]
+
+
+def _said(column: Column[Any]) -> ColumnElement[Any]:
+    if str(column) != "consent.how":
+        return column
+    # How it was said is free text, and a decision only asks whether it was oral.
+    return case((column.in_(ORAL), column), else_=literal("")).label("how")
 
 
 def _year_before(now: datetime) -> date:

@@ -226,20 +226,42 @@ class Database:
 
     def _leave_nothing(self) -> None:
         """Write the files anew: what stood there in the clear is still in pages and rows that are free by now."""
+        if self.dialect == "sqlite":
+            self.scrub()
+            return
         with self.translated(), closing(self.engine.raw_connection()) as connection:
             driver: Any = connection.driver_connection
-            if self.dialect == "sqlite":
-                driver.execute("vacuum")
-                driver.execute("pragma wal_checkpoint(truncate)")
-            else:
-                driver.autocommit = True
-                driver.execute("vacuum full person, endpoint, hold, message_text, arrival")
-                driver.autocommit = False
+            driver.autocommit = True
+            driver.execute("vacuum full person, endpoint, hold, message_text, arrival")
+            driver.autocommit = False
 
     def _refuse_newer(self, version: int) -> None:
         if version > migrations.HEAD:
             what = f"`{self.place}` has schema {version}, this Duecourse knows only {migrations.HEAD}"
             raise StoreError(Problem(what, "upgrade Duecourse"))
+
+    def scrub(self) -> bool:
+        """
+        Leave no byte of what was deleted or overwritten in SQLite's files: they are written anew.
+
+        Returns:
+            False where it is not done: a reader holds on to the former pages, or this is PostgreSQL, whose tables
+            are written anew by whoever administers it.
+        Raises:
+            StoreError: there is no room, or another writer was in the way for too long; nothing is lost.
+        """
+        if self.dialect != "sqlite":
+            return False
+        with self.translated():
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("vacuum")
+                cursor = connection.cursor()
+                cursor.execute("pragma wal_checkpoint(truncate)")
+                busy = cursor.fetchone()
+            finally:
+                connection.close()
+        return busy is not None and not busy[0]
 
     @cached_property
     def bulk_pool(self) -> Pool:

@@ -1,8 +1,9 @@
 """The log's own tables: what waits for a position, the entries' hashes, the tree over them, and the rows they were made from."""
 
+import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Integer, func, select
@@ -149,6 +150,24 @@ def rows_of(reader: Reader, kind: Kind, keys: Sequence[str]) -> "pa.Table":
             some = list(keys[start : start + _KEYS_AT_ONCE])
             found.append(reader.read(select(*columns).where(table.c[kind.key[0]].in_(some))))
     return pa.concat_tables(found) if found else reader.read(select(*columns).limit(0))
+
+
+def erased(reader: Reader, kind: Kind, keys: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Key and field -> the commitment to what was erased of these entries."""
+    gone = table_of("log_erased")
+    found: dict[tuple[str, str], str] = {}
+    for start in range(0, len(keys) if kind.withheld else 0, _KEYS_AT_ONCE):
+        some = list(keys[start : start + _KEYS_AT_ONCE])
+        wanted = select(gone.c.key, gone.c.field, gone.c.commitment)
+        for key, field, made in _rows(reader.read(wanted.where(gone.c.kind == kind.name, gone.c.key.in_(some)))):
+            found[key, field] = made
+    return found
+
+
+def erased_digest(rows: Iterable[Mapping[str, str]]) -> str:
+    """What an erasure's deed says of its commitments: SHA-256 in hex over `KIND:KEY FIELD COMMITMENT` lines, in order."""
+    lines = sorted(f"{row['kind']}:{row['key']} {row['field']} {row['commitment']}\n" for row in rows)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def leaves(reader: Reader, start: int, end: int) -> list[Leaf]:

@@ -32,6 +32,11 @@ class Kind:
         return " || '-' || ".join(f'cast("{of}"."{column}" as varchar)' for column in self.key)
 
 
+def erased_text(kind: str, key: str) -> str:
+    """What stands in a withheld field whose text was erased: nothing else may, and it differs from row to row."""
+    return f"erased:{kind}:{key}"
+
+
 _ALL: Final = (
     Kind(
         "decision",
@@ -101,5 +106,5 @@ _ALL: Final = (
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _ALL}
 """Every kind that the log holds entries of, by name."""
 
-LOG_TABLES: Final = ("log_leaf", "log_node", "log_checkpoint", "log_handover")
+LOG_TABLES: Final = ("log_leaf", "log_node", "log_checkpoint", "log_handover", "log_erased")
 """What the log itself is kept in: rows are added and never changed."""

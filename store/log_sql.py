@@ -4,7 +4,7 @@ Rows to entries, whole columns at a time: the same bytes as `compliance.log_enco
 The statement only strings texts together. Hashing is OpenSSL's business, which does it ten times faster.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,6 +19,7 @@ from store.log_kinds import Kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_NONE: Final[Mapping[tuple[str, str], str]] = {}
 _BLOCK: Final = 64
 """Bytes of a block of SHA-256: what HMAC (RFC 2104) pads its key to."""
 
@@ -37,21 +38,28 @@ class Encoder:
         self._con = duckdb.connect()
         self.seal_key = seal_key
 
-    def encode(self, kind: Kind, keys: Sequence[str], rows: "pa.Table") -> list[bytes | None]:
+    def encode(
+        self, kind: Kind, keys: Sequence[str], rows: "pa.Table", erased: Mapping[tuple[str, str], str] = _NONE
+    ) -> list[bytes | None]:
         """
         The entries of these rows, in the order of the keys; None where there is not exactly one such row.
 
         Args:
             rows: with every field of the kind, as bulk reads give them; in any order, also more than were asked for.
+            erased: key and field -> the commitment to a text that was erased.
         """
         import pyarrow as pa
 
         wanted = pa.table({"at": pa.array(range(len(keys)), pa.int64()), "wanted": pa.array(keys, pa.string())})
         self._con.register("wanted", wanted)
         self._con.register("found", rows)
+        for name in {field for _, field in erased}:
+            ours = {key: made for (key, field), made in erased.items() if field == name}
+            gone = {"entry_key": pa.array(ours, pa.string()), "commitment": pa.array(ours.values(), pa.string())}
+            self._con.register(f"erased_{name}", pa.table(gone))
         statement = (
             f"with kept as (select *, {kind.key_sql('found')} as entry_key from found) "
-            f"select wanted.at, {self._entry(kind)} as entry "
+            f"select wanted.at, {self._entry(kind, {field for _, field in erased})} as entry "
             "from wanted join kept on kept.entry_key = wanted.wanted"
         )
         table = self._con.sql(statement).to_arrow_table()
@@ -79,7 +87,7 @@ class Encoder:
     ) -> None:
         self.close()
 
-    def _entry(self, kind: Kind) -> str:
+    def _entry(self, kind: Kind, erased: Collection[str]) -> str:
         head = [("v", VERSION), ("k", kind.name), ("c", str(len(kind.fields)))]
         parts = [_text("".join(element(letter, data.encode()).decode() for letter, data in head))]
         columns = table_of(kind.table).columns
@@ -87,6 +95,11 @@ class Encoder:
             said = _value(f'kept."{name}"', columns[name].type)
             if name in kind.withheld:
                 said = f"('h64:' || sha256({self._salt(kind, name)} || {said}))"
+                if name in erased:
+                    # Where anything else stands than what an erasure leaves, it is what was never committed to.
+                    gone = f"kept.\"{name}\" = 'erased:{kind.name}:' || kept.entry_key"
+                    known = f"(select commitment from erased_{name} e where e.entry_key = kept.entry_key and {gone})"
+                    said = f"coalesce('h64:' || {known}, {said})"
             parts += (_text(element("f", name.encode()).decode()), said)
         return " || ".join(parts)
 

@@ -5,7 +5,7 @@ For migrations: they say in full what they make, since a kind may have another t
 alters a table of the log on SQLite makes it anew, without its triggers, and has to call this again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -54,3 +54,44 @@ def kept(dialect: Dialect, table: str, columns: Sequence[str] = ()) -> list[str]
         ]
     each = "for each statement execute function log_refuse()"
     return [f'create trigger {table}_kept before update{of} or delete or truncate on "{table}" {each}']
+
+
+def erasing() -> list[str]:
+    """What the triggers of `erasable` share on PostgreSQL; once."""
+    refused = f"raise exception '{REFUSAL}' using hint = tg_table_name"
+    body = (
+        "declare called text := to_jsonb(old) ->> tg_argv[2]; begin "
+        "if to_jsonb(new) ->> tg_argv[1] is distinct from 'erased:' || tg_argv[0] || ':' || called "
+        "or not exists (select 1 from log_erased where kind = tg_argv[0] and key = called and field = tg_argv[1]) "
+        f"then {refused}; end if; return new; end"
+    )
+    return [f"create function log_erase() returns trigger language plpgsql as $$ {body} $$"]
+
+
+def erasable(
+    dialect: Dialect, table: str, kind: str, key: str, columns: Sequence[str], withheld: Sequence[str]
+) -> Iterator[str]:
+    """
+    In place of `kept`: what people wrote may give way to `erased:KIND:KEY`, once its commitment stands in `log_erased`.
+
+    Args:
+        key: the one column that the entry's key is.
+        columns: those of the table that nothing may change. withheld: those that may be erased.
+    """
+    if dialect == "sqlite":
+        yield f"drop trigger {table}_unchanged"
+        refuse = f"begin select raise(abort, '{REFUSAL}'); end"
+        yield f'create trigger {table}_unchanged before update of {", ".join(columns)} on "{table}" {refuse}'
+        for field in withheld:
+            there = f"select 1 from log_erased where kind = '{kind}' and key = cast(old.{key} as text) and field = '{field}'"
+            unless = f"new.{field} is not 'erased:{kind}:' || old.{key} or not exists ({there})"
+            yield f'create trigger {table}_{field}_kept before update of {field} on "{table}" when {unless} {refuse}'
+        return
+    yield f'drop trigger {table}_kept on "{table}"'
+    of, each = ", ".join(columns), "for each statement execute function log_refuse()"
+    yield f'create trigger {table}_kept before update of {of} or delete or truncate on "{table}" {each}'
+    for field in withheld:
+        yield (
+            f'create trigger {table}_{field}_kept before update of {field} on "{table}" '
+            f"for each row execute function log_erase('{kind}', '{field}', '{key}')"
+        )

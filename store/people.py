@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.gate import UNREADABLE, Endpoint, Hold, LocalWindow, PastContact, Statement
 from engine.situation import Person
 from store.book import RawBook
+from store.book_queries import ORAL
 from store.grouping import Groups, among, by_key, grouped, is_among
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ _NOT_YET: Final = frozenset({"planned", "claimed", "sending", "unknown", "cancel
 """Statuses that say more than an outcome could: nothing has become of these contacts, or never will."""
 
 _NEVER_WAS: Final = ("cancelled", "expired")
-_ORAL: Final = frozenset({"phone", "call", "visit", "oral", "in_person"})
-"""Ways of saying something that leave nothing written; whatever else stands in `how` is taken as written."""
-
 _PERSON: Final = ("id", "zones", "country", "region", "language")
 _ENDPOINT: Final = (
     "id",
@@ -113,7 +111,7 @@ def statement(
         return Statement(UNREADABLE, at_us)
     return Statement(
         kind, at_us, scope, _words(channels), endpoint, debts, _words(purposes), given_to, until_us, windows, only_on,
-        place, "oral" if how in _ORAL else "",
+        place, "oral" if how in ORAL else "",
     )  # fmt: skip
 
 

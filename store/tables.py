@@ -81,6 +81,7 @@ class Person(SQLModel, table=True):
     `zones` holds IANA names separated by a space (declared or from the address). `bucket` (0-9999) is a
     keyed hash of the reference: it deals strategy arms and never changes. `version` grows with every
     committed change that could forbid or change a contact; dispatch compares it.
+    At `erased_at` everything that identified them was taken out; the row stays, for the log names them by its id.
     """
 
     __tablename__ = "person"
@@ -95,6 +96,7 @@ class Person(SQLModel, table=True):
     bucket: int
     version: int = 0
     created_at: datetime = Field(sa_column=_at())
+    erased_at: datetime | None = Field(default=None, sa_column=_at(nullable=True))
 
 
 class Endpoint(SQLModel, table=True):
@@ -714,8 +716,9 @@ class Deed(SQLModel, table=True):
     """
     What was done with the book and is in no other table of the log; append-only.
 
-    `kind`: import, export, key (of the log's signer), purge. `subject` is a hash, a public key or a table, never a name;
-    `detail_json` holds counts, instants and hashes.
+    `kind`: import, export (of the book, or of a person's data to that person), key (of the log's signer), purge, reveal (a
+    number or address was shown), erasure. `subject` is a hash, a public key, a table or an id, never a name; `detail_json` holds
+    counts, instants and hashes.
     """
 
     __tablename__ = "deed"
@@ -724,6 +727,24 @@ class Deed(SQLModel, table=True):
     kind: str
     subject: str
     detail_json: str = Field(default="{}", sa_column=_text())
+
+
+class DeedNote(SQLModel, table=True):
+    """Who did a deed about a person, and why, in their own words: not part of the log, and erased with the person."""
+
+    __tablename__ = "deed_note"
+    deed_id: int = Field(sa_column=_to("deed.id", primary_key=True))
+    person_id: int = Field(sa_column=_to("person.id", index=True))
+    by: str
+    because: str
+
+
+class ErasedRef(SQLModel, table=True):
+    """The references of people who were erased, as keyed hashes: an import does not bring them back."""
+
+    __tablename__ = "erased_ref"
+    digest: str = Field(primary_key=True)
+    at: datetime = Field(sa_column=_at())
 
 
 class Job(SQLModel, table=True):
@@ -814,6 +835,21 @@ class LogHandover(SQLModel, table=True):
     number: int = Field(sa_column=_to("log_checkpoint.number", primary_key=True))
     witness: str = Field(primary_key=True)
     at: datetime = Field(sa_column=_at())
+
+
+class LogErased(SQLModel, table=True):
+    """
+    The commitment to a withheld text that was erased: the entry is still made of it, and hashes to what it did.
+
+    `kind` and `key` are the entry's. The erasure's deed holds the digest of all its rows.
+    """
+
+    __tablename__ = "log_erased"
+    kind: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    field: str = Field(primary_key=True)
+    commitment: str
+    deed_id: int = Field(sa_column=_to("deed.id", index=True))
 
 
 class Setting(SQLModel, table=True):

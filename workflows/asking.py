@@ -150,7 +150,7 @@ def address(door: Door, wanted: Wanted, now: datetime) -> Addressed:
     Read the borrower anew, and find whom the act is meant for.
 
     Raises:
-        DataError: no such loan, nobody in that role, or several and none is named.
+        DataError: no such loan, nobody in that role, several and none is named, or somebody who was erased.
     """
     with door.database.session() as session:
         row = known_loan(session, wanted.loan)
@@ -168,8 +168,17 @@ def address(door: Door, wanted: Wanted, now: datetime) -> Addressed:
         what = f"loan `{wanted.loan}` has {len(fitting)} people in the role {role}"
         raise DataError(Problem(what, "say which with `--person REF`"))
     who, as_ = fitting[0]
+    _refuse_erased(door, who)
     person = situation.borrower if who == borrower_id else situation.others[who]
     return Addressed(situation, loan, person, as_, seen)
+
+
+def _refuse_erased(door: Door, person: int) -> None:
+    with door.database.session() as session:
+        erased_at = session.get_one(PersonRow, person).erased_at
+    if erased_at is not None:
+        what = f"this person was erased on {erased_at:%Y-%m-%d}"
+        raise DataError(Problem(what, "nobody contacts them, and nothing is written down about them"))
 
 
 def _named(session: Session, ref: str | None) -> int | None:

@@ -240,9 +240,7 @@ def _through(
             acts = () if heard else tuple(_judged(answer, wanted, done.not_before))
             asked = replace(asked, acts=acts, contact=done.contact)
             if approval is not None:
-                asked = replace(
-                    asked, override=approval.override, evidence=approval.evidence, approved_by=approval.approved_by
-                )
+                asked = replace(asked, override=approval.override, approved_by=approval.approved_by)
             decided = _decided(answer, asked, heard=heard)
             session.add(_row(answer, decided, run.id, now))
             if asks := [spot.ask for spot in answer.spots if spot.ask is not None and not heard]:

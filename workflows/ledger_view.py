@@ -63,8 +63,16 @@ def find_person(session: Session, loan: str | None, ref: str | None, role: Role 
     Whom somebody means: by their own reference, or by their part in a loan.
 
     Raises:
-        DataError: nobody, or several.
+        DataError: nobody, several, or somebody who was erased.
     """
+    person = _named(session, loan, ref, role)
+    if person.erased_at is not None:
+        what = f"this person was erased on {person.erased_at:%Y-%m-%d}"
+        raise DataError(Problem(what, "there is nothing to show, and nothing to add"))
+    return person
+
+
+def _named(session: Session, loan: str | None, ref: str | None, role: Role | None) -> Person:
     if ref is not None:
         found = session.exec(select(Person).where(col(Person.ref) == ref)).first()
         if found is None:

@@ -155,7 +155,8 @@ def _openings(reader: Reader, one: Found, seal_key: bytes) -> Iterator[str]:
     kind, key = KINDS[one.leaf.kind], one.leaf.key
     # Never instants or flags: what is withheld is what people wrote.
     row = log.rows_of(reader, kind, [key]).to_pylist()[0]
-    for name in sorted(kind.withheld):
+    gone = {field for _, field in log.erased(reader, kind, [key])}
+    for name in sorted(kind.withheld - gone):
         said = value_element(row[name])
         yield f"open {name} {salt_of(kind.name, key, name, seal_key)} {_base64(said)}"
 

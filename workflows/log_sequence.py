@@ -110,7 +110,7 @@ def read_entries(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, 
 
 def _encoded(reader: Reader, encoder: Encoder, kind: Kind, keys: Sequence[str]) -> list[bytes | None]:
     try:
-        return encoder.encode(kind, keys, log.rows_of(reader, kind, keys))
+        return encoder.encode(kind, keys, log.rows_of(reader, kind, keys), log.erased(reader, kind, keys))
     except Exception as error:
         if not log.unreadable(error):
             raise

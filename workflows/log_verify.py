@@ -58,6 +58,7 @@ def verify(
         for kind in KINDS.values():
             _inserted(reader, kind, found)
         _snapshots(reader, found)
+        _erasures(reader, found)
     if found.size and not found.signed and not found.findings:
         found.unknown.append("no checkpoint vouches for any of it")
     return found
@@ -212,6 +213,26 @@ def _snapshots(reader: Reader, found: Verified) -> None:
             kept = [{"digest": "", "content": b""}]
         if any(not isinstance(row["content"], bytes) or digest_of(row["content"]) != row["digest"] for row in kept):
             found.find("altered", f"what `snapshot:{one}` holds")
+
+
+def _erasures(reader: Reader, found: Verified) -> None:
+    """Whatever was erased was erased by a deed that says so, and no more than it says."""
+    try:
+        _erased_by_deeds(reader, found)
+    except Exception as error:
+        if not log.unreadable(error):
+            raise
+        found.find("altered", "what the table `log_erased` holds: it cannot be read")
+
+
+def _erased_by_deeds(reader: Reader, found: Verified) -> None:
+    gone, deed = table_of("log_erased"), table_of("deed")
+    for one in reader.read(select(gone.c.deed_id).distinct().order_by(gone.c.deed_id))["deed_id"].to_pylist():
+        wanted = select(gone.c.kind, gone.c.key, gone.c.field, gone.c.commitment).where(gone.c.deed_id == one)
+        said = select(deed.c.detail_json).where(deed.c.id == one, deed.c.kind == "erasure")
+        detail = reader.read(said)["detail_json"].to_pylist()
+        if not detail or log.erased_digest(reader.read(wanted).to_pylist()) not in detail[0]:
+            found.find("altered", f"what `deed:{one}` erased: it is not what the deed says")
 
 
 def _positions(start: int, end: int) -> str:

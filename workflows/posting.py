@@ -197,7 +197,7 @@ def _promise(session: Session, source: str, told: Promised, now: datetime) -> bo
 
 def _hold(session: Session, source: str, told: Placed, now: datetime) -> bool:
     person = session.exec(select(Person).where(col(Person.ref) == told.person)).first()
-    if person is None or person.id is None:
+    if person is None or person.id is None or person.erased_at is not None:
         raise DataError(Problem(f"no person `{told.person}`", "correct it, or import `people` first"))
     loan = _loan(session, told.loan) if told.loan is not None else None
     lock_versions(session, [person.id, *([loan.borrower_id] if loan is not None else [])])

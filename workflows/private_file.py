@@ -1,4 +1,4 @@
-"""Files that hold personal data: whole or not there, and for this user's eyes alone."""
+"""Files and folders that hold personal data: whole or not there, and for this user's eyes alone."""
 
 import os
 from pathlib import Path
@@ -30,3 +30,19 @@ def write_private(file: Path, content: bytes) -> None:
         raise DataError(Problem(f"cannot write `{file}`: {said}", mend)) from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def new_folder(folder: Path) -> None:
+    """
+    Make an empty folder.
+
+    Raises:
+        DataError: something is there already, for nothing is ever written over; or it cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(Problem(f"`{folder}` is not an empty folder", "name a new one"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise DataError(Problem(f"cannot make `{folder}`: {said}", "name a folder that you may write to")) from None

@@ -122,6 +122,7 @@ def retention(
         {
             "records": one.records,
             "kept_to": one.to,
+            "at_most_to": one.at_most,
             "rules": [rule.id for rule in one.rules],
             "says": one.rules[0].says_en,
         }

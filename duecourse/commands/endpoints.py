@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from duecourse.clock import At, instant
+from duecourse.masking import masked
 from duecourse.output import table
 from duecourse.session import Session
 from engine.errors import DataError, Problem
@@ -21,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="Numbers and addresses, and what is known against them.", no_args_is_help=True)
     group.command("list")(list_endpoints)
+    group.command("reveal")(reveal)
     group.command("mark")(mark)
     group.command("restore")(restore)
     app.add_typer(group, name="endpoints")
@@ -41,7 +44,7 @@ def list_endpoints(
     with session.database.session() as reading:
         found = endpoints_of(reading, find_person(reading, loan, person, role))
     rows = [
-        {"endpoint": e.id, "kind": e.kind, "value": _masked(e.kind, e.value), "place": e.place, "valid": e.valid,
+        {"endpoint": e.id, "kind": e.kind, "value": masked(e.kind, e.value), "place": e.place, "valid": e.valid,
          "basis": e.basis, "source": e.source, "marks": sorted({*e.marks.split(), *e.learnt_marks.split()})}
         for e in found
     ]  # fmt: skip
@@ -51,6 +54,22 @@ def list_endpoints(
         cells[4] = "yes" if row["valid"] else "no"
         drawn.add_row(*(Text(str(cell)) for cell in cells))
     session.output.answer(rows, lambda console: console.print(drawn if rows else "there is none on file"))
+
+
+def reveal(
+    context: typer.Context,
+    endpoint: Annotated[int, typer.Argument(help="its id")],
+    because: Annotated[str, typer.Option(help="what for; `privacy deeds` shows it")],
+    by: Annotated[str, typer.Option(help="who looks at it")],
+    at: At = None,
+) -> None:
+    """Show one number or address whole. The log keeps that it was done, and the book by whom and why."""
+    from workflows.privacy.reveal import reveal as show_whole
+
+    session: Session = context.obj
+    kind, value = show_whole(session.database, endpoint, because=because, by=by, now=instant(at))
+    answer = {"endpoint": endpoint, "kind": kind, "value": value}
+    session.output.answer(answer, lambda console: console.print(value, markup=False))
 
 
 def mark(
@@ -94,10 +113,3 @@ def _changing(session: Session, endpoint: int) -> "Iterator[tuple[Writing, Endpo
         lock_versions(writing, [found.person_id])
         yield writing, found
         bump_versions(writing, [found.person_id])
-
-
-def _masked(kind: str, value: str) -> str:
-    if kind == "email":
-        name, _, domain = value.rpartition("@")
-        return f"{name[:1]}***@{domain}"
-    return f"***{value[-4:]}" if kind in ("mobile", "landline") else "***"

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text, update
 from sqlmodel import col, func, select
 
 from benchmarks.book import write_book
 from benchmarks.sweep_steps import NOW, ON
-from compliance import BulkGate, Gate
+from compliance import BulkGate, Gate, PackDates
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace, shipped_folder
 from engine.explain_tree import ExplainNode
@@ -20,12 +20,13 @@ from engine.judging import QUEUE_FULL
 from engine.matching import LiveMatcherSet
 from store.db import Database
 from store.situations import Happened
-from store.tables import DecisionRow, Loan, Published, Run, Snapshot
+from store.tables import Contact, DecisionRow, Event, Hold, Loan, Person, Promise, Published, Run, Snapshot
 from tests.logs import without_triggers
 from workflows import publications
 from workflows.asking import Wanted
 from workflows.by_hand import record, start
 from workflows.decide import decide_borrowers
+from workflows.privacy.erase import erase
 from workflows.replay import NO_SNAPSHOT, NOT_LOGGED, Chosen, replay
 from workflows.replay_findings import Told
 from workflows.sayings import NOTHING_LEARNT
@@ -141,6 +142,24 @@ def nobody_is_named(decided: Database) -> None:
         assert not any(value in str(seen.asks) for value in private)
 
 
+def without_somebody(decided: Database) -> None:
+    """Whoever is erased leaves their decisions: they are derived from what the log holds, which never named them."""
+    loan = scalars(decided, select(DecisionRow.loan_id).order_by(col(DecisionRow.loan_id)))[0]
+    (borrower,) = scalars(decided, select(Loan.borrower_id).where(Loan.id == loan))
+    with decided.write() as session:
+        for table, change in (
+            (Loan, {"stage": "closed"}),
+            (Promise, {"status": "kept"}),
+            (Contact, {"status": "expired"}),
+        ):
+            session.connection().execute(update(table).values(**change))
+        session.connection().execute(update(Hold).values(ends_at=NOW))
+        session.connection().execute(delete(Event).where(col(Event.run_id).is_(None)))
+    (ref,) = scalars(decided, select(Person.ref).where(Person.id == borrower))
+    erase(decided, ref, PackDates([], actor="first_party"), because="", by="li", now=NIGHT, today=ON)
+    assert scalars(decided, select(Person.name).where(Person.id == borrower)) == [""]
+
+
 def test_what_was_decided_in_every_way_comes_out_the_same(database: Database) -> None:
     """Sweep, events and contacts by hand, turned-away and quiet loans among them: every decision is derived again, alike."""
     decide_all(decided := database)
@@ -156,6 +175,9 @@ def test_what_was_decided_in_every_way_comes_out_the_same(database: Database) ->
     assert found.runs == 10
     only_what_is_asked_for(decided)
     nobody_is_named(decided)
+    without_somebody(decided)
+    again = replay(decided, Chosen())
+    assert (again.equal, again.different, dict(again.not_derivable)) == (found.equal, 0, {})
 
 
 def changed_where_it_was_changed(decided: Database) -> None:

@@ -21,8 +21,9 @@ from engine.tree import Condition
 from tests.offline_book import export_demo
 from workflows.offline import on_duckdb
 from workflows.offline.deciding import Plan, Told, read_retry
-from workflows.offline.layout import new_folder, read_about
+from workflows.offline.layout import read_about
 from workflows.offline.portable import to_spark
+from workflows.private_file import new_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

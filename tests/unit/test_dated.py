@@ -203,3 +203,17 @@ def test_records_are_kept_as_long_as_the_longest_rule_asks() -> None:
     assert {kept.to for kept in dates.kept(life, US, SENT)} == {None}, "not settled: nothing may go"
     settled = Life(life.last_activity_on, date(2026, 3, 1), life.newest)
     assert {kept.to for kept in dates.kept(settled, US, SENT)} == {date(2031, 3, 1)}
+
+
+def test_what_may_be_kept_no_longer_ends_where_the_earliest_rule_says() -> None:
+    """How long at the most is a matter of its own: the longest that is asked for does not move it."""
+    life = Life(date(2026, 3, 2), None, {"contacts": date(2026, 2, 1)})
+    rules = (
+        f"{keep('contacts', '1 year', 'record')}\n    at_most: 5 years",
+        f"{keep('file', '2 years', 'last_activity')}\n    at_most: 3 years",
+        keep("file", "6 years", "last_activity"),
+    )
+    (contacts, *others) = PackDates([pack(*rules)], actor="first_party").kept(life, US, SENT)
+    assert (contacts.to, contacts.at_most) == (date(2032, 3, 2), date(2029, 3, 2))
+    assert {kept.at_most for kept in others} <= {date(2029, 3, 2)}
+    assert PackDates([pack(rules[2])], actor="first_party").kept(life, US, SENT)[0].at_most is None

@@ -149,6 +149,10 @@ def without(key: str | tuple[str, ...], *more: str) -> tuple[str, ...]:
             "mine.yaml:10:5: rule 1 does not say since when\n  mend: write `since: last_activity`, `record`, `settlement`",
         ),
         (
+            ("kind: retention", "records: [file]", "at_least: 3 years", "at_most: 35 months", "since: record"),
+            ("mine.yaml:16:5: `at_most` is shorter than `at_least`\n  mend: write a longer one, or leave it out"),
+        ),
+        (
             ("kind: service", "after: 5 hours"),
             "mine.yaml:14:12: `after` of rule 1 is not a length of time\n  mend: write `after: 10 business days`",
         ),

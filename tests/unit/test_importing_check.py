@@ -20,6 +20,7 @@ from workflows.importing.read import read_source
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 BOOK: dict[str, list[dict[str, Any]]] = {
     "person": [{"id": 1, "ref": "P1"}],
+    "erased_ref": [],
     "loan": [
         {"id": 11, "ref": "L1", "currency": "CNY", "borrower_id": 1, "basis": "schedule"},
         {"id": 12, "ref": "J1", "currency": "JPY", "borrower_id": 1, "basis": "schedule"},

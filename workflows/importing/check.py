@@ -14,7 +14,7 @@ from workflows.importing.facts import check_facts
 from workflows.importing.lists import register_lists
 from workflows.importing.movements import check_alone
 from workflows.importing.schedules import check_schedules
-from workflows.importing.shapes import read_value
+from workflows.importing.shapes import ERASED, read_value
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -48,6 +48,8 @@ def check(delivery: Delivery, reader: Reader) -> None:
     check_rows(delivery)
     _check_agreement(con, kind)
     match kind.name:
+        case "people":
+            rejects.drop(con, "good", "select row from good semi join erased_name using (ref)", "ref", *ERASED)
         case "movements":
             check_alone(delivery)
         case "facts":

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, false, select
 
 from engine.errors import Problem
 from store.bulk_arrow import Reader, table_of
+from store.erased import erased_among
 from workflows.importing.delivery import CHECKED, Delivery
 from workflows.importing.endpoints import Endpoint, read_endpoint
 
@@ -23,14 +24,17 @@ _SPELLINGS_PER_STEP: Final = 1000
 
 
 def register_lists(delivery: Delivery, reader: Reader) -> None:
-    """Make `person_ref` and `loan_ref`, and of the lists below those that the kind's columns ask for."""
+    """Make `person_ref`, `loan_ref` and `erased_name`, and of the lists below those that the kind's columns ask for."""
     import pyarrow as pa
 
     con = delivery.con
     person, loan = table_of("person"), table_of("loan")
     people = select(person.c.ref, person.c.id)
     loans = select(loan.c.ref, loan.c.id, loan.c.currency, loan.c.borrower_id, loan.c.basis)
-    con.register("person_ref", matching(reader, people, person.c.ref, _refs(delivery, "person", "people")))
+    named = _refs(delivery, "person", "people")
+    gone = erased_among(reader, delivery.bucket_key, named)
+    con.register("erased_name", pa.table({"ref": pa.array(sorted(gone), pa.string())}))
+    con.register("person_ref", matching(reader, people, person.c.ref, [ref for ref in named if ref not in gone]))
     con.register("loan_ref", matching(reader, loans, loan.c.ref, _refs(delivery, "loan", "loans")))
     types = {column.type for column in delivery.kind.columns}
     if types & {"zone", "zones"}:

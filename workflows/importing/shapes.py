@@ -8,6 +8,9 @@ TEXT_MAX: Final = 2000
 AMOUNT_MAX_MINOR: Final = 10**13
 """More than any fact about money can say (`engine/catalogue.yaml`)."""
 
+ERASED: Final = ("belongs to somebody who was erased", "leave the row out; whoever comes anew has a new ref")
+"""A person's ref that is not taken again, and its mend."""
+
 _DAY: Final = "between date '1900-01-01' and date '2199-12-31'"
 _MINUTE: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _STRETCH: Final = f"{_MINUTE}-({_MINUTE}|24:00)"
@@ -92,7 +95,10 @@ def _typed(column: Column, raw: str) -> tuple[str, str]:
             file = "people" if column.type == "person" else "loans"
             known = f"{column.name}_ref.id"
             mend = f"correct it, or import `{file}` first"
-            return known, _unless(f"{known} is not null", f"no {column.type} of that ref is known", mend)
+            unknown = _unless(f"{known} is not null", f"no {column.type} of that ref is known", mend)
+            if column.type == "person":
+                unknown = f"case when {raw} in (from erased_name) then {problem(*ERASED)} else {unknown} end"
+            return known, unknown
         case "endpoint":
             return "spelling.value", "spelling.problem"
         case _:

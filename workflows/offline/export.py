@@ -18,7 +18,8 @@ from store.decisions import put_off
 from store.deeds import record
 from workflows.allotment import Queue, limited, seats_taken
 from workflows.chunk import ChunkReader
-from workflows.offline.layout import PEOPLE_TABLES, About, new_folder
+from workflows.offline.layout import PEOPLE_TABLES, About
+from workflows.private_file import new_folder
 from workflows.sweep import RETRY
 
 if TYPE_CHECKING:

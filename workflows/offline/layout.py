@@ -100,18 +100,6 @@ def _aware(text: str) -> datetime:
     return at
 
 
-def new_folder(folder: Path) -> None:
-    """
-    Make an empty folder.
-
-    Raises:
-        DataError: something is there already; nothing is ever written over.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(Problem(f"`{folder}` is not an empty folder", "name a new one"))
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def check_facts(folder: Path, catalogue: Catalogue) -> None:
     """
     Compare the facts in the files with the catalogue that the rules are written against.
