@@ -205,7 +205,8 @@ def _write(
         # INVARIANT 4: what forbids a contact bumped a version before this line, or waits for this transaction.
         current = lock_versions(session, {person for one in looked for person in one.seen})
         contacts = _locked(session, [one.contact.id for one in looked])
-        endpoints = _endpoints(session, contacts.values())
+        # Not opened where everybody may be reached: one that is damaged is then the loss of its own message alone.
+        endpoints = {} if reached.everybody else _endpoints(session, contacts.values())
         told: set[int] = set()
         late = clock() - now > LOOK_TO_SEND_MAX
         sealing = seal_key(session)

@@ -10,9 +10,11 @@ from sqlmodel import SQLModel
 
 from duecourse.demo.run import run_demo
 from duecourse.workspace import open_workspace
+from store.book import RAW_TABLES
 from store.bulk import reading
 from store.bulk_arrow import table_of
 from store.db import Database
+from store.snapshots import unpack
 from tests.postgres import Server
 from workflows.text_seal import SEALED
 
@@ -26,6 +28,7 @@ OF_THIS_RUN: Final = {
     # Which process did it, and in what order the provider happened to hear of messages under way at once.
     "contact": {"claimed_by", "provider_ref"},
     "contact_status": {"id"},
+    "endpoint": {"value_hash"},
     "event": {"id"},
     "feed": {"file"},
 }
@@ -33,12 +36,12 @@ OF_THIS_RUN: Final = {
 NOT_THE_BOOK: Final = {"setting", "log_leaf", "log_node", "log_queue"}
 """What the database knows about itself, its secrets among them; and what is hashed with these."""
 LEFT_EMPTY: Final = {
-    "arrival", "batch", "batch_item", "job", "job_act", "log_checkpoint", "log_handover", "message_text", "override",
-    "proof", "visit",
+    "arrival", "batch", "batch_item", "deed_note", "erased_ref", "job", "job_act", "log_checkpoint", "log_erased",
+    "log_handover", "message_text", "override", "proof", "visit",
 }  # fmt: skip
 """
 What the simulation does not do: hear from outside by HTTP, keep a schedule, send tasks away in files, plan visits by day,
-sign the log, write in people's own words, set a presumption aside.
+sign the log, write in people's own words, set a presumption aside, hand out or erase what is on file about somebody.
 """
 
 
@@ -55,7 +58,16 @@ def rows(database: Database, table: str) -> list[tuple[Any, ...]]:
         found = source.read(select(*columns)).to_pydict()
     if table == "contact_status":
         found["detail_json"] = [_without_seal(detail) for detail in found["detail_json"]]
+    if table == "snapshot":
+        pairs = zip(found["content"], found.pop("digest"), strict=True)
+        found["content"] = [_seen(content, digest) for content, digest in pairs]
     return sorted(zip(*found.values(), strict=True), key=repr)
+
+
+def _seen(content: bytes, digest: str) -> dict[str, list[str]]:
+    # Rows lie in the order in which each database finds them.
+    book = unpack(content, digest).book
+    return {name: sorted(map(repr, getattr(book, name).to_pylist())) for name in RAW_TABLES} if book is not None else {}
 
 
 def _without_seal(detail: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import col, select
 
 from channels.message import Meaning, Message, Receipt, Status
@@ -420,6 +421,22 @@ def test_what_cannot_be_said_is_cancelled_and_the_others_go(
     assert {getattr(record, "contact", "") for record in alerts} == {broken, surprising}
     assert "Somebody" not in caplog.text
     assert "+86" not in caplog.text
+
+
+def test_one_damaged_name_or_number_does_not_stop_the_others(database: Database) -> None:
+    """What no longer opens as it was sealed costs the message to whom it is about, and no other."""
+    loans = book(database, 3)
+    nameless, numberless, good = (plan(database, loan) for loan in loans)
+    with database.write() as session:
+        for table, key, broken in (
+            ("person", borrower_of(database, loans[0]), "name"),
+            ("endpoint", contact_of(database, numberless).endpoint_id, "value"),
+        ):
+            session.execute(text(f"update {table} set {broken} = substr({broken}, 1, 30) where id = {key}"))
+    adapter, wired = to(database)
+    assert counts(go(door_of(**wired))) == {"unsayable": 2, "sent": 1}
+    assert adapter.seen == [good]
+    assert contact_of(database, nameless).why == "its message could not be composed (StoreError)"
 
 
 def test_one_unreadable_person_does_not_stop_the_others(
