@@ -262,7 +262,7 @@ def test_a_key_in_a_recorded_call(listener: Listener, book: Database) -> None:
     assert [c.scope for c in rows(book, Consent, col(Consent.how) == "key")] == ["prerecorded"]
     twilio(listener, {**form, "CallStatus": "completed", "AnsweredBy": "human"}, f"contact={call}")
     until(lambda: contact(book, call).status == "delivered")
-    assert contact(book, call).outcome == "conversation"
+    assert contact(book, call).outcome == "heard"
 
 
 def test_a_gateways_receipts_and_replies(listener: Listener, book: Database) -> None:

@@ -73,7 +73,7 @@ def refused(*lines: str, **head: str) -> str:
         (
             "us.regf.freq.calls",
             "counts: {channels: [call], outcomes: [conversation], except_outcomes: [busy], same: debt}",
-            "`outcomes` of `counts` says `[conversation, dispute, promise, refused]`, and the law says nothing of it",
+            "`outcomes` of `counts` says `[conversation, dispute, heard, promise, refused]`, and the law says nothing of it",
             "leave `counts` out",
         ),
         (
