@@ -174,7 +174,7 @@ def test_nothing_is_written_over_and_nobody_is_guessed(sqlite_database: Database
     remembered(sqlite_database)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("x")
-    with pytest.raises(DataError, match="is not an empty folder"):
+    with pytest.raises(DataError, match="is there already"):
         handed(sqlite_database, tmp_path / "full")
     with pytest.raises(DataError, match="no person `C-9`"):
         handed(sqlite_database, tmp_path / "out", "C-9")

@@ -19,7 +19,7 @@ from store.db import Database
 from store.deeds import record_about
 from workflows.privacy.person_data import Data, person_data
 from workflows.privacy.subject import find_subject
-from workflows.private_file import new_folder, write_private
+from workflows.private_file import whole_folder, write_private
 
 TITLES: Final[Mapping[str, tuple[str, str]]] = {
     "you": ("You", "您的资料"),
@@ -104,18 +104,19 @@ def export_person(
         subject = find_subject(session, ref)
         data = person_data(session, subject, rulebook, dates, now=now, today=today)
         person, language = subject.id, "zh" if subject.person.language.startswith("zh") else "en"
-    new_folder(folder)
     content = json.dumps(data, default=_plain, ensure_ascii=False, indent=1).encode()
     counts = {name: len(rows) for name, rows in data.items() if rows}
     detail = {"rows": counts, "digest": hashlib.sha256(content).hexdigest()}
-    with database.write() as session:
-        record_about(session, "export", f"person:{person}", detail, person=person, by=by, because=because, now=now)
     said = _README[language].format(
         lender=lender.name, at=f"{now:%Y-%m-%d %H:%M}", phone=lender.phone, mail=lender.mail
     )
-    write_private(folder / "data.json", content)
-    write_private(folder / "record.html", page(data, language, lender.name).encode())
-    write_private(folder / "README.txt", said.encode())
+    with whole_folder(folder) as making:
+        write_private(making / "data.json", content)
+        write_private(making / "record.html", page(data, language, lender.name).encode())
+        write_private(making / "README.txt", said.encode())
+        # Said before it is done: whatever leaves is in the log.
+        with database.write() as session:
+            record_about(session, "export", f"person:{person}", detail, person=person, by=by, because=because, now=now)
     return counts
 
 

@@ -29,10 +29,10 @@ from store.deeds import record
 from store.log_kinds import KINDS
 from store.log_sql import Encoder
 from workflows.log_sequence import read_entries
+from workflows.private_file import whole_folder
 from workflows.regulator.columns import DERIVED, columns_of
 from workflows.regulator.derived import contacts, verdicts
 from workflows.regulator.files import File, Format
-from workflows.whole_folder import whole_folder
 
 FORMAT: Final = "duecourse-export/1"
 WHEN: Final = {

@@ -19,6 +19,7 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from store.deeds import record
 from workflows.log_verify import verify
+from workflows.private_file import whole_folder
 from workflows.review import done, held_back, owed
 from workflows.review.gather import Progress, gather, gather_runs
 from workflows.review.law import laws_of
@@ -30,7 +31,6 @@ from workflows.review.report import Number, Report, as_document
 from workflows.review.setting import Rests, hours, integrity, scope
 from workflows.review.views import make_lists, make_views
 from workflows.review.work import Work
-from workflows.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
