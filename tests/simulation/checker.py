@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.simulation import coverage, deadlines, hours, ladder, limits, money, privacy, sending, stopping
+from tests.simulation.opener import teach
 from tests.simulation.records import Handed, Records, Told, Violation
 
 _CHECKS = (
@@ -61,6 +62,7 @@ def fingerprint(database: Path) -> dict[str, str]:
     compared whatever order its rows were in.
     """
     records = Records(database)
+    teach(records.connection, database)
     try:
         return {name: _hash(records, query) for name, query in _OUTCOMES.items()}
     finally:
@@ -80,7 +82,7 @@ _OUTCOMES = {
         " left join loan c on c.id = d.covered_by"
     ),
     "contacts": (
-        "select l.ref, p.ref, e.value, c.role, c.channel, c.purpose, c.rule, c.name, c.queue, c.stage_entry, c.status,"
+        "select l.ref, p.ref, opened('endpoint.value', e.value), c.role, c.channel, c.purpose, c.rule, c.name, c.queue, c.stage_entry, c.status,"
         " c.outcome, c.planned_at, c.not_before_at, c.expires_at, c.at, c.why, c.attempts"
         " from contact c join loan l on l.id = c.loan_id join person p on p.id = c.person_id"
         " left join endpoint e on e.id = c.endpoint_id"
