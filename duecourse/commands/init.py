@@ -60,7 +60,8 @@ _WELCOME = """\
   duecourse -w {folder} rules check        are the strategies sound?
   duecourse -w {folder} import FOLDER      bring in your book (docs/data-contract.md)
   duecourse -w {folder} sweep              decide for every loan
-  duecourse -w {folder} serve              keep doing it, every day"""
+  duecourse -w {folder} serve              keep doing it, every day
+Keep a copy of secrets/seal.keys where copies of the database are not: without it nobody reads the names in it."""
 
 
 def create_workspace(folder: Path, database: str | None = None, *, bucket_key: str | None = None) -> None:

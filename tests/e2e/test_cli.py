@@ -74,6 +74,7 @@ def test_init_says_what_comes_next(story: Story) -> None:
             "  duecourse -w ws import FOLDER      bring in your book (docs/data-contract.md)\n"
             "  duecourse -w ws sweep              decide for every loan\n"
             "  duecourse -w ws serve              keep doing it, every day\n"
+            "Keep a copy of secrets/seal.keys where copies of the database are not: without it nobody reads the names in it.\n"
         ),
         "",
     )
