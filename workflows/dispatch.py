@@ -243,7 +243,8 @@ class _Lane:
             if receipt is not None and receipt.status == "retry" and receipt.meaning == "misconfigured":
                 # Every other would fail alike, and use up its tries.
                 halt.set()
-            if receipt is not None:
+            # Told to stop, it is we who did not wait for the answer.
+            if receipt is not None and not self.stop():
                 self.unanswered = self.unanswered + 1 if receipt.status == "unknown" else 0
             if self.unanswered >= _UNANSWERED_MAX:
                 halt.set()

@@ -44,9 +44,9 @@ class Clinging(Silent):
         await asyncio.sleep(3600)
 
 
-def run(database: Database, time: Time, adapters: dict[str, Any], **options: Any) -> Dispatched:
+def run(database: Database, time: Time, adapters: dict[str, Any], *, at_once: int = 2, **options: Any) -> Dispatched:
     """One dispatch on simulated time."""
-    door = door_of(database, adapters, lanes={"email": Lane(2)})
+    door = door_of(database, adapters, lanes={"email": Lane(at_once)})
     with simulated(time):
         return asyncio.run(dispatch(door, time.at, **options))
 
@@ -107,6 +107,17 @@ def test_a_provider_that_hangs_does_not_delay_the_shutdown(sqlite_database: Data
     assert time.at() - stop_at < timedelta(seconds=12)
     assert {word: done.counts[word] for word in ("unknown", "waiting")} == {"unknown": 2, "waiting": 3}
     assert sorted(contact_of(sqlite_database, one).status for one in ids) == ["planned"] * 3 + ["unknown"] * 2
+
+
+def test_a_shutdown_puts_no_brake_on(sqlite_database: Database) -> None:
+    """What was under way when we were told to stop is in doubt by our own doing: the next dispatch goes on."""
+    for loan in book(sqlite_database, 13):
+        plan(sqlite_database, loan, "mail")
+    time = Time(us_of(NOW))
+    stop_at = NOW + timedelta(seconds=5)
+    done = run(sqlite_database, time, {"email": Hanging()}, at_once=12, stop=lambda: time.at() >= stop_at)
+    assert (done.counts["unknown"], done.problems) == (12, [])
+    assert run(sqlite_database, time, {"email": Silent()}).counts["sent"] == 1
 
 
 @pytest.mark.parametrize("breaks", [False, True])
