@@ -52,7 +52,11 @@ def init(
     session.folder = folder
     value = {"workspace": str(folder), "database": session.workspace.database_url}
 
-    session.output.answer(value, lambda console: console.print(_WELCOME.format(folder=folder), markup=False))
+    said = _WELCOME.format(folder=folder)
+    seal = session.settings.seal
+    if seal.keys is None:
+        said += _KEEP_KEYS.format(file=seal.keys_file)
+    session.output.answer(value, lambda console: console.print(said, markup=False))
 
 
 _WELCOME = """\
@@ -60,8 +64,9 @@ _WELCOME = """\
   duecourse -w {folder} rules check        are the strategies sound?
   duecourse -w {folder} import FOLDER      bring in your book (docs/data-contract.md)
   duecourse -w {folder} sweep              decide for every loan
-  duecourse -w {folder} serve              keep doing it, every day
-Keep a copy of secrets/seal.keys where copies of the database are not: without it nobody reads the names in it."""
+  duecourse -w {folder} serve              keep doing it, every day"""
+
+_KEEP_KEYS = "\nKeep a copy of {file} where copies of the database are not: without it nobody reads the names in it."
 
 
 def create_workspace(folder: Path, database: str | None = None, *, bucket_key: str | None = None) -> None:

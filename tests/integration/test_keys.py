@@ -59,6 +59,14 @@ def test_a_new_workspace_has_a_key_that_only_its_owner_reads(place: Workspace) -
         )
 
 
+def test_init_tells_to_keep_a_copy_of_what_it_made(tmp_path: Path) -> None:
+    """The file of keys is named where there is one; with keys from the environment there is none to keep."""
+    assert "Keep a copy of secrets/seal.keys" in duecourse("init", "made", cwd=tmp_path).out
+    given = {"DUECOURSE_SEAL__KEYS": new_key().secret.hex()}
+    assert "Keep a copy" not in duecourse("init", "given", cwd=tmp_path, env=given).out
+    assert not (tmp_path / "given" / "secrets").exists()
+
+
 def test_whoever_replaces_a_key_leaves_the_file_to_its_owner(place: Workspace) -> None:
     """An administrator's new key can be read by the service whose file it is."""
     path = keys_of(place)
