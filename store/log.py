@@ -12,7 +12,7 @@ from sqlmodel import Session
 from compliance.merkle import TILE, TILE_BITS, GrowingTree, Node, Subtree, subtree_hash
 from store.bulk_arrow import BulkTransaction, Reader, table_of
 from store.ids import among
-from store.log_kinds import Kind
+from store.log_kinds import Kind, erased_text
 from store.settings import read_setting, write_setting
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ SEAL_BYTES: Final = 32
 _SEAL_KEY: Final = "log.seal_key"
 _HEAD: Final = "log.head"
 _KEYS_AT_ONCE: Final = 5_000
+_RUNS_AT_ONCE: Final = 200
 
 
 class Waiting(NamedTuple):
@@ -112,7 +113,12 @@ def waiting(reader: Reader, *, after: int, limit: int = BATCH) -> list[Waiting]:
 def write_entries(
     transaction: BulkTransaction, taken: Sequence[int], leaves: Sequence[Leaf], nodes: Sequence[Node], head: Head
 ) -> None:
-    """Give entries their positions, in the caller's transaction: they leave the queue, and the tree grows."""
+    """
+    Give entries their positions, in the caller's transaction: they leave the queue, and the tree grows.
+
+    Args:
+        taken: their ids in the queue, ascending.
+    """
     import pyarrow as pa
 
     columns = list(zip(*leaves, strict=True))
@@ -121,10 +127,22 @@ def write_entries(
     if nodes:
         level, number, hashed = (list(column) for column in zip(*nodes, strict=True))
         transaction.append("log_node", pa.table({"level": level, "number": number, "hash": hashed}))
-    for start in range(0, len(taken), _KEYS_AT_ONCE):
-        ids = ", ".join(str(int(one)) for one in taken[start : start + _KEYS_AT_ONCE])
-        transaction.execute(f"delete from log_queue where id in ({ids})")
+    runs = list(_runs(taken))
+    for start in range(0, len(runs), _RUNS_AT_ONCE):
+        among = " or ".join(f"id between {first} and {last}" for first, last in runs[start : start + _RUNS_AT_ONCE])
+        transaction.execute(f"delete from log_queue where {among}")
     write_head(transaction, head)
+
+
+def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending ids as the first and last of each unbroken run: most come from one statement, and follow each other."""
+    first = last = ids[0]
+    for one in ids[1:]:
+        if one != last + 1:
+            yield first, last
+            first = one
+        last = one
+    yield first, last
 
 
 def rows_of(reader: Reader, kind: Kind, keys: Sequence[str]) -> "pa.Table":
@@ -152,16 +170,26 @@ def rows_of(reader: Reader, kind: Kind, keys: Sequence[str]) -> "pa.Table":
     return pa.concat_tables(found) if found else reader.read(select(*columns).limit(0))
 
 
-def erased(reader: Reader, kind: Kind, keys: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Key and field -> the commitment to what was erased of these entries."""
+def erased(reader: Reader, kind: Kind, rows: "pa.Table") -> dict[tuple[str, str], str]:
+    """Key and field -> the commitment to what was erased of these rows, where a field says that it was."""
     gone = table_of("log_erased")
+    said = {one for name in kind.withheld for one in _erasures(kind, rows[name])}
     found: dict[tuple[str, str], str] = {}
-    for start in range(0, len(keys) if kind.withheld else 0, _KEYS_AT_ONCE):
-        some = list(keys[start : start + _KEYS_AT_ONCE])
+    keys = sorted(said)
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
         wanted = select(gone.c.key, gone.c.field, gone.c.commitment)
         for key, field, made in _rows(reader.read(wanted.where(gone.c.kind == kind.name, gone.c.key.in_(some)))):
             found[key, field] = made
     return found
+
+
+def _erasures(kind: Kind, column: "pa.ChunkedArray") -> Iterator[str]:
+    import pyarrow.compute as pc
+
+    begins = erased_text(kind.name, "")
+    said = column.filter(pc.starts_with(column, begins))
+    yield from (text.removeprefix(begins) for text in said.to_pylist())
 
 
 def erased_digest(rows: Iterable[Mapping[str, str]]) -> str:

@@ -101,7 +101,8 @@ class Encoder:
                     known = f"(select commitment from erased_{name} e where e.entry_key = kept.entry_key and {gone})"
                     said = f"coalesce('h64:' || {known}, {said})"
             parts += (_text(element("f", name.encode()).decode()), said)
-        return " || ".join(parts)
+        # In one step: `||` would copy what was put together so far once for every part.
+        return f"concat({', '.join(parts)})"
 
     def _salt(self, kind: Kind, field: str) -> str:
         # HMAC-SHA256 by hand: DuckDB has the hash only.

@@ -154,10 +154,10 @@ def _entry(one: Found, checkpoint: Checkpoint, subtree: Subtree) -> Iterator[str
 def _openings(reader: Reader, one: Found, seal_key: bytes) -> Iterator[str]:
     kind, key = KINDS[one.leaf.kind], one.leaf.key
     # Never instants or flags: what is withheld is what people wrote.
-    row = log.rows_of(reader, kind, [key]).to_pylist()[0]
-    gone = {field for _, field in log.erased(reader, kind, [key])}
+    rows = log.rows_of(reader, kind, [key])
+    gone = {field for _, field in log.erased(reader, kind, rows)}
     for name in sorted(kind.withheld - gone):
-        said = value_element(row[name])
+        said = value_element(rows[name][0].as_py())
         yield f"open {name} {salt_of(kind.name, key, name, seal_key)} {_base64(said)}"
 
 

@@ -10,6 +10,8 @@ positions; a row that becomes visible later, whatever its number, is still there
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,22 +64,29 @@ def sequence(
         Busy: another process is at it.
         StoreError: the database cannot be read or written, or its log does not hold together.
     """
-    with sole(database, LOCK, what="the log's sequencer"), _encoder(database) as encoder, uncollected():
+    with ExitStack() as stack:
+        stack.enter_context(sole(database, LOCK, what="the log's sequencer"))
+        encoder = stack.enter_context(_encoder(database))
+        stack.enter_context(uncollected())
         with reading(database) as reader:
             tree = log.growing_tree(reader)
             head = log.read_head(reader)
         if head is None or tree.size != head.size:
             raise _torn(tree.size, head)
-        before, after, lost = tree.size, 0, 0
-        while True:
+        before, lost = tree.size, 0
+
+        def hashed(after: int) -> list[tuple[log.Waiting, bytes | None]]:
             with reading(database) as reader:
                 queued = log.waiting(reader, after=after)
-                hashed = hashes(reader, encoder, [(one.kind, one.key) for one in queued])
-            if not queued or stop():
-                return Sequenced(tree.size - before, tree.size, lost)
-            after = queued[-1].id
-            there = [(one, digest) for one, digest in zip(queued, hashed, strict=True) if digest]
-            lost += len(queued) - len(there)
+                return list(zip(queued, hashes(reader, encoder, [(one.kind, one.key) for one in queued]), strict=True))
+
+        # The next batch is read and hashed while the database writes this one.
+        ahead = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="log"))
+        coming = ahead.submit(hashed, 0)
+        while (batch := coming.result()) and not stop():
+            coming = ahead.submit(hashed, batch[-1][0].id)
+            there = [(one, digest) for one, digest in batch if digest]
+            lost += len(batch) - len(there)
             if there:
                 leaves = [log.Leaf(tree.size + n, one.kind, one.key, digest) for n, (one, digest) in enumerate(there)]
                 nodes = list(tree.add([leaf.hash for leaf in leaves]))
@@ -86,6 +95,7 @@ def sequence(
                     ids = [one.id for one, _ in there]
                     log.write_entries(transaction, ids, leaves, nodes, log.Head(tree.size, head.checkpoints))
             progress(tree.size - before, tree.size - before)
+        return Sequenced(tree.size - before, tree.size, lost)
 
 
 def hashes(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
@@ -110,7 +120,8 @@ def read_entries(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, 
 
 def _encoded(reader: Reader, encoder: Encoder, kind: Kind, keys: Sequence[str]) -> list[bytes | None]:
     try:
-        return encoder.encode(kind, keys, log.rows_of(reader, kind, keys), log.erased(reader, kind, keys))
+        rows = log.rows_of(reader, kind, keys)
+        return encoder.encode(kind, keys, rows, log.erased(reader, kind, rows))
     except Exception as error:
         if not log.unreadable(error):
             raise
