@@ -16,7 +16,6 @@ Value = int | bool | str | date | datetime | None
 """What a field can hold. An instant is aware; a date is not an instant."""
 
 VERSION: Final = "1"
-SALT_BYTES: Final = 32
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 

@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 from pathlib import Path
 
+from duecourse.people import record_outcome
 from duecourse.reports import learnt_of, promised_of
 from duecourse.wiring import Works
 from store.tables import Contact, Loan
@@ -25,8 +26,8 @@ def take_results(works: Works, file: Path, now: datetime) -> Imported:
             contact = session.get_one(Contact, row.contact)
             currency = session.get_one(Loan, contact.loan_id).currency
         due = row.due_on.isoformat() if row.due_on is not None else None
-        works.record_outcome(
-            row.contact, row.outcome, agent=row.agent or NOBODY, now=row.at, call_at=row.call_at, batch=batch,
+        record_outcome(
+            works, row.contact, row.outcome, agent=row.agent or NOBODY, now=row.at, call_at=row.call_at, batch=batch,
             promised=promised_of(row.amount, due, currency), learnt=learnt_of(row.said, row.marks, ""),
         )  # fmt: skip
 

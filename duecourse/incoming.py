@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from duecourse.people import take_reply
 from duecourse.providers import inward
 from duecourse.wiring import Works
 from engine.errors import DataError, Problem
@@ -71,8 +72,8 @@ def hear_text(works: Works, arrival: Arrival, now: datetime) -> str:
         raise DataError(Problem(what, "find out whose it is, then write down with `consents reply` what they said"))
     at_once = now - arrival.recorded_at <= _AT_ONCE
     for number, speaker in enumerate(found):
-        taken = works.take_reply(
-            speaker.loan, "sms", said["text"], f"{arrival.key}:{speaker.endpoint}", role=speaker.role,
+        taken = take_reply(
+            works, speaker.loan, "sms", said["text"], f"{arrival.key}:{speaker.endpoint}", role=speaker.role,
             person=speaker.person, endpoint=speaker.endpoint, at=arrival.recorded_at, now=now, source=arrival.source,
             heard=_UNDERSTOOD.get(understood),
             # The provider confirms a stop that it heard itself; and one answer to one message is enough.

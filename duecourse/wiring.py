@@ -6,10 +6,10 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, col, select
@@ -21,21 +21,15 @@ from duecourse.compose import Composer
 from duecourse.providers import outward
 from duecourse.texts import Texts
 from duecourse.workspace import Workspace
-from engine.errors import DataError, DuecourseError, Problem
-from engine.gate import Channel, Purpose, Role
+from engine.errors import DuecourseError
 from engine.matching import InterpreterMatcher, Matcher
 from engine.situation import Situation
-from engine.stages import Stage
-from engine.strategy import PromisePolicy, Strategy
+from engine.strategy import Strategy
 from store.db import Database
 from store.lock import Busy
-from store.matters import People
-from store.outbox import is_task
 from store.situations import Happened
-from store.tables import Contact, DecisionRow, Loan, StageChange
-from workflows.asking import Wanted, address
+from store.tables import Contact, DecisionRow, Loan
 from workflows.brake import apply_brake
-from workflows.call_backs import CallBack
 from workflows.chunk import ChunkReader
 from workflows.completeness import match
 from workflows.decide import Decided, decide_borrowers, fresh_situations
@@ -47,26 +41,15 @@ from workflows.events import Handled, handle_events
 from workflows.fate import Evidence
 from workflows.law_impact import Heard
 from workflows.letters import Shop
-from workflows.moving import move_loan
-from workflows.outcomes import Promised
 from workflows.privacy.due import erase_over
 from workflows.promises import Terms, check_promises, promises_to_judge
-from workflows.proofs import Proven
-from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
-from workflows.reply_words import Meaning
-from workflows.reporting import OfBatch, Report, no_task, record_outcome
-from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
-from workflows.tasks import Handed, call_off, start_task, take_next
+from workflows.tasks import call_off
 from workflows.tidy import tidy_inbox
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
-
-ANSWERS: Final[tuple[Purpose, ...]] = ("opt_out_confirmation", "reply")
-"""What a reply is answered for, where there is a template of that purpose."""
-
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +64,7 @@ def _unseen(_done: int, _total: int) -> None:
 
 @dataclass
 class Works:
-    """A workspace and its open book, with every workflow bound to them."""
+    """A workspace and its open book, with the workflows that run by themselves bound to them; what people do comes by `duecourse.people`."""
 
     workspace: Workspace
     database: Database
@@ -274,7 +257,7 @@ class Works:
         terms: dict[int, Terms] = {}
         for situation, _ in fresh.values():
             for loan in situation.loans:
-                strategy = self._strategy(situation, loan.id)
+                strategy = self.strategy_of(situation, loan.id)
                 if strategy is not None:
                     terms[loan.id] = Terms(strategy.promise, situation.on, is_stale(strategy, loan))
         return check_promises(self.database, now=now, terms=terms)
@@ -299,84 +282,6 @@ class Works:
         """Match what providers said with the contacts and the log; what is found stands in the book of duties."""
         return match(self.database, now=now, zone=self.workspace.settings.zone)
 
-    def task_place(self, contact_id: str, now: datetime) -> tuple[PromisePolicy, date, Situation, Contact, str]:
-        """
-        What closing or briefing a task needs: the promise policy, today there, the situation, the task, the currency.
-
-        Raises:
-            DataError: there is no such task.
-        """
-        with self.database.session() as session:
-            contact = session.get(Contact, contact_id)
-            if contact is None or not is_task(contact):
-                raise DataError(no_task(contact_id))
-            loan = session.get_one(Loan, contact.loan_id)
-            session.expunge_all()
-        situation, _ = fresh_situations(self.database, self.reader, [loan.borrower_id], now)[loan.borrower_id]
-        strategy = self._strategy(situation, contact.loan_id)
-        return (
-            strategy.promise if strategy is not None else PromisePolicy(),
-            situation.on,
-            situation,
-            contact,
-            loan.currency,
-        )
-
-    def move_loan(
-        self, borrower_id: int, loan_id: int, target: Stage, *, by: str, reason: str, now: datetime
-    ) -> StageChange:
-        """Change a loan's stage because a person says so, and call off the tasks that nothing asks for any more."""
-        change = move_loan(self.door, borrower_id, loan_id, target, by=by, reason=reason, now=now)
-        call_off(self.door, now=now, borrowers=[borrower_id])
-        return change
-
-    def take_next(self, queue: str, agent: str, now: datetime, together: Sequence[str] = ()) -> Handed | None:
-        """The next task of a queue for an agent, with its script; None when nothing is waiting."""
-        return take_next(self.door, queue=queue, agent=agent, now=now, together=together)
-
-    def start_task(self, task: str, agent: str, now: datetime, together: Sequence[str] = ()) -> Handed:
-        """One task for an agent, looked at again; raises like `workflows.tasks.start_task`."""
-        return start_task(self.door, task, agent=agent, now=now, together=together)
-
-    def record_outcome(
-        self,
-        contact_id: str,
-        outcome: str,
-        *,
-        agent: str,
-        now: datetime,
-        promised: Promised | None = None,
-        learnt: Learnt = NOTHING_LEARNT,
-        call_at: datetime | None = None,
-        proof: Proven | None = None,
-        batch: OfBatch | None = None,
-    ) -> None:
-        """
-        Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`.
-
-        Args:
-            call_at: when they want to be called.
-            batch: the batch it went out with, where no agent had it in hand.
-        """
-        with self.database.session() as session:
-            contact = session.get(Contact, contact_id)
-            if contact is None or not is_task(contact):
-                raise DataError(no_task(contact_id))
-            borrower = session.get_one(Loan, contact.loan_id).borrower_id
-            where = People(session)
-            where.read({borrower, contact.person_id}, {contact.loan_id})
-            session.expunge_all()
-        on, zones = where.place(borrower).day(now), where.place(contact.person_id).zones
-        # What the strategy accepts takes fresh facts to find, and only a promise asks for it.
-        policy = self.task_place(contact_id, now)[0] if promised is not None else PromisePolicy()
-        whom = given_to(self.workspace.settings.actor)
-        report = Report(
-            outcome, agent, now, on, policy, self.workspace.pack_dates, promised,
-            replace(learnt, given_to=whom, zones=zones), CallBack(call_at, whom, zones) if call_at is not None else None,
-            proof, batch, self.notice_of(contact),
-        )  # fmt: skip
-        record_outcome(self.database, contact_id, report)
-
     @cached_property
     def press(self) -> Press:
         """How papers are printed."""
@@ -389,47 +294,6 @@ class Works:
         letters = self.workspace.settings.letters
         return Shop(self._composer.letter, self.press, letters.post, letters.post_notice)
 
-    def take_reply(
-        self,
-        loan: str,
-        channel: Channel,
-        text: str,
-        key: str,
-        *,
-        role: Role | None,
-        person: str | None,
-        endpoint: int | None,
-        at: datetime,
-        now: datetime | None = None,
-        source: str = "hand",
-        heard: Meaning | None = None,
-        confirm: bool = True,
-    ) -> Taken:
-        """
-        Take in a message that somebody sent us.
-
-        Args:
-            at: when they did; now: when it is answered, where that is not at once.
-            source, heard: who brought it, and what they understood.
-            confirm: whether a stop is confirmed, if it may be; not where whoever brought it has done so.
-        Raises:
-            DataError: like `workflows.asking.address`.
-        """
-        found = address(self.door, Wanted(loan, channel, role, person), at)
-        known = [one.id for one in found.person.endpoints]
-        if endpoint is not None and endpoint not in known:
-            what = f"`{endpoint}` is no number or address of theirs"
-            raise DataError(Problem(what, "`duecourse endpoints list` shows their ids"))
-        spot = endpoint if endpoint is not None else endpoint_of(found.person.endpoints, channel)
-        answers = {
-            purpose: Answering(template.name, self.texts.template(template.name, channel, found.situation.on).content)
-            for purpose in ANSWERS
-            if (confirm or purpose != "opt_out_confirmation")
-            and (template := self.texts.for_purpose(purpose, channel)) is not None
-        }
-        reply = Reply(channel, text, at, key, source, spot, heard)
-        return take_reply(self.door, found, reply, now=now or at, answers=answers)
-
     def notice_of(self, contact: Contact) -> str | None:
         """The duty that a contact gives evidence for once it has gone out, by the strategy that asked for it."""
         if contact.run_id is None or contact.rule is None:
@@ -440,7 +304,8 @@ class Works:
         rule = strategy.rule(contact.rule) if strategy is not None else None
         return rule.notice if rule is not None else None
 
-    def _strategy(self, situation: Situation, loan_id: int) -> Strategy | None:
+    def strategy_of(self, situation: Situation, loan_id: int) -> Strategy | None:
+        """The one strategy that applies to a loan; None where none does, or more than one."""
         loan = next(loan for loan in situation.loans if loan.id == loan_id)
         names = self.door.matcher.strategies(loan)
         return self.workspace.rulebook.strategies[names[0]] if len(names) == 1 else None

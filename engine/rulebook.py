@@ -8,21 +8,13 @@ from itertools import combinations
 from engine.canonical import digest
 from engine.content import Templates, with_content
 from engine.errors import Problem, RuleError
-from engine.facts import Catalogue, Facts
-from engine.interpreter import evaluate
+from engine.facts import Catalogue
 from engine.overlaps import find_overlap
 from engine.reading import reading_of
 from engine.rulebook_checks import ladder_problems, name_problems, text_problems
 from engine.sql import BITS_MAX
 from engine.strategy import Strategy
 from engine.strategy_file import read_strategy
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """More than one strategy applies to a loan: it is left alone, and somebody must look."""
-
-    strategies: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +28,6 @@ class Rulebook:
     strategies: Mapping[str, Strategy]
     catalogue: Catalogue
     digest: str
-
-    def strategy_for(self, facts: Facts) -> Strategy | Overlap | None:
-        """The one strategy that applies to a loan of these facts, by the interpreter."""
-        applying = [s for s in self.strategies.values() if evaluate(s.applies_to, facts) is True]
-        if len(applying) > 1:
-            return Overlap(tuple(sorted(strategy.id for strategy in applying)))
-        return applying[0] if applying else None
 
 
 def read_rulebook(

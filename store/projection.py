@@ -10,7 +10,6 @@ from typing import Final
 from sqlalchemy import text
 from sqlmodel import Session
 
-from store.db import Database
 from store.tables import Person, Position
 
 CREDITS: Final = ("payment", "credit", "waiver", "forgiveness")
@@ -102,14 +101,3 @@ def project(session: Session, loan_ids: Collection[int]) -> None:
     for row in list(session.identity_map.values()):
         if isinstance(row, Position | Person):
             session.refresh(row)
-
-
-def project_positions(database: Database, loan_ids: Collection[int]) -> None:
-    """
-    The same in a transaction of its own, e.g. after a bulk import was interrupted.
-
-    Raises:
-        StoreError: the database is locked, full or out of reach.
-    """
-    with database.write() as session:
-        project(session, loan_ids)

@@ -1,16 +1,20 @@
 """
-Databases for tests. `database` runs a test on SQLite and on PostgreSQL, each time fresh and migrated.
+Databases for tests, and the command line. `database` runs a test on SQLite and on PostgreSQL, each time fresh and migrated.
 
 The PostgreSQL server is started once per test process; if none can be started the tests fail.
 """
 
+import logging
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from duecourse import cli
+from duecourse.commands.init import create_workspace
 from store.db import Database
 from tests.opening import open_database
 from tests.postgres import Server, running_server
@@ -21,6 +25,9 @@ settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("duecourse")
 
 BUCKET_KEY = "00112233445566778899aabbccddeeff"
+
+Run = Callable[..., tuple[int, str, str]]
+"""What the fixture `run` gives."""
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +82,35 @@ def database(request: pytest.FixtureRequest) -> Database:
     name = "sqlite_database" if request.param == "sqlite" else "postgres_database"
     found: Database = request.getfixturevalue(name)
     return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A new workspace with an empty book. Tests of commands that need more put it in by a fixture of this name."""
+    folder = tmp_path / "work"
+    create_workspace(folder)
+    return folder
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """
+    Run a command in this process, in the workspace `folder` unless another is named.
+
+    Gives its exit code, its stdout, and its stderr with what it logs, without the space around them. Logging is as before
+    when the test is over.
+    """
+
+    def once(*words: str, workspace: Path = folder) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(workspace), *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out.strip(), said.err.strip()
+
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield once
+    root.handlers[:] = before
+    root.setLevel(level)

@@ -3,10 +3,11 @@
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
@@ -17,6 +18,9 @@ from workflows.importing import KINDS, Imported, import_file
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 AS_OF = datetime(2026, 3, 1, 23, tzinfo=UTC)
+LATER = {"as_of": NOW + timedelta(days=1), "now": NOW + timedelta(days=1, hours=1)}
+
+only_sqlite = pytest.mark.parametrize("book", ["sqlite"], indirect=True)
 
 PEOPLE = """\
 ref,name,language,country,region,zones,preferred_channel

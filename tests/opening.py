@@ -16,14 +16,6 @@ def open_database(url: str, *, keys: Keyring | None = None, busy_timeout_s: floa
     return db.open_database(url, keys=keys or _keys_beside(url), busy_timeout_s=busy_timeout_s)
 
 
-def write_keys(folder: Path) -> None:
-    """Give a workspace the key of `open_database`."""
-    file = folder / "secrets" / "seal.keys"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(KEY.secret.hex(), encoding="utf-8")
-    file.chmod(0o600)
-
-
 def _keys_beside(url: str) -> Keyring:
     path = Path(url.removeprefix("sqlite:///")).parent.parent / "secrets" / "seal.keys"
     return keyring_in(path, path.name) if url.startswith("sqlite:///") and path.exists() else KEYS

@@ -6,6 +6,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from sqlmodel import SQLModel
+
 from channels.paper import Press
 from compliance import shipped_packs
 from compliance.checkpoint import PublicKey, Signer, new_key
@@ -21,7 +23,6 @@ from store.tables import (
     Loan,
     OverrideRow,
     Run,
-    SQLModel,
 )
 from tests.factories import make_loan, make_person
 from tests.outgoing import add

@@ -133,9 +133,11 @@ def reply(
     at: At = None,
 ) -> None:
     """Take in a message that somebody sent us: stop, start, help, a wrong number, or words for a person to read."""
+    from duecourse.people import take_reply
+
     session: Session = context.obj
-    taken = session.works.take_reply(
-        loan, channel, text, key, role=role, person=person, endpoint=endpoint, at=happened(at)
+    taken = take_reply(
+        session.works, loan, channel, text, key, role=role, person=person, endpoint=endpoint, at=happened(at)
     )
     answer = {
         "meaning": taken.meaning, "contact": taken.contact, "again": taken.again, "waits": taken.waits,

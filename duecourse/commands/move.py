@@ -26,6 +26,7 @@ def move(
 
     The stage table says which moves there are, and the gate judges every one that makes the treatment harsher.
     """
+    from duecourse.people import move_loan
     from store.timeline import known_loan
 
     session: Session = context.obj
@@ -33,8 +34,8 @@ def move(
         found = known_loan(reading, ref)
     if found.id is None:
         raise AssertionError("a loan of the book has an id")
-    works = session.works
-    change = works.move_loan(found.borrower_id, found.id, stage, by=by, reason=reason, now=session.rehearsed(at))
+    works, now = session.works, session.rehearsed(at)
+    change = move_loan(works, found.borrower_id, found.id, stage, by=by, reason=reason, now=now)
     answer = {"loan": ref, "from": change.source, "to": change.target, "on": change.on_on, "by": by, "reason": reason}
     session.output.answer(
         answer, lambda console: console.print(f"{ref}: {change.source} -> {change.target}", markup=False)

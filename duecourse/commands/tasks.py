@@ -56,9 +56,12 @@ def next_task(
     at: At = None,
 ) -> None:
     """Take the next task of a queue, with its script filled in; it is yours until you report what came of it."""
+    from workflows.tasks import take_next
+
     session: Session = context.obj
     known_queue(session, queue)
-    handed = session.works.take_next(queue, agent, session.rehearsed(at), together or ())
+    works, now = session.works, session.rehearsed(at)
+    handed = take_next(works.door, queue=queue, agent=agent, now=now, together=together or ())
     if handed is None:
         session.output.answer(None, lambda console: console.print(f"nothing is waiting in {queue}"))
         return
@@ -73,8 +76,11 @@ def start(
     at: At = None,
 ) -> None:
     """Begin one task now, yours or a free one: it is looked at again, and the gate asked."""
+    from workflows.tasks import start_task
+
     session: Session = context.obj
-    _show(session, session.works.start_task(task, agent, session.rehearsed(at), together or ()))
+    works, now = session.works, session.rehearsed(at)
+    _show(session, start_task(works.door, task, agent=agent, now=now, together=together or ()))
 
 
 def outcome(
@@ -93,17 +99,26 @@ def outcome(
 ) -> None:
     """Close a task with what came of it. `--outcome not_tried` gives it back."""
     from duecourse.clock import now as this_moment
+    from duecourse.people import record_outcome, task_place
     from workflows.proofs import proof_of
     from workflows.sayings import given_to
 
     session: Session = context.obj
     now = happened(at)
-    _, _, _, _, currency = session.works.task_place(task, now)
+    _, _, _, _, currency = task_place(session.works, task, now)
     promised, learnt = promised_of(amount, due, currency), learnt_of(said, mark, given_to(session.settings.actor))
     people = (agent, *(together or ()))
     proven = proof_of(proof, people=people, recorded_at=this_moment()) if proof is not None else None
-    session.works.record_outcome(
-        task, result, agent=agent, now=now, promised=promised, learnt=learnt, call_at=called_at(call_at), proof=proven
+    record_outcome(
+        session.works,
+        task,
+        result,
+        agent=agent,
+        now=now,
+        promised=promised,
+        learnt=learnt,
+        call_at=called_at(call_at),
+        proof=proven,
     )
     answer = {"task": task, "outcome": result, "proof": proven.digest if proven is not None else None}
     shown = f"; proof {proven.digest[:16]}" if proven is not None else ""

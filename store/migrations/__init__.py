@@ -1,7 +1,7 @@
 """
 The schema's history. Files `versions/NNNN_what.py` are numbered from 1 without a gap; the last is what we need.
 
-Duecourse runs them itself (`duecourse db upgrade`). To add one, change `store/tables.py`, then
+Duecourse runs them itself (`duecourse db upgrade`). To add one, change `store/tables/`, then
 `python -m store.migrations "what changed"`, and read what it wrote.
 """
 

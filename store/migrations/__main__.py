@@ -1,4 +1,4 @@
-"""`python -m store.migrations "what changed"`: write the next migration from the difference to `store/tables.py`."""
+"""`python -m store.migrations "what changed"`: write the next migration from the difference to `store/tables/`."""
 
 import sys
 

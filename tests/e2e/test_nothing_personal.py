@@ -9,8 +9,7 @@ callers that quote names, numbers and addresses at us wherever they can.
 import io
 import json
 import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +19,12 @@ from sqlmodel import SQLModel, col, select
 
 from channels.testing.mailserver import FakeMailServer, Step
 from channels.testing.provider import FakeProvider, Fault
-from duecourse import cli
 from duecourse.commands.init import create_workspace
 from duecourse.logs import log_as_lines, log_as_sentences
 from store.db import Database
 from store.tables import Arrival, ContactStatus, Deed, Event, Job, Person
 from tests.at_rest import marks_at_rest
+from tests.conftest import Run
 from tests.factories import make_loan, make_person
 from tests.listening import listening, until
 from tests.opening import open_database
@@ -34,7 +33,6 @@ from tests.outgoing import DUE, NOW, contact_of, door_of, fed, go, plan, real_ad
 NAME, MOBILE, EMAIL, STREET = "Zebedee Quillfeather", "+12125550177", "zebedee.quill@example.com", "77 Marigold Lane"
 TEXT = "my neighbour Hortensia says hello"
 MARKS = ("Zebedee", "Quillfeather", "2125550", "13800000001", "zebedee.quill", "Marigold", "Hortensia")
-Run = Callable[..., tuple[int, str, str]]
 TOKEN, SID, AUTH = "t" * 32, "AC" + "0" * 32, "a" * 32
 
 
@@ -114,7 +112,7 @@ def test_nothing_of_what_leaves(sqlite_database: Database, how: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace that knows the marked person."""
     folder = tmp_path_factory.mktemp("personal") / "ws"
     create_workspace(folder)
@@ -133,25 +131,6 @@ def opened(folder: Path) -> Iterator[Database]:
     book.close()
 
 
-@pytest.fixture
-def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command in that workspace: exit code, stdout, stderr with what it logs."""
-
-    def once(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(place), *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield once
-    root.handlers[:] = before
-    root.setLevel(level)
-
-
 FILES = {
     "people": f"ref,name,language,country,zones\nP-2,{NAME},en,US,{STREET}\nP-3,{NAME},{TEXT},US,America/New_York\n,{NAME},en,US,\n",
     "endpoints": (
@@ -164,7 +143,7 @@ FILES = {
 }
 
 
-def test_nothing_of_what_comes_in_by_files(place: Path, run: Run, tmp_path: Path) -> None:
+def test_nothing_of_what_comes_in_by_files(folder: Path, run: Run, tmp_path: Path) -> None:
     """Names and numbers in every wrong column: refused by row and column, and quoted only in the file of rejects."""
     said = ""
     for name, content in FILES.items():
@@ -175,12 +154,12 @@ def test_nothing_of_what_comes_in_by_files(place: Path, run: Run, tmp_path: Path
             assert code in (1, 3), (name, out, err)
             said += out + err
     assert found(said) == []
-    with opened(place) as book:
+    with opened(folder) as book:
         assert found(told(book)) == []
         assert marks_at_rest(book, MARKS) == []
 
 
-def test_nothing_of_what_comes_in_by_http(place: Path) -> None:
+def test_nothing_of_what_comes_in_by_http(folder: Path) -> None:
     """Callers who put people into every field, address and header: the listener's log, and what it writes down, name nobody."""
     env = {"DUECOURSE_LISTEN__TOKEN": TOKEN, "DUECOURSE_SMS__AUTH_TOKEN": AUTH}
     from twilio.request_validator import RequestValidator
@@ -192,7 +171,7 @@ def test_nothing_of_what_comes_in_by_http(place: Path) -> None:
         signature = RequestValidator(AUTH).compute_signature(url, full)
         return listener.post_form(path, full, {"X-Twilio-Signature": signature}).status
 
-    with listening(place, **env) as listener:
+    with listening(folder, **env) as listener:
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         event = {"event": "payment", "ref": "R-1", "loan": "L-1", "amount": "5.00", "effective_on": "2026-03-02"}
         for number, wrong in enumerate(
@@ -211,7 +190,7 @@ def test_nothing_of_what_comes_in_by_http(place: Path) -> None:
         assert callback({**texts, "MessageSid": "SM2", "Body": f"I am {NAME}", "From": "+12125550188"}) == 200
         status = {"MessageSid": "SM3", "SmsSid": "SM3", "MessageStatus": "failed", "To": MOBILE, "From": "+15550100123"}
         callback({**status, "ErrorCode": "30003", "ErrorMessage": f"{NAME} of {STREET}"}, "contact=9-9-9")
-        with opened(place) as book:
+        with opened(folder) as book:
             until(lambda: not rows(book, Arrival, col(Arrival.state) == "waiting", col(Arrival.kind) == "text"))
             said = told(book)
             at_rest = marks_at_rest(book, MARKS)
@@ -223,7 +202,7 @@ def test_nothing_of_what_comes_in_by_http(place: Path) -> None:
     assert at_rest == []
 
 
-def test_nothing_of_what_commands_refuse(place: Path, run: Run) -> None:
+def test_nothing_of_what_commands_refuse(folder: Path, run: Run) -> None:
     """What somebody typed is theirs and may be said back to them; what is on file is not."""
     asked = (
         ("status",), ("inbox", "list"), ("inbox", "run"), ("schedule", "list"), ("schedule", "run", "sweep"),
@@ -234,6 +213,6 @@ def test_nothing_of_what_commands_refuse(place: Path, run: Run) -> None:
         _, out, err = run(*command)
         assert found(err) == [], command
         assert found(out) == [], command
-    with opened(place) as book, book.session() as session:
+    with opened(folder) as book, book.session() as session:
         assert session.exec(select(Person.name)).first() == NAME
         assert marks_at_rest(book, MARKS) == []

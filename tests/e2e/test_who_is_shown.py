@@ -5,9 +5,7 @@ The commands are asked of the command line itself, so that a new one without a p
 """
 
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
@@ -22,13 +20,13 @@ from duecourse import cli
 from duecourse.commands.init import create_workspace
 from store.db import Database
 from store.tables import Arrival, Contact
+from tests.conftest import Run
 from tests.e2e.book import AS_OF, FILES, IMPORTED, SENT, SWEPT, WORKED, write_book
 from tests.e2e.test_nothing_personal import EMAIL, MARKS, MOBILE, NAME, STREET, TEXT, found
 from tests.opening import open_database
 
 BEFORE = datetime(2026, 3, 1, tzinfo=UTC)
 BEFORE_ALL, MONTH_OVER = "2026-02-01T00:00Z", "2026-04-02T00:00Z"
-Run = Callable[..., tuple[int, str, str]]
 
 BOOK = {
     "people": f"ref,name,language,country,region,zones\nC1,{NAME},en,CN,CN-SH,Asia/Shanghai\nU1,{NAME} Two,en,US,US-CA,America/Los_Angeles\n",
@@ -125,8 +123,8 @@ def test_every_command_has_its_place() -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command in a workspace that knows the marked people: exit code, stdout, stderr with what it logs."""
+def folder(tmp_path: Path) -> Path:
+    """A workspace that knows the marked people."""
     create_workspace(tmp_path / "ws")
     with (tmp_path / "ws" / "duecourse.yaml").open("a", encoding="utf-8") as settings:
         settings.write(f'allow_list: ["{MOBILE}", "{EMAIL}", "{STREET}"]\nbacklog_share_max: 1\n')
@@ -136,19 +134,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         session.add(Arrival(source="twilio", key="SM1", kind="text", private_json=json.dumps(said), state="parked",
                             why="nobody has this number", recorded_at=BEFORE, due_at=BEFORE))  # fmt: skip
 
-    def once(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(tmp_path / "ws"), *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    yield once
-    root.handlers[:] = before
-    root.setLevel(level)
+    return tmp_path / "ws"
 
 
 def test_only_those_tell_who_must(run: Run, tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from benchmarks.adapters import homecredit, superlender, uci
 from benchmarks.adapters.tables import Tables, write_tables
 from engine.catalogue import load_catalogue
 from store.arrears import arrears, arrears_from_position
-from store.arrears_sql import ARREARS_SQL
 from store.bulk import reading
 from store.bulk_arrow import table_of
 from store.columns import from_us, to_us
 from store.db import Database
 from store.tables import Instalment, Movement, Position
+from tests.arrears_sql import ARREARS_SQL
 from tests.imports import counts, rejects
 from workflows.importing import import_folder
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from engine.errors import DataError
 from store.arrears import Arrears, arrears, arrears_from_position, arrears_from_snapshot, read_arrears
-from store.arrears_sql import ARREARS_SQL
 from store.columns import to_us
 from store.db import Database
 from store.tables import AccountSnapshot, Loan, Movement, Position
+from tests.arrears_sql import ARREARS_SQL
 from tests.factories import add_movement, add_payment, at, make_loan, reverse
 from tests.histories import LAST_ON, History, histories, recount
 

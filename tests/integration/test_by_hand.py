@@ -1,6 +1,5 @@
-"""What people start, send or tell us of: through the gate, counted, logged, and stopped by whatever stops a contact."""
+"""What people start: through the gate, in their hands alone, counted and logged, under the limits that machines have."""
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,34 +7,19 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import SQLModel, col, select
 
-from compliance import Gate, load_packs, shipped_packs
+from compliance import Gate, load_packs
 from engine.decision_json import from_json
 from engine.errors import DataError, SettingsError
-from engine.gate import Override
 from engine.situation import Situation
 from store.consents import NewStatement, add_statement
 from store.db import Database
-from store.tables import (
-    Consent,
-    Contact,
-    DecisionRow,
-    Endpoint,
-    Event,
-    Loan,
-    MessageText,
-    OverrideRow,
-    Party,
-    Person,
-    Run,
-)
+from store.tables import Consent, Contact, DecisionRow, Event, Party, Person, Run
+from tests.by_hand import call, report, told
 from tests.factories import make_person
 from tests.opening import open_database
 from tests.outgoing import (
-    DATES,
     NOW,
-    TODAY,
     Silent,
     SmallGate,
     add,
@@ -49,15 +33,10 @@ from tests.outgoing import (
     plan,
     rows,
     small_rulebook,
-    statuses,
 )
-from workflows.asking import Wanted, ask
-from workflows.by_hand import Approval, Done, Text, record, send, start
+from workflows.asking import ask
+from workflows.by_hand import start
 from workflows.decide import decide_borrowers
-from workflows.door import Door
-from workflows.outcomes import Promised
-from workflows.reporting import Report, record_outcome
-from workflows.sayings import NOTHING_LEARNT, Learnt, read_saying
 from workflows.tasks import take_next
 
 CAP = """
@@ -79,37 +58,6 @@ rules:
     counts: {except_outcomes: [failed]}
     citation: A test
 """
-OWN = "Example Lender: please call us."
-
-
-def ref(database: Database, loan: int) -> str:
-    with database.session() as session:
-        return session.get_one(Loan, loan).ref
-
-
-def call(database: Database, loan: int, **changes: object) -> Wanted:
-    return replace(Wanted(ref(database, loan), "call"), **changes)  # type: ignore[arg-type]
-
-
-def sms(database: Database, loan: int, **changes: object) -> Wanted:
-    return replace(Wanted(ref(database, loan), "sms"), **changes)  # type: ignore[arg-type]
-
-
-def told(database: Database, loan: int, done: Done) -> DecisionRow:
-    """The row of the log."""
-    (row,) = rows(database, DecisionRow, col(DecisionRow.run_id) == done.run, col(DecisionRow.loan_id) == loan)
-    found: DecisionRow = row
-    return found
-
-
-def report(database: Database, contact: str, outcome: str, **changes: object) -> None:
-    from engine.strategy import PromisePolicy
-
-    given = {"agent": "mei", "at": NOW, "on": TODAY, "policy": PromisePolicy(), "dates": DATES}
-    record_outcome(database, contact, Report(outcome, **(given | changes)))  # type: ignore[arg-type]
-
-
-# -- starting ---------------------------------------------------------------------------------------------
 
 
 def test_an_agents_own_call_is_in_their_hands_counted_and_logged(database: Database) -> None:
@@ -257,9 +205,6 @@ def test_whom_it_is_about_has_to_be_clear(database: Database) -> None:
         start(door, call(database, loan, purpose="legally_required"), agent="mei", now=NOW)
 
 
-# -- the same limits for people and machines (P10) ----------------------------------------------------------
-
-
 @pytest.mark.parametrize("window", ["1 dates", "24 hours"])
 def test_a_manual_call_at_five_and_the_scheduler_at_six(database: Database, window: str) -> None:
     """Manual call at 17:00, scheduler at 06:00: under a house limit of one a day no second contact comes before its time."""
@@ -294,202 +239,3 @@ def test_a_manual_call_at_five_and_the_scheduler_at_six(database: Database, wind
     planned = [c.not_before for decision, _ in decided for answer in decision.loans for c in answer.contacts]
     assert planned
     assert min(planned) >= over
-
-
-# -- sending ----------------------------------------------------------------------------------------------
-
-
-def everywhere(database: Database) -> str:
-    """Every text of every table, in one."""
-    with database.session() as session:
-        return "\n".join(
-            str(list(session.connection().execute(select(table)))) for table in SQLModel.metadata.sorted_tables
-        )
-
-
-def test_own_words_are_in_one_place_until_they_have_left_and_then_nowhere(database: Database) -> None:
-    """A message of somebody's own goes out as it was written; no table, log or history keeps its words."""
-    (loan,) = book(database)
-    said: list[str] = []
-    adapter = Silent(before=lambda message: said.append(message.text))
-
-    def compose(session, contact, look, now):  # type: ignore[no-untyped-def] # as the wiring does
-        from channels.message import Message
-
-        return Message(contact.id, "sms", "+1", "", session.get_one(MessageText, contact.id).text)
-
-    door = door_of(database, {"sms": adapter}, compose=compose)
-    done = send(door, sms(database, loan), Text(OWN, "en"), agent="mei", now=NOW)
-    assert done.contact is not None
-    assert everywhere(database).count(OWN) == 1
-    assert counts(go(door)) == {"sent": 1}
-    assert said == [OWN]
-    assert OWN not in everywhere(database)
-    assert statuses(database, done.contact) == ["planned", "sending", "sent"]
-    assert told(database, loan, done).outcome == "contact"
-
-
-def test_the_second_look_stops_own_words_and_forgets_them(database: Database) -> None:
-    """A stop after the writing cancels the message like any other, and its words go with it."""
-    (loan,) = book(database)
-    door = door_of(database, {"sms": Silent()})
-    done = send(door, sms(database, loan), Text(OWN, "en"), agent="mei", now=NOW)
-    assert done.contact is not None
-    with database.write() as session:
-        add_statement(
-            session, NewStatement(borrower_of(database, loan), "opt_out", NOW, source="test", ref="stop"), now=NOW
-        )
-    assert counts(go(door)) == {"cancelled": 1}
-    assert contact_of(database, done.contact).why == "refused: test.opted_out"
-    assert OWN not in everywhere(database)
-
-
-def test_what_a_text_says_is_asked_again_before_it_leaves(database: Database) -> None:
-    """The second look hears what the text says, as the first did: by then the law may read it otherwise."""
-    (loan,) = book(database)
-    gate = SmallGate()
-    door = door_of(database, {"sms": Silent()}, gate=gate, said=lambda _session, _contact: {"opt_out_notice": True})
-    send(door, sms(database, loan, content={"opt_out_notice": True}), Text(OWN, "en"), agent="mei", now=NOW)
-    go(door)
-    assert [asked.content.get("opt_out_notice") for asked in gate.asked] == [True, True]
-
-
-def test_a_message_written_at_night_waits_for_the_morning(database: Database) -> None:
-    """Put off by less than a day it is planned for then; put off longer, it is not planned at all."""
-    (loan,) = book(database)
-    done = send(door_of(database, {}), sms(database, loan), Text(OWN, "en"), agent="mei", now=NOW + timedelta(hours=9))
-    assert done.not_before == NOW + timedelta(hours=20)
-    assert done.contact is not None
-    assert contact_of(database, done.contact).not_before_at == NOW + timedelta(hours=20)
-
-
-# -- telling ----------------------------------------------------------------------------------------------
-
-
-def test_a_borrowers_call_counts_and_is_never_judged(database: Database) -> None:
-    """They called us at midnight: it is written down, heard by the rules, and nothing is said against it."""
-    (loan,) = book(database)
-    gate = SmallGate()
-    door = door_of(database, {}, gate=gate)
-    at = NOW - timedelta(hours=11)
-    done = record(
-        door, call(database, loan), "promise", direction="in", agent="mei", at=at, now=NOW, learnt=NOTHING_LEARNT,
-        promised=Promised(50_00, TODAY + timedelta(days=2)),
-    )  # fmt: skip
-    assert done.contact is not None
-    contact = contact_of(database, done.contact)
-    assert (contact.direction, contact.outcome, contact.at, contact.status) == ("in", "conversation", at, "delivered")
-    row = told(database, loan, done)
-    assert (row.outcome, row.reasons) == ("recorded", "")
-    assert [event.kind for event in rows(database, Event)] == ["promise_made"]
-
-
-def test_a_call_the_gate_would_have_refused_is_kept_and_raises_an_alert(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It happened, so it counts; who called at night stands in the log with the reasons, and somebody hears of it."""
-    (loan,) = book(database)
-    door, at = door_of(database, {}, gate=SmallGate(per_day=1)), NOW - timedelta(hours=9)
-    before = {p.id: p.version for p in rows(database, Person)}
-    done = record(
-        door, call(database, loan), "conversation", direction="out", agent="mei", at=at, now=NOW, learnt=NOTHING_LEARNT
-    )
-    assert done.contact is not None
-    assert (told(database, loan, done).outcome, told(database, loan, done).reasons) == ("recorded", "test.hours")
-    (alert,) = [r for r in caplog.records if getattr(r, "action", "") == "alert"]
-    assert (alert.contact, alert.rules) == (done.contact, ["test.hours"])  # type: ignore[attr-defined]
-    assert {p.id for p in rows(database, Person) if p.version > (before[p.id] or 0)} == {borrower_of(database, loan)}
-    # It was today in Shanghai, so today's one contact is used up.
-    assert start(door, call(database, loan), agent="mei", now=NOW).contact is None
-
-
-def test_what_was_said_and_learnt_in_a_call_holds_at_once(database: Database) -> None:
-    """One command closes the task, writes the refusals down and marks the number; a message that waited is stopped."""
-    (loan,) = book(database)
-    door = door_of(database, {"sms": Silent()})
-    done = start(door, call(database, loan), agent="mei", now=NOW)
-    waiting = plan(database, loan)
-    assert done.contact is not None
-    sayings = tuple(map(read_saying, ("opt_out sms", "inconvenient_time 00:00-12:00", "no_endpoint")))
-    learnt = Learnt(sayings, ("known_disclosure",), zones=("Asia/Shanghai",))
-    report(database, done.contact, "conversation", learnt=learnt)
-    said = [(c.kind, c.channels, c.endpoint_id is not None, c.source) for c in rows(database, Consent)]
-    assert said == [
-        ("opt_out", "sms", False, "agent:mei"), ("inconvenient_time", "", False, "agent:mei"),
-        ("no_endpoint", "", True, "agent:mei"),
-    ]  # fmt: skip
-    marked = rows(database, Endpoint, col(Endpoint.learnt_marks) != "")
-    assert [(e.id, e.learnt_marks) for e in marked] == [
-        (contact_of(database, done.contact).endpoint_id, "known_disclosure")
-    ]
-    assert counts(go(door)) == {"cancelled": 1}
-    assert contact_of(database, waiting).why == "refused: test.opted_out"
-
-
-# -- overrides --------------------------------------------------------------------------------------------
-
-CALLS = "us.regf.freq.calls"
-
-
-def agency(database: Database) -> tuple[int, Door]:
-    """A borrower in New York who was called seven times this week by an agency under Regulation F, and its door."""
-    (loan,) = book(database)
-    person = borrower_of(database, loan)
-    with database.write() as session:
-        row = session.get_one(Person, person)
-        row.country, row.zones = "US", "America/New_York"
-    for n in range(7):
-        at = NOW + timedelta(hours=12) - timedelta(days=n)
-        plan(database, loan, "call", status="delivered", outcome="no_answer", at=at)
-    gate = Gate([pack for pack in shipped_packs() if pack.id == "us.regf"])
-    door = door_of(database, {}, gate=gate)
-
-    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
-        found = door.situations(borrowers, now)
-        return {key: (replace(situation, actor="agency"), seen) for key, (situation, seen) in found.items()}
-
-    return loan, replace(door, situations=situations)
-
-
-def test_a_presumption_is_set_aside_by_two_people_and_a_proof(database: Database) -> None:
-    """The eighth call goes with a recognised ground; who, why, on what proof and by whose leave stand beside it."""
-    loan, door = agency(database)
-    now = NOW + timedelta(hours=13)  # noon in New York
-    assert start(door, call(database, loan), agent="mei", now=now).contact is None
-    with pytest.raises(DataError, match="`mei` cannot approve their own override"):
-        start(
-            door, call(database, loan), agent="mei", now=now, approval=Approval(CALLS, "consumer_request", "r", "mei")
-        )
-    with pytest.raises(DataError, match="an override needs its evidence"):
-        start(
-            door, call(database, loan), agent="mei", now=now, approval=Approval(CALLS, "consumer_request", " ", "ana")
-        )
-    approval = Approval(CALLS, "consumer_request", "call-recording:7", "ana")
-    done = start(door, call(database, loan), agent="mei", now=now, approval=approval)
-    assert done.contact is not None
-    (kept,) = rows(database, OverrideRow)
-    assert (kept.contact_id, kept.rule, kept.ground, kept.evidence, kept.agent, kept.approved_by) == (
-        done.contact, CALLS, "consumer_request", "call-recording:7", "mei", "ana",
-    )  # fmt: skip
-    decided = from_json(told(database, loan, done).trace_json)
-    assert decided.by_hand is not None
-    assert (decided.by_hand.override, decided.by_hand.approved_by) == (Override(CALLS, "consumer_request"), "ana")
-    # Whoever looks again, as when the agent asks for their task once more, hears of it too.
-    again = take_next(door, queue="call", agent="mei", now=now)
-    assert again is not None
-    assert again.contact.id == done.contact
-
-
-def test_an_override_that_lifts_nothing_is_refused_and_logged(database: Database) -> None:
-    """A rule of law cannot be set aside, and a presumption not at night: the row of the log says why."""
-    loan, door = agency(database)
-    law = Approval("us.regf.time.default", "consumer_request", "r", "ana")
-    no = start(door, call(database, loan), agent="mei", now=NOW + timedelta(hours=13), approval=law)
-    assert (no.contact, told(database, loan, no).reasons) == (None, "gate.override")
-    night = start(
-        door, call(database, loan), agent="mei", now=NOW, approval=Approval(CALLS, "outside_harm", "r", "ana")
-    )
-    assert (night.contact, told(database, loan, night).reasons) == (None, "us.regf.time.default")
-    assert rows(database, OverrideRow) == []
-    asked = json.loads(told(database, loan, night).trace_json)["by_hand"]
-    assert asked["override"] == {"rule": CALLS, "ground": "outside_harm"}

@@ -55,7 +55,7 @@ def test_a_new_database_is_for_development_and_sends_nothing(database: Database)
 
 
 def test_migrations_and_tables_say_the_same(database: Database) -> None:
-    """What the migrations build is what `store/tables.py` declares, on both databases."""
+    """What the migrations build is what `store/tables/` declares, on both databases."""
     with database.session() as session:
         context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []

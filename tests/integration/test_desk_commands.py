@@ -7,10 +7,11 @@ from pathlib import Path
 
 from store.db import Database
 from store.tables import Contact, Endpoint, Loan, Proof
-from tests.integration.test_outgoing_commands import AT, Run, call, folder, opened, reachable, run
+from tests.conftest import Run
+from tests.integration.test_outgoing_commands import AT, call, opened, reachable, run
 from tests.outgoing import NOW, add, book, borrower_of, contact_of, fed, plan, rows
 
-__all__ = ["folder", "opened", "run"]
+__all__ = ["opened", "run"]
 
 LATER = NOW + timedelta(days=3)
 

@@ -1,8 +1,7 @@
 """`inbox`, `reconcile`, `events` and the jobs of the schedule in a real workspace: what comes in, and what is said of it."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from sqlmodel import col, select
 from channels.message import Receipt
 from channels.reports import InboundText, StatusReport
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FakeProvider
-from duecourse import cli
-from duecourse.commands.init import create_workspace
 from duecourse.incoming import handle_inbox
 from duecourse.jobs import Jobs
 from duecourse.wiring import Works
@@ -21,6 +18,7 @@ from duecourse.workspace import open_workspace
 from store.db import Database
 from store.inbox import put
 from store.tables import Arrival, Consent, Contact, Endpoint, Event, MessageText
+from tests.conftest import Run
 from tests.factories import make_loan, make_person
 from tests.integration.test_inbox import SECRET, SENDER, bounce
 from tests.opening import open_database
@@ -29,7 +27,6 @@ from workflows.arriving import arrival_of
 from workflows.inbox import TakenIn
 from workflows.job_run import Stop
 
-Run = Callable[..., tuple[int, str, str]]
 AT = ("--at", NOW.isoformat())
 SETTINGS = f"""
 sms: {{account_sid: {ACCOUNT_SID}, from_number: "+15550100123", auth_token: {AUTH_TOKEN}, base_url: "BASE"}}
@@ -45,10 +42,8 @@ def provider() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, provider: FakeProvider) -> Path:
-    """A new workspace with an empty book, a provider and a mailbox."""
-    folder = tmp_path / "work"
-    create_workspace(folder)
+def folder(folder: Path, provider: FakeProvider) -> Path:
+    """A workspace with a provider and a mailbox."""
     (folder / "reports" / "new").mkdir(parents=True)
     with (folder / "duecourse.yaml").open("a", encoding="utf-8") as settings:
         settings.write(SETTINGS.replace("BASE", provider.base_url))
@@ -67,21 +62,6 @@ def opened(folder: Path) -> Iterator[Database]:
 def works(folder: Path, opened: Database) -> Works:
     """Everything, bound to it."""
     return Works(open_workspace(folder, {}), opened)
-
-
-@pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in that workspace: exit code, stdout, stderr."""
-
-    def once(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(folder), *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out.strip(), said.err.strip()
-
-    return once
 
 
 def arrive(database: Database, *things: StatusReport | InboundText, at: datetime = NOW) -> None:

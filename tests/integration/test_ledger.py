@@ -15,7 +15,7 @@ from engine.errors import DataError
 from store.arrears import arrears_from_position, read_arrears
 from store.db import Database
 from store.ledger import NewMovement, Recorded, record, set_schedule
-from store.projection import position_statements, project_positions
+from store.projection import position_statements, project
 from store.tables import Instalment, Loan, Movement, Person, Position
 from tests.factories import add_movement, add_payment, make_loan, make_person
 from tests.histories import History, histories, recount
@@ -88,7 +88,8 @@ def test_the_position_is_the_fold_of_the_ledger(database: Database, history: His
     in_bulk = make_loan(database)
     with database.write() as session:
         insert_raw(session, History(history.schedule, tuple(of_loan(history, in_bulk))), in_bulk)
-    project_positions(database, [in_bulk])
+    with database.write() as session:
+        project(session, [in_bulk])
 
     assert (
         fold(position(database, one_by_one)) == fold(settled) == fold(position(database, in_bulk)) == expected(history)

@@ -4,33 +4,22 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlmodel import col
 
-from duecourse import cli
-from duecourse.commands.init import create_workspace
 from duecourse.jobs import Jobs
 from duecourse.workspace import open_workspace
 from engine.errors import RuleError, SettingsError
 from store.db import Database
 from store.tables import Contact, Endpoint, LogCheckpoint, Promise
+from tests.conftest import Run
 from tests.opening import open_database
 from tests.outgoing import NOW, Silent, add, book, contact_of, counts, door_of, fed, go, plan, rows, set_setting
 
 AT = NOW.isoformat()
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A new workspace with an empty book."""
-    folder = tmp_path / "work"
-    create_workspace(folder)
-    return folder
 
 
 @pytest.fixture
@@ -40,20 +29,10 @@ def opened(folder: Path) -> Database:
 
 
 @pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in that workspace: exit code, stdout, stderr."""
-
-    def once(*words: str, workspace: Path = folder) -> tuple[int, str, str]:
-        # An hour after the instant of these tests, whatever the machine's own clock says.
-        monkeypatch.setattr("duecourse.reports.now", lambda: NOW + timedelta(hours=1))
-        monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(workspace), *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out.strip(), said.err.strip()
-
-    return once
+def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command, an hour after the instant of these tests, whatever the machine's own clock says."""
+    monkeypatch.setattr("duecourse.reports.now", lambda: NOW + timedelta(hours=1))
+    return run
 
 
 def call(database: Database, **values: object) -> str:

@@ -1,32 +1,26 @@
 """`gate`, `contact`, `consents` and `endpoints` from outside: what they say, and with which exit code."""
 
 import json
-import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
-from duecourse import cli
-from duecourse.commands.init import create_workspace
 from store.db import Database
 from store.tables import Consent, Contact, Endpoint, Loan, MessageText
+from tests.conftest import Run
 from tests.imports import dump
 from tests.opening import open_database
 from tests.outgoing import NOW, book, fed, rows, set_setting
 
-Run = Callable[..., tuple[int, str, str]]
 AT = ("--at", NOW.isoformat())
 GOOD = "Example Lender: please call +1 555 0100. Reply STOP to stop."
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A new workspace with an empty book."""
-    folder = tmp_path / "work"
-    create_workspace(folder)
+def folder(folder: Path) -> Path:
+    """A workspace that speaks English."""
     settings = folder / "duecourse.yaml"
     settings.write_text(settings.read_text("utf-8").replace("language: zh", "language: en"), "utf-8")
     return folder
@@ -54,19 +48,10 @@ def ref(opened: Database) -> str:
 
 
 @pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in that workspace: exit code, stdout, stderr."""
-
-    def once(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("duecourse.reports.now", lambda: NOW + timedelta(hours=24))
-        monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(folder), *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out.strip(), said.err.strip()
-
-    return once
+def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command, a day after the instant of these tests."""
+    monkeypatch.setattr("duecourse.reports.now", lambda: NOW + timedelta(hours=24))
+    return run
 
 
 def test_the_gate_answers_in_a_sentence_and_writes_nothing(run: Run, ref: str, opened: Database) -> None:

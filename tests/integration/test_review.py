@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from pypdf import PdfReader
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 
 from engine.errors import DataError
 from store import log
@@ -31,7 +31,6 @@ from store.tables import (
     OverrideRow,
     Person,
     Run,
-    SQLModel,
 )  # fmt: skip
 from tests.factories import make_loan, make_person
 from tests.opening import open_database

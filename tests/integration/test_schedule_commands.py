@@ -1,59 +1,31 @@
 """`schedule list|run|pause|resume` as somebody at a shell has it, and what an upgrade makes of a scheduler's old notes."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
-from duecourse import cli
-from duecourse.commands.init import create_workspace
 from store import jobs, migrations
 from store.db import Database
 from store.lock import holder, sole
+from tests.conftest import Run
 from tests.opening import open_database
 
-Say = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A new workspace with an empty book."""
-    create_workspace(tmp_path / "work")
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def say(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Run a command in that workspace: exit code, stdout, stderr."""
-
-    def once(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["duecourse", "-w", str(folder), *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out.strip(), said.err.strip()
-
-    return once
-
-
-def test_a_job_is_run_held_back_and_let_go_on(say: Say) -> None:
+def test_a_job_is_run_held_back_and_let_go_on(run: Run) -> None:
     """Each step answers in words, and the list shows what was done."""
     at = ("--at", "2126-03-02T06:00Z")
-    code, out, err = say("schedule", "run", "promises")
+    code, out, err = run("schedule", "run", "promises")
     assert (code, out.rpartition(" after ")[0], err) == (0, "promises: done", "")
     refused = "sending is off\n  mend: run `duecourse db environment --sending on`"
-    code, out, err = say("schedule", "run", "dispatch")
+    code, out, err = run("schedule", "run", "dispatch")
     assert (code, out.rpartition(" after ")[0], err) == (1, "dispatch: refused", refused)
     pause = ("schedule", "pause", "dispatch", "--by", "mei", "--because", "provider is down")
-    assert say(*pause, "--until", "2126-03-03T00:00Z", *at) == (0, "dispatch: paused until 2126-03-03 00:00Z", "")
+    assert run(*pause, "--until", "2126-03-03T00:00Z", *at) == (0, "dispatch: paused until 2126-03-03 00:00Z", "")
     held = "job `dispatch` is paused by mei since 2126-03-02 06:00Z until 2126-03-03 00:00Z: provider is down"
     mend = "\n  mend: `duecourse schedule resume dispatch` lets it go on"
-    assert say(*pause, *at) == (1, "", held + mend)
-    _, listed, _ = say("--json", "schedule", "list", *at)
+    assert run(*pause, *at) == (1, "", held + mend)
+    _, listed, _ = run("--json", "schedule", "list", *at)
     found = {line["job"]: line for line in json.loads(listed)["jobs"]}
     assert json.loads(listed)["acting"] is None
     assert (found["promises"]["state"], found["dispatch"]["state"], found["sweep"]["state"]) == (
@@ -64,17 +36,17 @@ def test_a_job_is_run_held_back_and_let_go_on(say: Say) -> None:
     assert found["dispatch"]["why"] == "sending is off"
     assert found["dispatch"]["paused"]["because"] == "provider is down"
     assert (found["promises"]["overdue"], found["dispatch"]["overdue"]) == (True, False)
-    assert say("schedule", "resume", "dispatch", "--by", "sam", *at) == (
+    assert run("schedule", "resume", "dispatch", "--by", "sam", *at) == (
         0, "dispatch: goes on, now, for the runs that were missed", "",
     )  # fmt: skip
-    _, drawn, _ = say("schedule", "list", *at)
+    _, drawn, _ = run("schedule", "list", *at)
     assert drawn.endswith("no scheduler acts: `duecourse serve` is one")
     assert "\ndispatch: sending is off\n" in drawn
 
 
-def test_a_job_that_is_not_there_is_not_run(say: Say) -> None:
+def test_a_job_that_is_not_there_is_not_run(run: Run) -> None:
     """The nearest name is the mend."""
-    assert say("schedule", "run", "swep") == (1, "", "unknown job `swep`\n  mend: write `sweep`")
+    assert run("schedule", "run", "swep") == (1, "", "unknown job `swep`\n  mend: write `sweep`")
 
 
 def test_whoever_holds_a_lock_is_named_while_it_is_held(database: Database) -> None:

@@ -13,7 +13,7 @@ from channels.template_wording import facts_by_channel, wording_problems
 from compliance import Gate, shipped_packs
 from compliance.wording import wording_rules
 from config.queues import read_queues
-from duecourse.wiring import ANSWERS
+from duecourse.people import ANSWERS
 from duecourse.workspace import open_workspace
 from engine.catalogue import load_catalogue
 from engine.errors import RuleError, SettingsError

@@ -6,9 +6,11 @@ from engine.catalogue import load_catalogue
 from engine.condition import Scope, parse_condition
 from engine.content import TemplateFacts, Templates
 from engine.errors import RuleError
+from engine.matching import InterpreterMatcher
 from engine.overlaps import find_overlap
-from engine.rulebook import Overlap, Rulebook, read_rulebook
+from engine.rulebook import Rulebook, read_rulebook
 from engine.source import read_yaml
+from tests.situations import loan
 
 CATALOGUE = load_catalogue()
 CARD = """\
@@ -45,15 +47,19 @@ def problems(*texts: str) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_a_loan_gets_the_one_strategy_that_applies():
-    """One applies: it is the one; none: none; several: an overlap, which is nobody's."""
+def applying(book: Rulebook, **facts: str) -> tuple[str, ...]:
+    return InterpreterMatcher(book.strategies).strategies(loan(facts=facts))
+
+
+def test_a_loan_gets_the_strategies_that_apply():
+    """One applies: it is the one; none: none; several: all are told, so that the loan can be left alone."""
     book = check(CARD, PERSONAL)
     assert sorted(book.strategies) == ["card", "personal"]
-    assert book.strategy_for({"product": "card"}) is book.strategies["card"]
-    assert book.strategy_for({"product": "car"}) is None
-    assert book.strategy_for({}) is None
+    assert applying(book, product="card") == ("card",)
+    assert applying(book, product="car") == ()
+    assert applying(book) == ()
     narrow = check(CARD, PERSONAL.replace("product = 'personal'", "country = 'US'"))
-    assert narrow.strategy_for({"product": "card", "country": "US"}) == Overlap(("card", "personal"))
+    assert sorted(applying(narrow, product="card", country="US")) == ["card", "personal"]
 
 
 def test_the_digest_is_of_the_strategies_not_of_their_files():
