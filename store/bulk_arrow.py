@@ -103,11 +103,6 @@ def arrow_schema(table: str, columns: tuple[str, ...] | None = None) -> "pa.Sche
     return pa.schema([(name, arrow_type(known[name].type)) for name in columns or known.keys()])
 
 
-def instants(table: str) -> frozenset[str]:
-    """The names of a table's instant columns."""
-    return frozenset(column.name for column in table_of(table).columns if isinstance(column.type, Instant))
-
-
 def checked(table: str, rows: "pa.Table") -> "pa.Table":
     """
     The rows with the wire types of that table's columns.

@@ -1,8 +1,8 @@
 """
 Columns in and out of PostgreSQL, by ADBC.
 
-ADBC shares no transaction with SQLAlchemy, so a bulk transaction is a connection of its own; and it is strict about
-types (int64 into integer, text into jsonb are refused), so rows are staged and copied over by `insert ... select`.
+ADBC shares no transaction with SQLAlchemy, so a bulk transaction is a connection of its own. It copies rows straight into
+their table, which is why they have to be of its columns' own types; only what is updated is staged beside it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from sqlalchemy import Select, event
+from sqlalchemy import BigInteger, Integer, Select, event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool, PoolProxiedConnection, QueuePool
 
-from store.bulk_arrow import Param, arrow_type, bound, checked, instants, opened, sealed
+from store.bulk_arrow import Param, arrow_type, bound, checked, opened, sealed, table_of
+from store.columns import Instant
 from store.sealing import Sealing
 
 if TYPE_CHECKING:
@@ -136,9 +137,8 @@ class PostgresTransaction(PostgresReader):
     def append(self, table: str, rows: "pa.Table") -> None:
         """Insert rows."""
         rows = sealed(table, rows, self._sealing)
-        columns = ", ".join(f'"{name}"' for name in rows.column_names)
-        with self._staged(table, rows) as stage:
-            self._run(f'insert into "{table}" ({columns}) select {columns} from {stage}')
+        with self._cursor() as cursor:
+            cursor.adbc_ingest(table, _as_kept(table, checked(table, rows)), mode="append")
 
     def update(self, table: str, keys: tuple[str, ...], rows: "pa.Table") -> int:
         """Set the columns that are not keys; how many rows that were."""
@@ -184,15 +184,20 @@ class PostgresTransaction(PostgresReader):
     def _staged(self, table: str, rows: "pa.Table") -> Iterator[str]:
         stage = f"staged_{table}"
         with self._cursor() as cursor:
-            cursor.adbc_ingest(stage, _with_instants(table, checked(table, rows)), mode="create", temporary=True)
+            cursor.adbc_ingest(stage, _as_kept(table, checked(table, rows)), mode="create", temporary=True)
         yield f'pg_temp."{stage}"'
         self._run(f'drop table pg_temp."{stage}"')
 
 
-def _with_instants(table: str, rows: "pa.Table") -> "pa.Table":
+def _as_kept(table: str, rows: "pa.Table") -> "pa.Table":
+    """The rows in the types of the columns themselves: what is copied into a table is not converted on the way."""
     import pyarrow as pa
 
-    for at in instants(table) & set(rows.column_names):
-        i = rows.column_names.index(at)
-        rows = rows.set_column(i, at, rows.column(i).cast(pa.timestamp("us", "UTC")))
+    columns = table_of(table).columns
+    for number, name in enumerate(rows.column_names):
+        kind = columns[name].type
+        if isinstance(kind, Instant):
+            rows = rows.set_column(number, name, rows.column(number).cast(pa.timestamp("us", "UTC")))
+        elif isinstance(kind, Integer) and not isinstance(kind, BigInteger):
+            rows = rows.set_column(number, name, rows.column(number).cast(pa.int32()))
     return rows
