@@ -50,6 +50,8 @@ from workflows.letters import Shop
 from workflows.moving import move_loan
 from workflows.outcomes import Promised
 from workflows.privacy.due import erase_over
+from workflows.privacy.due_records import erase_over_records
+from workflows.privacy.erase import leave_nothing
 from workflows.promises import Terms, check_promises, promises_to_judge
 from workflows.proofs import Proven
 from workflows.replies import Answering, Reply, Taken, endpoint_of, take_reply
@@ -292,7 +294,10 @@ class Works:
         done = tidy_inbox(self.database, keep=timedelta(days=settings.inbox_days), now=now, stop=stop)
         if settings.erase_when_over:
             today = now.astimezone(ZoneInfo(settings.zone)).date()
-            done |= erase_over(self.database, self.workspace.pack_dates, now=now, today=today, stop=stop)
+            dates = self.workspace.pack_dates
+            done |= erase_over(self.database, dates, now=now, today=today, stop=stop)
+            done |= erase_over_records(self.database, dates, now=now, today=today, stop=stop)
+            leave_nothing(self.database)
         return done
 
     def match(self, now: datetime) -> Mapping[str, int]:
