@@ -74,6 +74,9 @@ def aged(session: Session, subject: Subject, dates: PackDates, *, now: datetime,
     theirs = Clocks(session, subject.person, dates, now=now, today=today)
     found: defaultdict[Records, Aged] = defaultdict(Aged)
     for spent in SPENT:
+        if dates.shortest(spent.records) is None:
+            # That nothing is known of a law does not end it.
+            continue
         rows = list(session.exec(spent.rows(now).where(spent.person == subject.id).order_by(spent.at)))
         loans = _loans(session, subject, spent, rows)
         for row, at, loan in rows:
@@ -82,7 +85,6 @@ def aged(session: Session, subject: Subject, dates: PackDates, *, now: datetime,
             on = cautious_day(at) if isinstance(at, datetime) else at
             clocks = [theirs.of_record(one, spent.records, on) for one in loans(row, loan)]
             known = [clock for clock in clocks if clock is not None]
-            # That nothing is known of a law does not end it.
             if words.counts and known and len(known) == len(clocks):
                 found[spent.records].add(known, words, today)
     return found
