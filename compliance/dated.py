@@ -40,6 +40,11 @@ class Length:
     n: int
     calendar: tuple[str, ...] = ()
 
+    @property
+    def shortest(self) -> timedelta:
+        """No shorter than this, wherever and whenever it begins."""
+        return timedelta(days=self.n * (28 if self.unit == "months" else 1))
+
     def after(self, day: date, places: tuple[str, ...]) -> date:
         """The day so long after another, for somebody in these jurisdictions, e.g. ("US", "US-MA")."""
         match self.unit:

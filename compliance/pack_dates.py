@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, TypeVar
 
 from compliance.dated import RECORDS, Dated, Deadline, Length, Records, Retention, Service
@@ -136,6 +136,15 @@ class PackDates:
                 at_most = min((day for day in gone if day is not None), default=None)
                 found.append(Kept(records, asked[0][0], tuple(rule for _, rule, _ in asked), at_most))
         return found
+
+    def shortest(self, records: Records) -> timedelta | None:
+        """How long such a record is kept anywhere, at the very least; None: no rule that may bind names it."""
+        asked = (
+            limit.at_least.shortest
+            for pack, rule, limit in _rules_of(self._packs, Retention)
+            if self._may_bind(pack, rule) and not limit.records.isdisjoint({records, "file"})
+        )
+        return min(asked, default=None)
 
     def binds(self, pack: Pack, rule: Rule, matter: Matter, on: date) -> bool:
         """Whether a pack's rule holds for a matter on a day."""

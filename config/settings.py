@@ -243,7 +243,9 @@ class Settings(BaseSettings):
         90, ge=30, le=3650, description="how long what came from outside is kept once it is handled"
     )
     erase_when_over: bool = Field(
-        False, description="the job `tidy` erases people all of whose clocks are over; nothing brings them back"
+        False,
+        description="the job `tidy` erases the words of records whose clocks are over, and people all of whose clocks are; "
+        "nothing brings them back",
     )
     doubts_owner: str = Field(
         "operations", min_length=1, description="who settles messages in doubt that no provider can be asked about"

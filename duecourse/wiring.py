@@ -42,6 +42,8 @@ from workflows.fate import Evidence
 from workflows.law_impact import Heard
 from workflows.letters import Shop
 from workflows.privacy.due import erase_over
+from workflows.privacy.due_records import erase_over_records
+from workflows.privacy.erase import leave_nothing
 from workflows.promises import Terms, check_promises, promises_to_judge
 from workflows.second_look import Look, is_stale
 from workflows.sweep import SweepResult, plan_sweep, sweep
@@ -275,7 +277,10 @@ class Works:
         done = tidy_inbox(self.database, keep=timedelta(days=settings.inbox_days), now=now, stop=stop)
         if settings.erase_when_over:
             today = now.astimezone(ZoneInfo(settings.zone)).date()
-            done |= erase_over(self.database, self.workspace.pack_dates, now=now, today=today, stop=stop)
+            dates = self.workspace.pack_dates
+            done |= erase_over(self.database, dates, now=now, today=today, stop=stop)
+            done |= erase_over_records(self.database, dates, now=now, today=today, stop=stop)
+            leave_nothing(self.database)
         return done
 
     def match(self, now: datetime) -> Mapping[str, int]:

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 from engine.gate import LocalWindow
 from engine.gate import Statement as Said
 from store.columns import to_us
+from store.log_kinds import told_text
 from store.outbox import bump_versions
 from store.people import read_statement
 from store.tables import Consent
@@ -102,10 +103,12 @@ def ledger(session: Session, person: int, *, as_of: datetime) -> list[LedgerLine
     """What a person had said by an instant, oldest first."""
     wanted = select(Consent).where(col(Consent.person_id) == person, col(Consent.received_at) <= as_of)
     rows = session.exec(wanted.order_by(col(Consent.received_at), col(Consent.id)))
-    return [
-        LedgerLine(row.received_at, read_statement(_plain(row)), row.how, row.evidence, row.source, row.ref)
-        for row in rows
-    ]
+    return [_line(row) for row in rows]
+
+
+def _line(row: Consent) -> LedgerLine:
+    how, evidence, source = (told_text("consent", row.id, text) for text in (row.how, row.evidence, row.source))
+    return LedgerLine(row.received_at, read_statement(_plain(row)), how, evidence, source, row.ref)
 
 
 def _plain(row: Consent) -> dict[str, object]:

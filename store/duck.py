@@ -1,6 +1,10 @@
-"""How DuckDB is told whether a statement is about few rows or many."""
+"""How DuckDB is told whether a statement is about few rows or many, and what it says when it has no room."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+
+from engine.errors import Problem, StoreError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -31,3 +35,31 @@ class Effort:
             self._con.execute(f"set disabled_optimizers = '{self._dear if few else ''}'")
             self._con.execute(f"set threads = {1 if few else self._threads}")
             self._few = few
+
+
+_NO_ROOM: Final = "Could not write file"
+
+
+@contextmanager
+def room_for(what: str, place: str) -> Iterator[None]:
+    """
+    Turn what DuckDB raises within the block for want of room into StoreError with a mend.
+
+    Args:
+        what: is being made, e.g. "the review"; whoever makes it sees to it that it appears whole or not at all.
+        place: the folder of DuckDB's own files.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        # What a commit has no room for is an error of the transaction, and says so in words only.
+        if not isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException) and _NO_ROOM not in str(error):
+            raise
+        said = str(error).partition("\n")[0]
+        problem = Problem(
+            f"{what} cannot be worked out in `{place}`, and nothing of it was written: {said}",
+            "free disk space there, or set TMPDIR to a folder with room, and run the same again",
+        )
+        raise StoreError(problem) from None

@@ -37,6 +37,11 @@ def erased_text(kind: str, key: str) -> str:
     return f"erased:{kind}:{key}"
 
 
+def told_text(kind: str, key: object, text: str) -> str:
+    """A withheld text as people read it: what was erased says so."""
+    return "(no longer kept)" if text == erased_text(kind, str(key)) else text
+
+
 _ALL: Final = (
     Kind(
         "decision",

@@ -8,6 +8,7 @@ from typing import Literal
 from sqlmodel import Session, col, select
 
 from engine.errors import DataError, Problem
+from store.log_kinds import told_text
 from store.tables import AccountSnapshot, Consent, Contact, Hold, Loan, Movement, Notice, Person, Promise, StageChange
 
 Kind = Literal["money", "stage", "contact", "promise", "hold", "consent", "notice", "account"]
@@ -60,7 +61,7 @@ def timeline(session: Session, loan: Loan) -> list[Line]:
         *_money(session, loan),
         *_contacts(session, loan),
         *(
-            Line(c.at, "stage", _stage(c), why=c.reason or c.cause)
+            Line(c.at, "stage", _stage(c), why=told_text("stage_change", c.id, c.reason) or c.cause)
             for c in session.exec(select(StageChange).where(col(StageChange.loan_id) == loan.id))
         ),
         *_promises(session, loan),
@@ -78,7 +79,12 @@ def timeline(session: Session, loan: Loan) -> list[Line]:
             )
         ),
         *(
-            Line(c.received_at, "consent", f"{c.kind} {c.scope} {c.channels}".strip(), why=c.how)
+            Line(
+                c.received_at,
+                "consent",
+                f"{c.kind} {c.scope} {c.channels}".strip(),
+                why=told_text("consent", c.id, c.how),
+            )
             for c in session.exec(select(Consent).where(col(Consent.person_id) == loan.borrower_id))
         ),
     ]

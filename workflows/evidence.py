@@ -18,6 +18,7 @@ from channels.paper import Document, Part
 from channels.wording import amount
 from store.arrears import read_arrears
 from store.decisions import canonical_json
+from store.log_kinds import told_text
 from store.tables import (
     AccountSnapshot,
     Batch,
@@ -162,7 +163,11 @@ def _log(case: _Case, contacts: Sequence[Contact]) -> list[Part]:
          c.name or c.purpose, c.rule or "by hand", history[c.id][-1].status if history[c.id] else "")
         for c in contacts
     ]  # fmt: skip
-    became = [(c.id, _at(line.at), line.status, line.why) for c in contacts for line in history[c.id]]
+    became = [
+        (c.id, _at(line.at), line.status, told_text("contact_status", line.id, line.why))
+        for c in contacts
+        for line in history[c.id]
+    ]
     columns = ("contact", "", "part", "person", "how", "what", "rule", "status")
     return [
         _part("Contacts", columns, made, (2, 0.7, 1.5, 1.5, 1, 2.5, 2.5, 1.3)),
@@ -183,7 +188,8 @@ def _notices(case: _Case) -> Part:
 def _statements(case: _Case) -> Part:
     wanted = select(Consent).where(col(Consent.person_id).in_(case.people), col(Consent.recorded_at) <= case.as_of)
     rows = [
-        (_at(c.received_at), case.people[c.person_id], f"{c.kind} {c.scope}".strip(), c.channels, c.how, c.evidence,
+        (_at(c.received_at), case.people[c.person_id], f"{c.kind} {c.scope}".strip(), c.channels, told_text("consent", c.id, c.how),
+         told_text("consent", c.id, c.evidence),
          _at(c.until_at) if c.until_at is not None else "", _at(c.recorded_at))
         for c in case.session.exec(wanted.order_by(col(Consent.received_at), col(Consent.id)))
     ]  # fmt: skip
@@ -225,7 +231,7 @@ def _settled(promise: Promise, on: date) -> str:
 def _stages(case: _Case) -> Part:
     wanted = select(StageChange).where(col(StageChange.loan_id) == case.loan.id, col(StageChange.at) <= case.as_of)
     rows = [
-        (_at(s.at), s.source, s.target, s.cause, s.reason)
+        (_at(s.at), s.source, s.target, s.cause, told_text("stage_change", s.id, s.reason))
         for s in case.session.exec(wanted.order_by(col(StageChange.at), col(StageChange.id)))
     ]
     return _part("Stages", ("when", "from", "to", "by", "reason"), rows)

@@ -2,6 +2,7 @@
 
 import email
 import re
+import resource
 import socket
 import sqlite3
 import subprocess
@@ -331,3 +332,37 @@ def test_a_month_is_reviewed_and_a_day_exported_by_command(lender: Lender, tmp_p
     code, out = lender.check(tmp_path / "export", "--keys", lender.folder / "config" / "log-keys.txt")
     assert code == 0
     assert f"positions {made.answer['from']} to {made.answer['to'] - 1} of the log" in out
+
+
+def test_what_has_no_room_is_not_half_written(lender: Lender, tmp_path: Path) -> None:
+    """A review and an export for which there is no room end with what to free, and leave no file of theirs anywhere."""
+    if not (lender.folder / "config" / "log-keys.txt").exists():
+        lender.audit("keygen", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", "2026-05-01T00:00Z")
+    scratch, made = tmp_path / "scratch", tmp_path / "made"
+    scratch.mkdir()
+    deeds = "select count(*) from deed"
+    with closing(sqlite3.connect(lender.folder / "data" / "duecourse.db")) as connection:
+        before = connection.execute(deeds).fetchall()
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    def without_room(*arguments: str) -> Said:
+        return duecourse(
+            "-w", lender.folder, "audit", *arguments, "--out", "made/here", "--at", "2026-04-02T00:00Z", cwd=tmp_path,
+            env={"TMPDIR": str(scratch)}, beforehand=limited,
+        )  # fmt: skip
+
+    reviewed = without_room("review", "--month", "2026-03")
+    assert reviewed.code == 1
+    assert reviewed.err.startswith(f"the review cannot be worked out in `{scratch}`, and nothing of it was written: ")
+    assert reviewed.err.endswith(
+        "File too large\n  mend: free disk space there, or set TMPDIR to a folder with room, and run the same again\n"
+    )
+    exported = without_room("export", "--from", "2026-03-01T00:00Z", "--to", "2026-04-01T00:00Z")
+    mend = "  mend: name a folder that is not there yet, where you may write and there is room\n"
+    assert exported.failure == (1, "", f"cannot write `made/here`: file too large\n{mend}")
+    assert [*made.iterdir(), *scratch.iterdir()] == []
+    with closing(sqlite3.connect(lender.folder / "data" / "duecourse.db")) as connection:
+        assert connection.execute(deeds).fetchall() == before

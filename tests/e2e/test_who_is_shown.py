@@ -89,6 +89,7 @@ ASKED: tuple[tuple[str, ...], ...] = (
     ("audit", "prove", "--loan", "CN-1"), ("audit", "review", "--month", "2026-03", "--out", "{out}/review", "--at", MONTH_OVER),
     ("audit", "export", "--from", BEFORE_ALL, "--to", MONTH_OVER, "--out", "{out}/regulator", "--at", MONTH_OVER),
     ("privacy", "rotate"), ("privacy", "due"), ("privacy", "export", "C1", "--out", "{out}/person", "--by", "li"),
+    ("privacy", "erase", "C1", "--records", "contacts", "--because", "x", "--by", "li"),
     ("privacy", "erase", "C1", "--because", "x", "--by", "li"), ("privacy", "erase", "C1", "--because", "x", "--by", "li", "--yes"),
     ("privacy", "deeds"),
 )  # fmt: skip

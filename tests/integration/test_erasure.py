@@ -340,13 +340,13 @@ STAYS = {
     "deed": "kind subject detail_json", "duty": "rule subject what status", "endpoint": "kind", "erased_ref": "digest",
     "event": "source kind", "hold": "kind blocks form", "loan": "product currency basis custody stage",
     "notice": "kind contact_id", "override": "contact_id rule ground", "party": "role", "person": "language country",
-    "promise": "status contact_id", "proof": "contact_id digest", "stage_change": "source target cause",
+    "promise": "status contact_id", "stage_change": "source target cause",
     "visit": "contact_id",
     # The lender's own names for things, which are to name nobody.
     "feed": "kind file digest status", "LOAN": "ref", "movement": "kind source ref", "PROMISE": "ref",
     # Who works for the lender.
     "BATCH": "made_by", "CONSENT": "given_to", "CONTACT": "by claimed_by kept_for", "deed_note": "by",
-    "DUTY": "owner closed_by", "HOLD": "owner", "OVERRIDE": "agent approved_by", "PROOF": "people", "VISIT": "team planned_by",
+    "DUTY": "owner closed_by", "HOLD": "owner", "OVERRIDE": "agent approved_by", "VISIT": "team planned_by",
     # About nobody, or what an erasure waits for.
     "arrival": "source key kind detail_json private_json state why", "job": "name state why by", "job_act": "job act by because",
     "log_checkpoint": "note", "log_erased": "kind key field commitment", "log_handover": "witness", "log_leaf": "kind key hash",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 from sqlmodel import select
 
@@ -15,7 +16,9 @@ from compliance.checkpoint import PublicKey
 from engine.errors import DataError, StoreError
 from store.db import Database
 from store.log_kinds import KINDS
+from store.log_sql import Encoder
 from store.tables import ContactStatus, Deed
+from tests import outgoing
 from tests.outgoing import add
 from tests.review_book import MADE, fill, signed
 from workflows.regulator.columns import MEANINGS, columns_of
@@ -187,6 +190,32 @@ def test_what_is_not_signed_or_was_changed_does_not_leave(sqlite_database: Datab
         exported(sqlite_database, tmp_path / "export", keys)
     assert not (tmp_path / "export").exists()
     assert not list(tmp_path.glob(".export*"))
+
+
+def test_where_duckdb_has_no_room_nothing_is_left(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it says of a file or of memory: what to free is said, and neither the folder nor a deed is there."""
+    fill(sqlite_database, 7, people=1)
+    keys = signed(sqlite_database)
+    deeds = len(outgoing.rows(sqlite_database, Deed))
+    for error in (
+        duckdb.IOException('Could not write file "x": No space left on device'),
+        duckdb.OutOfMemoryException("failed to allocate"),
+    ):
+
+        def encode(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(Encoder, "encode", encode)
+        with pytest.raises(StoreError) as refused:
+            exported(sqlite_database, tmp_path / "made", keys)
+        (problem,) = refused.value.problems
+        assert (
+            problem.what == f"the export cannot be worked out in `{Path.cwd()}`, and nothing of it was written: {error}"
+        )
+        assert list(tmp_path.glob("*made*")) == []
+    assert len(outgoing.rows(sqlite_database, Deed)) == deeds
 
 
 def test_every_kind_of_entry_has_its_instant_and_every_column_its_meaning() -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from pypdf import PdfReader
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel, col, select
 
 from engine.errors import DataError
 from store import log
@@ -28,6 +28,7 @@ from store.tables import (
     Deed,
     Endpoint,
     Hold,
+    Notice,
     OverrideRow,
     Person,
     Run,
@@ -287,6 +288,97 @@ def test_paper_says_what_the_page_says(one: One) -> None:
         assert re.search(rf"{re.escape(name)} (! )?{number:,}", words)
     uris = {note["/A"]["/URI"] for page in paper.pages for note in page.get("/Annots", []) if "/A" in note}
     assert "entries/contacts.html" in uris
+
+
+def test_consent_addressees_and_notices_are_counted_from_the_rows(database: Database, tmp_path: Path) -> None:
+    """What stands on file at the moment: bases and consents of a number, who somebody is to the loan, and what had been served."""
+    at = datetime(2026, 3, 10, 17, tzinfo=UTC)
+    person = make_person(
+        database,
+        ref="P-US",
+        country="US",
+        region="US-TX",
+        zones="America/Chicago",
+        mobile="+12145550101",
+        email="a@example.org",
+    )
+    other = make_person(
+        database, ref="P-O", country="US", region="US-TX", zones="America/Chicago", mobile="+12145550102"
+    )
+    loan = make_loan(database, borrower_id=person, stage="field_visit", episode_on=date(2026, 2, 1))
+    calm = make_loan(database, borrower_id=person)
+    mobile, email = (one.id for one in rows(database, Endpoint, col(Endpoint.person_id) == person))
+    theirs = rows(database, Endpoint, col(Endpoint.person_id) == other)[0].id
+    with database.write() as session:
+        for endpoint in (mobile, theirs):
+            session.get_one(Endpoint, endpoint).basis = "text_from_consumer"
+            session.get_one(Endpoint, endpoint).basis_at = at - timedelta(days=50)
+
+    def contact(name: str, channel: str, **values: object) -> Contact:
+        given = {
+            "loan_id": loan,
+            "person_id": person,
+            "by": "agency-1",
+            "status": "delivered",
+            "outcome": "delivered",
+            "at": at,
+            **values,
+        }
+        return Contact(
+            id=name, channel=channel, slot=name, planned_at=given["at"], not_before_at=at, expires_at=at, **given
+        )
+
+    def notice(name: str, sent: date, **values: object) -> Notice:
+        given = {
+            "loan_id": loan,
+            "person_id": person,
+            "kind": "visit_notice",
+            "effective_on": sent + timedelta(days=1),
+            **values,
+        }
+        return Notice(sent_on=sent, how="letter", recorded_at=at, ref=name, **given)
+
+    later = at + timedelta(days=12)
+    others_loan = make_loan(database, borrower_id=other, episode_on=date(2026, 2, 1))
+    add(
+        database,
+        contact("sms-fresh", "sms", endpoint_id=mobile), contact("sms-stale", "sms", endpoint_id=mobile, at=later),
+        contact("mail-never", "email", endpoint_id=email), contact("mail-unknown", "email"),
+        contact("mail-agreed", "email", endpoint_id=email, at=later), contact("mail-of-ours", "email", endpoint_id=email, by="lender"),
+        contact("call-third", "call", person_id=other, role="contact_person", endpoint_id=theirs),
+        contact("call-where", "call", person_id=other, role="contact_person", endpoint_id=theirs, purpose="location"),
+        contact("visit-young", "visit", at=datetime(2026, 3, 4, 17, tzinfo=UTC), outcome="met"),
+        contact("visit-good", "visit", outcome="met"), contact("visit-void", "visit", outcome="met", at=later),
+        contact("visit-calm", "visit", outcome="met", loan_id=calm), contact("visit-other", "visit", outcome="met", loan_id=others_loan, person_id=other),
+        notice("n-1", date(2026, 3, 1), voided_at=at + timedelta(days=1)),
+        notice("n-old", date(2026, 1, 2)), notice("n-else", date(2026, 3, 1), kind="prelegal_notice"),
+        notice("n-third", date(2026, 3, 1), loan_id=others_loan),
+        Consent(person_id=person, kind="consent", scope="electronic", channels="email", given_to="agency-1", received_at=at + timedelta(days=2),
+                recorded_at=at + timedelta(days=20), ref="k-1"),
+        Consent(person_id=person, kind="opt_out", channels="sms", received_at=at - timedelta(days=1), recorded_at=later, ref="k-2"),
+    )  # fmt: skip
+    for name in [one.id for one in rows(database, Contact)]:
+        add(database, ContactStatus(contact_id=name, status="delivered", at=at))
+    found = reviewed(database, tmp_path / "review")
+    folder = tmp_path / "review"
+    assert marked(folder, "consent", "us.regf.sms.procedure") == {"sms-stale"}
+    assert marked(folder, "consent", "us.regf.email.procedure") == {"mail-never"}
+    assert marked(folder, "addressee", "us.regf.third_party") == {"call-third"}
+    assert marked(folder, "addressee", "house.default.addressee") == {"call-third"}
+    assert marked(folder, "notice", "house.default.visit_notice") == {
+        "visit-young",
+        "visit-void",
+        "visit-calm",
+        "visit-other",
+    }
+    assert found.findings >= 8
+    page = (folder / "review.html").read_text(encoding="utf-8")
+    for said in (
+        "without consent or another basis",
+        "to somebody who may not be addressed",
+        "without the notice that it owes",
+    ):
+        assert said in page
 
 
 def test_a_presumption_set_aside_is_no_breach_and_is_told(sqlite_database: Database, tmp_path: Path) -> None:

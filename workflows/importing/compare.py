@@ -12,7 +12,7 @@ from sqlalchemy import Select, case, func, select
 
 from engine.errors import DataError, Place, Problem
 from store.bulk_arrow import Reader, table_of
-from store.columns import from_us
+from store.columns import from_us, to_us
 from workflows.importing import rejects
 from workflows.importing.delivery import Delivery
 from workflows.importing.known_endpoints import find_endpoints, register_hashes
@@ -43,6 +43,10 @@ def compare(delivery: Delivery, reader: Reader) -> None:
     if kind.name == "endpoints":
         # What we learnt by writing or calling there outlives the lender's own files.
         con.execute(f"update incoming i set valid = false from known k where {same_key} and k.lost_at is not null")
+    if kind.name == "holds":
+        # Why somebody was left alone is erased when it was kept long enough, and no file brings it back.
+        over = f"k.reason = '' and k.ends_at <= {to_us(delivery.now)}"
+        con.execute(f"update incoming i set reason = '' from known k where {same_key} and {over}")
     differs = " or ".join(f"k.{name} is distinct from i.{name}" for name in told(delivery, rows.content)) or "false"
     for name in told(delivery, rows.fixed):
         changed = f"select i.row from incoming i join known k on {same_key} where k.{name} is distinct from i.{name}"

@@ -1,15 +1,16 @@
 """How long the records about a person are kept: for every loan they stand in a role for, by every pack that binds."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from sqlmodel import Session
 
-from compliance import Kept, Matter, PackDates
+from compliance import Kept, Life, Matter, PackDates
+from compliance.dated import Records
 from store.people import jurisdictions
 from store.retention import read_life
-from store.tables import Person
+from store.tables import Loan, Person
 from workflows.privacy.subject import Subject
 
 
@@ -24,7 +25,7 @@ class Clock:
     """
 
     loan: str
-    records: str
+    records: Records
     to: date | None
     rule: str
     citation: str
@@ -36,19 +37,44 @@ class Clock:
         return self.to is None or on <= self.to
 
 
-def clocks(session: Session, subject: Subject, dates: PackDates, *, now: datetime, today: date) -> Iterator[Clock]:
+class Clocks:
     """
-    Every clock, loan by loan.
+    The clocks of what there is about one person, read in one session: each loan's past once.
 
     The law where the borrower is and the law where the person is are both asked, and the longer time counts.
     """
-    for loan, _ in subject.loans:
-        life, matter = read_life(session, loan, now)
-        places = {matter.places, _places(subject.person)}
+
+    def __init__(self, session: Session, person: Person, dates: PackDates, *, now: datetime, today: date) -> None:
+        self._session, self._dates, self._now, self._today = session, dates, now, today
+        self._place = _places(person)
+        self._lives: dict[int, tuple[Loan, Life, Matter]] = {}
+        self._of_records: dict[tuple[int, Records, date], Clock | None] = {}
+
+    def of_loan(self, loan: int) -> Iterator[Clock]:
+        """Of each kind of record that a loan has, counted from the newest of it."""
+        ref, life, matter = self._read(loan)
+        return self._clocks(ref, life, matter)
+
+    def of_record(self, loan: int, records: Records, on: date) -> Clock | None:
+        """Of one record about a loan, counted from its own day where a pack counts so; None: no pack says anything of it."""
+        asked = loan, records, on
+        if asked not in self._of_records:
+            ref, life, matter = self._read(loan)
+            found = self._clocks(ref, replace(life, newest={records: on}), matter)
+            self._of_records[asked] = next((clock for clock in found if clock.records == records), None)
+        return self._of_records[asked]
+
+    def _read(self, loan: int) -> tuple[Loan, Life, Matter]:
+        if loan not in self._lives:
+            row = self._session.get_one(Loan, loan)
+            self._lives[loan] = (row, *read_life(self._session, row, self._now))
+        return self._lives[loan]
+
+    def _clocks(self, loan: Loan, life: Life, matter: Matter) -> Iterator[Clock]:
         longest: dict[str, Kept] = {}
         shortest: dict[str, date] = {}
-        for where in sorted(places):
-            for kept in dates.kept(life, Matter(where, loan.product), today):
+        for where in sorted({matter.places, self._place}):
+            for kept in self._dates.kept(life, Matter(where, loan.product), self._today):
                 if kept.at_most is not None:
                     shortest[kept.records] = min(kept.at_most, shortest.get(kept.records, date.max))
                 known = longest.get(kept.records)
@@ -59,6 +85,13 @@ def clocks(session: Session, subject: Subject, dates: PackDates, *, now: datetim
             yield Clock(
                 loan.ref, kept.records, kept.to, rule.id, rule.citation, rule.says_en, shortest.get(kept.records)
             )
+
+
+def clocks(session: Session, subject: Subject, dates: PackDates, *, now: datetime, today: date) -> Iterator[Clock]:
+    """Every clock of a person, loan by loan."""
+    theirs = Clocks(session, subject.person, dates, now=now, today=today)
+    for loan in subject.loan_ids:
+        yield from theirs.of_loan(loan)
 
 
 def _places(person: Person) -> tuple[str, ...]:

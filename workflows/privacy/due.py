@@ -1,7 +1,7 @@
 """Whose records need not be kept any more: people all of whose loans are closed, and whose every clock is over."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -67,7 +67,7 @@ def over(
         progress(min(start + _PEOPLE_AT_ONCE, len(people)), len(people))
 
 
-def by_rule(found: Iterator[Over] | list[Over]) -> Counter[tuple[str, str, str]]:
+def by_rule(found: Iterable[Over]) -> Counter[tuple[str, str, str]]:
     """Of how many loans which kind of record need not be kept any more: (records, rule, citation) -> how many."""
     return Counter((clock.records, clock.rule, clock.citation) for one in found for clock in one.clocks)
 
@@ -76,7 +76,7 @@ def erase_over(
     database: Database, dates: PackDates, *, now: datetime, today: date, stop: Stop = lambda: False
 ) -> dict[str, int]:
     """
-    Erase everybody whose every clock is over and against whom nothing stands, one transaction each.
+    Erase everybody whose every clock is over and against whom nothing stands, one transaction each; `leave_nothing` follows.
 
     Returns:
         `erased`: how many people.
@@ -94,8 +94,6 @@ def erase_over(
             # Something came in between: the next run looks again.
             continue
         done += 1
-    if done:
-        database.scrub()
     return {"erased": done}
 
 

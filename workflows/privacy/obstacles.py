@@ -11,9 +11,8 @@ from engine.errors import Problem
 from store.outbox import is_task
 from store.tables import Arrival, Contact, Duty, Endpoint, Event, Hold, MessageText, Promise
 from workflows.privacy.clocks import clocks
+from workflows.privacy.spent import UNFINISHED
 from workflows.privacy.subject import Subject
-
-_UNFINISHED = ("planned", "claimed", "sending", "unknown")
 
 
 def obstacles(
@@ -23,11 +22,19 @@ def obstacles(
     return (
         *_loans(subject),
         *_clocks(session, subject, dates, now, today),
-        *_holds(session, subject, now),
-        *_duties(session, subject),
+        *_promises(session, subject),
         *_contacts(session, subject),
-        *_waiting(session, subject),
+        *open_matters(session, subject, now=now),
     )
+
+
+def open_matters(session: Session, subject: Subject, *, now: datetime) -> tuple[Problem, ...]:
+    """
+    What stands against erasing a kind of record of somebody who stays: a matter of theirs that is open.
+
+    A promise and a contact that is not over keep their own words, and no others.
+    """
+    return (*_holds(session, subject, now), *_duties(session, subject), *_waiting(session, subject))
 
 
 def _loans(subject: Subject) -> Iterator[Problem]:
@@ -59,6 +66,9 @@ def _duties(session: Session, subject: Subject) -> Iterator[Problem]:
     found = session.exec(select(Duty).where(about, col(Duty.status).in_(("open", "lapsed"))).order_by(col(Duty.id)))
     for duty in found:
         yield Problem(f"duty {duty.id} is not done: {duty.rule}, due on {duty.due_on}", f"{duty.owner} sees to it")
+
+
+def _promises(session: Session, subject: Subject) -> Iterator[Problem]:
     promises = select(Promise).where(col(Promise.loan_id).in_(subject.loan_ids), col(Promise.status) == "open")
     for promise in session.exec(promises.order_by(col(Promise.id))):
         what = f"a promise for {promise.due_on} is not settled"
@@ -70,7 +80,7 @@ def _contacts(session: Session, subject: Subject) -> Iterator[Problem]:
         some = subject.about[start : start + 500]
         for contact in session.exec(select(Contact).where(col(Contact.id).in_(some)).order_by(col(Contact.id))):
             waits = contact.status == "sent" and is_task(contact) and contact.outcome == ""
-            if contact.status in _UNFINISHED or waits:
+            if contact.status in UNFINISHED or waits:
                 what = f"contact `{contact.id}` is not over: {contact.channel}, {contact.status}"
                 yield Problem(what, "wait for what becomes of it, or call it off")
 

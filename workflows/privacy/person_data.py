@@ -19,6 +19,7 @@ from engine.decision import ActJudged, LoanDecision
 from engine.explain import explain_loan, from_json
 from engine.explain_tree import ExplainNode
 from engine.rulebook import Rulebook
+from store.log_kinds import told_text
 from store.tables import (
     AccountSnapshot,
     Batch,
@@ -190,7 +191,12 @@ def _values(telling: Telling) -> dict[int | None, str]:
 def _became(telling: Telling) -> Iterator[Row]:
     lines = telling.of_contacts(ContactStatus, col(ContactStatus.contact_id))
     for one in sorted(lines, key=lambda one: (one.at, one.id)):
-        yield {"contact": one.contact_id, "at": one.at, "status": one.status, "why": telling.without_others(one.why)}
+        yield {
+            "contact": one.contact_id,
+            "at": one.at,
+            "status": one.status,
+            "why": telling.without_others(told_text("contact_status", one.id, one.why)),
+        }
 
 
 def _messages(telling: Telling) -> Iterator[Row]:
@@ -204,8 +210,8 @@ def _consents(telling: Telling) -> Iterator[Row]:
     for one in telling.session.exec(wanted.order_by(col(Consent.received_at), col(Consent.id))):
         yield {
             "at": one.received_at, "what": f"{one.kind} {one.scope}".strip(), "channels": one.channels, "purposes": one.purposes,
-            "number_or_address": values.get(one.endpoint_id), "said_to": one.given_to, "how": telling.without_others(one.how),
-            "evidence": telling.without_others(one.evidence), "until": one.until_at, "on_file_since": one.recorded_at,
+            "number_or_address": values.get(one.endpoint_id), "said_to": one.given_to, "how": telling.without_others(told_text("consent", one.id, one.how)),
+            "evidence": telling.without_others(told_text("consent", one.id, one.evidence)), "until": one.until_at, "on_file_since": one.recorded_at,
         }  # fmt: skip
 
 
@@ -243,7 +249,7 @@ def _stages(telling: Telling) -> Iterator[Row]:
     wanted = select(StageChange).where(col(StageChange.loan_id).in_(telling.ids))
     for one in telling.session.exec(wanted.order_by(col(StageChange.at), col(StageChange.id))):
         yield {"loan": telling.ref(one.loan_id), "at": one.at, "from": one.source, "to": one.target,
-               "reason": telling.without_others(one.reason or one.cause)}  # fmt: skip
+               "reason": telling.without_others(told_text("stage_change", one.id, one.reason) or one.cause)}  # fmt: skip
 
 
 def _decisions(telling: Telling) -> Iterator[Row]:
@@ -300,7 +306,9 @@ def _recipients(telling: Telling) -> Iterator[Row]:
         yield {"who": who, "times": len(times), "first": min(times), "last": max(times)}
     wanted = select(Deed).join(DeedNote, col(DeedNote.deed_id) == col(Deed.id))
     for deed in telling.session.exec(
-        wanted.where(col(DeedNote.person_id) == telling.subject.id).order_by(col(Deed.id))
+        wanted.where(col(DeedNote.person_id) == telling.subject.id, col(Deed.kind).in_(("export", "reveal"))).order_by(
+            col(Deed.id)
+        )
     ):
         who = "you" if deed.kind == "export" else "somebody who works for the lender"
         yield {"who": who, "times": 1, "first": deed.at, "last": deed.at}

@@ -1,5 +1,6 @@
 """Showing one number or address whole: never without its deed in the log, and who looked and what for beside it."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,13 @@ from store.tables import Deed, DeedNote, Endpoint, Person
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A deed about a person: what, when, about which row, by whom and why."""
+    """
+    A deed about a person: what, when, about which row, by whom and why.
+
+    Attributes:
+        subject: also which kinds of record, where only these were erased.
+        files: the SHA-256 of files kept elsewhere that it leaves to whoever keeps them to destroy, in hex.
+    """
 
     deed: int
     at: datetime
@@ -23,6 +30,7 @@ class Noted:
     person: str
     by: str
     because: str
+    files: tuple[str, ...] = ()
 
 
 def reveal(database: Database, endpoint: int, *, because: str, by: str, now: datetime) -> tuple[str, str]:
@@ -56,7 +64,11 @@ def deeds_about_people(session: Session, person: str | None = None, *, limit: in
     )
     if person is not None:
         wanted = wanted.where(col(Person.ref) == person)
-    return [
-        Noted(deed.id or 0, deed.at, deed.kind, deed.subject, ref, note.by, note.because)
-        for deed, note, ref in session.exec(wanted)
-    ]
+    return [_noted(deed, note, ref) for deed, note, ref in session.exec(wanted)]
+
+
+def _noted(deed: Deed, note: DeedNote, ref: str) -> Noted:
+    detail = json.loads(deed.detail_json)
+    about = " ".join([deed.subject, *detail.get("records", ())])
+    files = tuple(detail.get("files", ()))
+    return Noted(deed.id or 0, deed.at, deed.kind, about, ref, note.by, note.because, files)

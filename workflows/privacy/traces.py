@@ -1,6 +1,8 @@
 """
 Where a person stands in the book, table by table, and what becomes of it when they are erased.
 
+What goes of a single record, when only that kind of record is kept long enough, is what goes of its row here, its name aside.
+
 Rows that the log or others refer to stay, as ids. What people wrote in the log gives way to `erased:KIND:KEY`, and its
 commitment to `log_erased`: the entry is hashed as before. What is left of numbers and addresses leads nowhere.
 """
@@ -29,6 +31,7 @@ from store.tables import (
     MessageText,
     Notice,
     OverrideRow,
+    Proof,
     StageChange,
     Visit,
 )
@@ -72,10 +75,23 @@ class Traces:
     def counts(self) -> dict[str, int]:
         """Rows by table, what the log holds under `log texts`."""
         found: dict[str, int] = {"log texts": len(self.written)} if self.written else {}
-        for row in [*(row for row, _ in self.blanked), *self.deleted]:
+        # A row is one, however many of its columns are reached by different ways.
+        rows = {id(row): row for row in (*(row for row, _ in self.blanked), *self.deleted)}
+        for row in rows.values():
             name = str(row.__tablename__)
             found[name] = found.get(name, 0) + 1
         return found
+
+    def add(self, other: "Traces") -> None:
+        """Take another's in."""
+        self.written += other.written
+        self.blanked += other.blanked
+        self.deleted += other.deleted
+
+    @property
+    def files(self) -> list[str]:
+        """The SHA-256 of files kept elsewhere whose rows go, in hex."""
+        return sorted({row.digest for row in self.deleted if isinstance(row, Proof)})
 
 
 def traces(session: Session, subject: Subject, *, now: datetime) -> Traces:
@@ -95,6 +111,27 @@ def traces(session: Session, subject: Subject, *, now: datetime) -> Traces:
     for table, of in _WHOLE:
         found.deleted += _rows(session, table, of(subject))
     return found
+
+
+def add_words(found: Traces, row: SQLModel, *, but: Iterable[str] = ()) -> None:
+    """
+    Add what people wrote in one row; the row's own name stays, for what comes again is known by it.
+
+    Args:
+        but: columns that stay as well.
+    """
+    stays = {*_NAMES, *but}
+    for table, column, _ in _TEXTS:
+        if type(row) is table and column not in stays:
+            _add(found, row, column)
+    for table, values, _ in _PLAIN:
+        if type(row) is table:
+            after = {name: value for name, value in values(row).items() if name not in stays}
+            if any(getattr(row, name) != value for name, value in after.items()):
+                found.blanked.append((row, after))
+            break
+    if any(type(row) is table for table, _ in _WHOLE):
+        found.deleted.append(row)
 
 
 def _nobody(person: int, now: datetime) -> dict[str, Any]:
@@ -169,9 +206,12 @@ _PLAIN: Final[tuple[tuple[type[SQLModel], Callable[[Any], dict[str, Any]], Of], 
 
 _WHOLE: Final[tuple[tuple[type[SQLModel], Of], ...]] = (
     (MessageText, lambda subject: _contacts(col(MessageText.contact_id), subject.theirs)),
+    (Proof, lambda subject: _contacts(col(Proof.contact_id), subject.theirs)),
     (FactValue, lambda subject: [col(FactValue.loan_id).in_(subject.own_loans)]),
 )
 """What nothing refers to."""
+
+_NAMES: Final = ("ref", "key")
 
 
 def _rows(session: Session, table: type[SQLModel], conditions: Iterable[ColumnElement[bool]]) -> list[Any]:

@@ -26,6 +26,7 @@ from store.bulk import reading, writing
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
 from store.deeds import record
+from store.duck import room_for
 from store.log_kinds import KINDS
 from store.log_sql import Encoder
 from workflows.log_sequence import read_entries
@@ -81,7 +82,7 @@ def export(
     """
     with database.session() as session:
         seal_key = log.seal_key(session)
-    with whole_folder(folder) as making:
+    with whole_folder(folder) as making, room_for("the export", str(Path.cwd())):
         with reading(database) as reader, Encoder(seal_key or b"") as encoder:
             note, checkpoint = _newest(reader, keys)
             start, end = _stretch(reader, since, until, checkpoint)

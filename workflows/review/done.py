@@ -12,6 +12,9 @@ BREACHES: Final = {
     "hours": "outside the hours",
     "refusal": "after a refusal that was on file",
     "hold": "during a hold that was on file",
+    "consent": "without consent or another basis",
+    "addressee": "to somebody who may not be addressed",
+    "notice": "without the notice that it owes",
 }
 _TOLD_MAX: Final = 50
 """Breaches that are told one by one in the review; all of them are in their lists."""

@@ -29,6 +29,7 @@ _STATEMENT: Final = (
     "given_to", "until_at", "how",
 )  # fmt: skip
 _HOLD: Final = ("id", "person_id", "loan_id", "kind", "blocks", "form", "starts_at", "ends_at", "recorded_at")
+_NOTICE: Final = ("id", "loan_id", "kind", "sent_on", "effective_on", "voided_at")
 _CONTACT: Final = (
     "id", "run_id", "loan_id", "person_id", "role", "endpoint_id", "channel", "direction", "purpose", "rule", "queue", "status",
     "outcome", "planned_at", "at", "misdirected", "by",
@@ -160,12 +161,17 @@ def _around_people(month: Month, reach: Reach, low: int, high: int) -> Iterator[
     )
     yield (
         "loan",
-        select(loan.c.id, loan.c.ref, loan.c.borrower_id, loan.c.product).where(
+        select(loan.c.id, loan.c.ref, loan.c.borrower_id, loan.c.product, loan.c.episode_on).where(
             loan.c.borrower_id >= low, loan.c.borrower_id < high
         ),
     )
     of = table_of("consent").c.person_id
     yield "consent", _with_entry("consent", _STATEMENT, and_(of >= low, of < high))
+    notice = table_of("notice")
+    # Only what was served on the borrower speaks for the loan.
+    to_borrower = notice.join(loan, (loan.c.id == notice.c.loan_id) & (loan.c.borrower_id == notice.c.person_id))
+    served = select(*(notice.c[name] for name in _NOTICE)).select_from(to_borrower)
+    yield "notice", served.where(notice.c.person_id >= low, notice.c.person_id < high)
     hold = table_of("hold")
     yield "hold", select(*(hold.c[name] for name in _HOLD)).where(hold.c.person_id >= low, hold.c.person_id < high)
 
@@ -206,7 +212,7 @@ def _endpoints() -> Select[Any]:
     """
     endpoint = table_of("endpoint")
     of = (endpoint.c.kind, endpoint.c.value_hash)
-    names = ("id", "person_id", "kind", "zone", "valid", "place", "marks", "learnt_marks")
+    names = ("id", "person_id", "kind", "zone", "valid", "place", "marks", "learnt_marks", "basis", "basis_at")
     same = func.min(endpoint.c.id).over(partition_by=of).label("same_as")
     return select(*(endpoint.c[name] for name in names), same)
 

@@ -13,6 +13,22 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """
+    A notice to the borrower about the contact's own loan, by calendar days.
+
+    Attributes:
+        effective: the day from which it was in force. voided: when it was found to have reached nobody; None: it was not.
+    """
+
+    id: int
+    kind: str
+    sent: date
+    effective: date
+    voided: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """
     One contact that was made, may have been made, or that they made.
@@ -25,6 +41,8 @@ class Made:
         place: home, work, elsewhere; None: not known.
         judged: whether it is of the month, ours and done: the others are only counted.
         facts: what is known of the loan, the line and the way it was made.
+        basis: how the number or address came to be used, and since when, as it is on file.
+        served: notices about its loan. spell_on: when the loan's present spell of arrears began.
     """
 
     id: str
@@ -45,6 +63,10 @@ class Made:
     misdirected: bool
     judged: bool
     facts: Mapping[str, bool | int | str | None]
+    basis: str = ""
+    basis_at: int | None = None
+    served: tuple[Served, ...] = ()
+    spell_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

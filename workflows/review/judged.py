@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from compliance.calendars import calendar
-from compliance.pack import Cooldown, Count, Holds, Hours, Pack, Rule, Statements
+from compliance.pack import Addressee, Consent, Cooldown, Count, Duty, Holds, Hours, Pack, Rule, Statements
 from engine.gate import Override
 from engine.interpreter import evaluate
+from workflows.review.addressed import addressable, served
 from workflows.review.counted import cooling, facts_of, windows
 from workflows.review.happened import Made, Whom, date_there, there
 from workflows.review.hours import DAY_MINUTES, opening
 from workflows.review.law import Law
-from workflows.review.standing import against, holding, lifted
+from workflows.review.standing import against, consented, holding, known_by_then, lifted
 
 CLOSING_MINUTES: Final = 15
 """A contact so few minutes before its hours end is a near miss."""
@@ -36,9 +37,9 @@ class Mark:
     Something about one contact and one rule.
 
     Attributes:
-        kind: `limit`, `quiet`, `hours`, `refusal` and `hold` are breaches; `last_place`, `in_vain` and `closing` near misses;
+        kind: `limit`, `quiet`, `hours`, `refusal`, `hold`, `consent`, `addressee` and `notice` are breaches; `last_place`, `in_vain` and `closing` near misses;
             `late` is what came into the book only after the contact, and would have forbidden it.
-        beside: the other contacts, or what was said or held, by `contact:`, `consent:` or `hold:` and id.
+        beside: the other contacts, or what was said or held, by `contact:`, `consent:`, `hold:` or `notice:` and id.
     """
 
     kind: str
@@ -108,6 +109,20 @@ class Judge:
                         kind = "refusal" if said.recorded < contact.begun else "late"
                         what = f"although they had said {said.statement.kind}"
                         into.marks.append(Mark(kind, rule.id, contact.id, what, (f"consent:{said.id}",)))
+                case Consent() as limit:
+                    # Where it went is not known: neither is the basis of the number.
+                    if contact.endpoint is None or consented(limit, contact, whom):
+                        continue
+                    kind = "late" if consented(limit, contact, known_by_then(contact, whom)) else "consent"
+                    into.marks.append(Mark(kind, rule.id, contact.id, "without a basis for the number or a consent"))
+                case Addressee() as limit:
+                    if not addressable(limit, contact, others, whom):
+                        into.marks.append(Mark("addressee", rule.id, contact.id, f"to a {contact.role}"))
+                case Duty() as limit:
+                    if served(limit, contact, whom) is None:
+                        what = f"without a {limit.notice} in force for {limit.in_force_days} days"
+                        beside = tuple(f"notice:{one.id}" for one in contact.served if one.kind == limit.notice)
+                        into.marks.append(Mark("notice", rule.id, contact.id, what, beside))
                 case Holds() as limit:
                     for held in holding(limit, contact, whom):
                         kind = "hold" if held.recorded < contact.begun else "late"

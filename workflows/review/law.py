@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from compliance.pack import Cooldown, Count, Holds, Hours, Limit, Pack, Rule, Statements
+from compliance.pack import Addressee, Consent, Cooldown, Count, Duty, Holds, Hours, Limit, Pack, Rule, Statements
 from store.bulk_arrow import Reader
 from workflows.publications import NotAsKept, NotKept, Publications
 from workflows.review.gather import Reach
@@ -13,8 +13,8 @@ from workflows.review.gather import Reach
 if TYPE_CHECKING:
     pass
 
-CHECKED: Final = (Hours, Count, Cooldown, Statements, Holds)
-"""Kinds of limit that the review counts for itself; the others are about words and duties, which contacts do not tell."""
+CHECKED: Final = (Hours, Count, Cooldown, Statements, Holds, Consent, Addressee, Duty)
+"""Kinds of limit that the review counts for itself; the others are about words, which contacts do not tell."""
 _DAYS: Final = {"dates": 1, "hours": 1, "weeks": 7, "months": 31}
 _DAYS_MIN: Final = 35
 _KNOWN_FACTS: Final = frozenset({"product", "prerecorded", "line"})
@@ -96,6 +96,9 @@ class Laws:
             if any(one is not None for one in when) or not _KNOWN_FACTS.issuperset(rule.scope.given):
                 return True
             if selector is not None and selector.since is not None:
+                return True
+            # Whether a notice is of these arrears, and whom circumstances let address, are facts of the loan.
+            if isinstance(limit, Duty) or (isinstance(limit, Addressee) and any(also.given for also in limit.also)):
                 return True
         return False
 

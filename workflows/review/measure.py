@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.gate import Override
 from store.people import jurisdictions, read_statement
 from workflows.review.gather import Progress
-from workflows.review.happened import Held, Made, Said, Whom
+from workflows.review.happened import Held, Made, Said, Served, Whom
 from workflows.review.judged import Judge, Judged
 from workflows.review.law import Laws
 
@@ -160,5 +160,10 @@ def _made(row: Row, actor: str) -> Made:
         direction=row["direction"], purpose=row["purpose"], outcome=row["came"], person=row["person_id"], role=row["role"],
         debts=frozenset(row["debts"]), endpoint=row["endpoint_id"], same_as=row["same_as"], place=row["place"], by=row["by"],
         misdirected=row["misdirected"], judged=row["in_month"] and row["direction"] == "out" and row["channel"] != "legal",
-        facts=facts,
+        facts=facts, basis=row["basis"] or "", basis_at=row["basis_at"],
+        served=tuple(_served(one) for one in row["served"] or ()), spell_on=row["episode_on"],
     )  # fmt: skip
+
+
+def _served(row: Row) -> Served:
+    return Served(row["id"], row["kind"], row["sent_on"], row["effective_on"], row["voided_at"])

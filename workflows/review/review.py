@@ -18,6 +18,7 @@ from store.bulk import reading, writing
 from store.bulk_arrow import table_of
 from store.db import Database
 from store.deeds import record
+from store.duck import room_for
 from workflows.log_verify import verify
 from workflows.private_file import whole_folder
 from workflows.review import done, held_back, owed
@@ -111,6 +112,7 @@ def _work_file() -> Iterator["DuckDBPyConnection"]:
     import duckdb
 
     with (
+        room_for("the review", tempfile.gettempdir()),
         tempfile.TemporaryDirectory(prefix="review-") as scratch,
         duckdb.connect(str(Path(scratch) / "work.duckdb")) as con,
     ):

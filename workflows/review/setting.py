@@ -18,7 +18,9 @@ from workflows.review.work import Work
 _DIGITS: Final = 12
 _IDLE: Final = "{} more were loaded and are of places where nobody of this month is."
 _NOT_COVERED: Final = (
-    "Not covered: what texts said (the gate checks them before they leave), notices that acts owe, and who may be addressed.",
+    "Not covered: what texts said and what was kept to in calls and visits (the gate checks texts before they leave), and notices that moves and filings owe.",
+    "By which basis a number is used is taken as it is on file now; where a contact went is not known of some made elsewhere, and rules on consent are not counted of these.",
+    "A notice counts if it was sent to the borrower since the arrears of the time began, as far as the decision or the loan's present spell tells; what was found void later did count until then.",
     "Where a law lets people close only so many hours or ways of reaching them, what they said is not counted under it.",
     "Where somebody lives and which numbers are theirs is taken as it is on file now.",
     "Complaints are not kept in the book yet: this review says nothing of them.",

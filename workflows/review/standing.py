@@ -6,15 +6,17 @@ reaching them a person may close at most.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from compliance.pack import Holds, Lift, Statements
+from compliance.pack import Consent, Holds, Lift, Statements
 from engine.gate import LocalWindow, Statement
 from workflows.review.happened import Held, Made, Said, Whom, date_there, there
 
 REFUSALS: Final = ("opt_out", "no_medium", "no_endpoint", "no_contact")
 _TALKS: Final = ("conversation", "promise", "refused", "dispute")
 _DAY_MINUTES: Final = 24 * 60
+_DAY: Final = _DAY_MINUTES * 60_000_000
 
 
 def against(limit: Statements, contact: Made, whom: Whom) -> Iterator[Said]:
@@ -48,6 +50,24 @@ def holding(limit: Holds, contact: Made, whom: Whom) -> Iterator[Held]:
             and (held.loan is None or not contact.debts or held.loan in contact.debts)
         ):
             yield held
+
+
+def consented(limit: Consent, contact: Made, whom: Whom) -> bool:
+    """Whether the number or address had a basis that serves, or a consent of theirs covered the contact, recent enough."""
+    since = None if limit.renewed_within_days is None else contact.at - limit.renewed_within_days * _DAY
+    if contact.basis in limit.basis and (since is None or (contact.basis_at is not None and contact.basis_at > since)):
+        return True
+    asked = Lift(limit.scope, limit.directly)
+    return any(
+        (since is None or said.statement.at_us > since) and _lifts(asked, said.statement, contact, whom, [])
+        for said in whom.said
+    )
+
+
+def known_by_then(contact: Made, whom: Whom) -> Whom:
+    """The same person, without refusals that came into the book only after the contact was begun."""
+    said = tuple(one for one in whom.said if one.recorded < contact.begun or one.statement.kind not in REFUSALS)
+    return replace(whom, said=said)
 
 
 def lifted(lift: Lift, contact: Made, whom: Whom, made: list[Made]) -> bool:

@@ -28,7 +28,7 @@ VIEWS: Final = (
             c.at >= month.start_us and c.at < month.end_us as in_month,
             c.channel = 'call' and not c.is_task as recorded_call,
             e.kind as endpoint_kind, e.same_as, case when e.id is not null then coalesce(nullif(e.place, ''), 'elsewhere') end as place,
-            e.marks || ' ' || e.learnt_marks as marks, l.product, l.borrower_id, l.ref as loan, p.ref as person,
+            e.marks || ' ' || e.learnt_marks as marks, l.product, l.borrower_id, l.episode_on, e.basis, e.basis_at, n.served, l.ref as loan, p.ref as person,
             coalesce(t.debts, [c.loan_id]) as debts, f.facts_json, s.position, s.entry
         from sort c cross join month
         left join begun on begun.contact_id = c.id
@@ -36,6 +36,8 @@ VIEWS: Final = (
         left join loan l on l.id = c.loan_id
         left join person p on p.id = c.person_id
         left join (select contact_id, list(loan_id order by loan_id) as debts from contact_loan group by contact_id) t on t.contact_id = c.id
+        left join (select loan_id, list({'id': id, 'kind': kind, 'sent_on': sent_on, 'effective_on': effective_on, 'voided_at': voided_at}
+            order by effective_on, id) as served from notice group by loan_id) n on n.loan_id = c.loan_id
         left join facts f on f.contact_id = c.id
         left join shown s on s.contact_id = c.id
         where c.status in ('sending', 'delivered', 'failed', 'unknown') or (c.status = 'sent' and not c.is_task)
