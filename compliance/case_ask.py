@@ -127,7 +127,11 @@ class CaseReader:
             notices=notices,
             debt_groups=self._groups(),
             override=_override(ask),
+            borrower=self._id(self._borrower()),
         )
+
+    def _borrower(self) -> str:
+        return next((name for name, row in self._persons.items() if row.text("role", "borrower") == "borrower"), "P1")
 
     def _id(self, name: str) -> int:
         # A case names persons, debts and endpoints with letters; the gate compares numbers.

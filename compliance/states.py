@@ -1,6 +1,7 @@
 """Limits that look at the state of things: hours, holds, who is addressed, what is said, which notice is in force."""
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 from compliance.clock import ZoneClock, day_number
 from compliance.consents import lifting
@@ -102,16 +103,17 @@ def _admitted(look: Look, also: Also, at: int) -> int:
 
 def _last_failure(look: Look, wanted: int, at: int, clock: ZoneClock | None = None) -> int | None:
     """
-    The attempt to reach the debtor with which they count as lost: so many in a row failed. None: they do not.
+    The attempt to reach the borrower with which they count as lost: so many in a row failed. None: they do not.
 
     Args:
         clock: count dates in a row, by this clock, instead of attempts.
     """
+    ask = look.ask
     tries = sorted(
         (
             contact
-            for contact in look.ask.history
-            if contact.person != look.ask.person
+            for contact in chain(ask.history, ask.shared)
+            if contact.person == ask.borrower
             and contact.at_us <= at
             and contact.outcome not in _NO_NEWS
             and (contact.direction == "in" or contact.channel in {"call", "visit"})

@@ -92,6 +92,7 @@ def ask_contact(
         place=endpoint.place if endpoint is not None else None,
         notices=loan.notices,
         shared=_with_others(situation, person, planned) if situation.others else (),
+        borrower=situation.borrower.id,
     )
 
 

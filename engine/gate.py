@@ -190,6 +190,7 @@ class Ask:
         shared: contacts with others: those who stand for the same loans, for limits that count whoever was contacted,
             and those reached at the same endpoint, for limits that count by endpoint.
         override: lifts the one rule it names, where that rule is a presumption and knows the ground; else it is denied.
+        borrower: who owes, whoever is asked about: some laws open others once they cannot be reached. None is not known.
     """
 
     act: Act
@@ -216,6 +217,7 @@ class Ask:
     debt_groups: Mapping[int, str] = field(default_factory=dict)
     shared: tuple[PastContact, ...] = ()
     override: Override | None = None
+    borrower: int | None = None
 
 
 Outcome = Literal["allow", "defer", "deny"]

@@ -234,6 +234,16 @@ def test_a_dispute_by_the_borrower_is_told_for_the_guarantor_too():
     assert gate.asked[0][0].holds == (dispute,)
 
 
+def test_what_was_tried_with_the_borrower_is_told_for_a_relative():
+    """Some laws let others be asked once the borrower is lost: the gate hears who owes, and which calls to them failed."""
+    tried = PastContact(1_000_000, "out", "call", "no_answer", "collect", 1, (100,))
+    gate = FakeGate()
+    case = situation(loan(parties=((2, "contact_person"),)), borrower=person(history=(tried,)), others={2: person(2)})
+    resolve(case, book(strategy(rule("where", to=("contact_person",), purpose="location"))), gate)
+    asked = gate.asked[0][0]
+    assert (asked.person, asked.borrower, asked.shared) == (2, 1, (tried,))
+
+
 # Repeats
 
 

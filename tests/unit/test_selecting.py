@@ -152,16 +152,19 @@ def test_lost_after_days_in_a_row_without_an_answer():
     """`unreachable_dates`: tried on each of three dates in a row, in vain; the others may be asked from the next on."""
     lost = gate("kind: addressee", "may_be: [borrower]", "also: [{roles: [contact_person], unreachable_dates: 3}]")
 
-    def about(*ago: float, **changes: Any) -> str:
-        return outcome(
-            lost, history=tuple(past(days * DAY, person=2, **changes) for days in ago), role="contact_person"
-        )
+    def about(*ago: float, beside: tuple[PastContact, ...] = (), borrower: int | None = 2, **changes: Any) -> str:
+        tries = tuple(past(days * DAY, person=2, **changes) for days in ago)
+        return outcome(lost, shared=tries + beside, role="contact_person", borrower=borrower)
 
     assert about(3, 2, 1) == "allow"
     assert about(2, 1, 0) == "defer"
     assert about(4, 2, 1) == "deny"
     assert about(1, 1.01, 1.02) == "deny"
     assert about(3, 2, 1, outcome="conversation") == "deny"
+    # Only the borrower is who has to be lost: not another relative, nor somebody at the same number.
+    assert about(3, 2, beside=(past(DAY, person=3),)) == "deny"
+    assert about(3, 2, 1, beside=(past(DAY / 2, person=3, outcome="conversation"),)) == "allow"
+    assert about(3, 2, 1, borrower=None) == "deny"
 
 
 def test_a_waived_rule_binds_after_its_waiver():
