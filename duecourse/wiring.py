@@ -272,7 +272,7 @@ class Works:
             return {"kept": 0, "broken": 0}
         fresh = fresh_situations(self.database, self.reader, owners, now)
         terms: dict[int, Terms] = {}
-        for situation, _ in fresh.values():
+        for situation, *_ in fresh.values():
             for loan in situation.loans:
                 strategy = self._strategy(situation, loan.id)
                 if strategy is not None:
@@ -312,7 +312,7 @@ class Works:
                 raise DataError(no_task(contact_id))
             loan = session.get_one(Loan, contact.loan_id)
             session.expunge_all()
-        situation, _ = fresh_situations(self.database, self.reader, [loan.borrower_id], now)[loan.borrower_id]
+        situation = fresh_situations(self.database, self.reader, [loan.borrower_id], now)[loan.borrower_id].situation
         strategy = self._strategy(situation, contact.loan_id)
         return (
             strategy.promise if strategy is not None else PromisePolicy(),

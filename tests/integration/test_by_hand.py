@@ -14,7 +14,6 @@ from compliance import Gate, load_packs, shipped_packs
 from engine.decision_json import from_json
 from engine.errors import DataError, SettingsError
 from engine.gate import Override
-from engine.situation import Situation
 from store.consents import NewStatement, add_statement
 from store.db import Database
 from store.tables import (
@@ -53,6 +52,7 @@ from tests.outgoing import (
 )
 from workflows.asking import Wanted, ask
 from workflows.by_hand import Approval, Done, Text, record, send, start
+from workflows.chunk import Fresh
 from workflows.decide import decide_borrowers
 from workflows.door import Door
 from workflows.outcomes import Promised
@@ -204,7 +204,7 @@ def test_what_is_committed_while_the_gate_is_asked_is_heard(database: Database) 
     usual = door_of(database, {})
     once = iter([True])
 
-    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
+    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, Fresh]:
         found = usual.situations(borrowers, now)
         if next(once, False):
             with database.write() as session:
@@ -444,9 +444,9 @@ def agency(database: Database) -> tuple[int, Door]:
     gate = Gate([pack for pack in shipped_packs() if pack.id == "us.regf"])
     door = door_of(database, {}, gate=gate)
 
-    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
+    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, Fresh]:
         found = door.situations(borrowers, now)
-        return {key: (replace(situation, actor="agency"), seen) for key, (situation, seen) in found.items()}
+        return {key: fresh._replace(situation=replace(fresh.situation, actor="agency")) for key, fresh in found.items()}
 
     return loan, replace(door, situations=situations)
 
