@@ -22,8 +22,8 @@ from workflows.log_checkpoint import sign
 from workflows.log_prove import prove as prove_entries
 from workflows.log_sequence import sequence as sequence_rows
 from workflows.log_verify import verify as verify_log
-from workflows.replay import Chosen
 from workflows.replay import replay as replay_log
+from workflows.replay_findings import Chosen
 
 NAME: Final = "benchmark/log"
 FROM: Final = datetime(2026, 3, 2, tzinfo=UTC)

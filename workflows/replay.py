@@ -9,8 +9,6 @@ and nothing but its logged facts was looked at.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Select, or_, select
@@ -19,14 +17,14 @@ from engine.explain_tree import ExplainNode
 from engine.rulebook import Rulebook
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
-from store.columns import from_us, to_us
+from store.columns import from_us
 from store.db import Database
 from store.ids import among
 from store.snapshots import Seen, Unreadable, snapshots_of, unpack
 from workflows.chunk import Chunk, ChunkReader
 from workflows.publications import Deciders, NotAsKept, NotKept, Publications
 from workflows.replay_decisions import DecisionsAgain, loans_of, readable_rows
-from workflows.replay_findings import About, Replayed
+from workflows.replay_findings import About, Chosen, Replayed
 from workflows.replay_looks import LooksAgain, runs_of_looks
 from workflows.replay_seats import SeatsAgain
 from workflows.replay_stages import StagesAgain
@@ -36,30 +34,6 @@ Progress = Callable[[int, int], None]
 Row = dict[str, Any]
 
 BATCH: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """
-    Which decisions are derived again; None is all.
-
-    Attributes:
-        since, until: instants between which they were made, both included.
-    """
-
-    run: int | None = None
-    loan: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def wants(self, row: Row) -> bool:
-        """Whether something that a run did at an instant was asked for; of which loan it is was asked before."""
-        since, until = (to_us(at) if at is not None else None for at in (self.since, self.until))
-        return (
-            self.run in (None, row["run_id"])
-            and (since is None or row["at"] >= since)
-            and (until is None or row["at"] <= until)
-        )
 
 
 def replay(database: Database, chosen: Chosen, *, progress: Progress = lambda _done, _total: None) -> Replayed:
@@ -110,8 +84,8 @@ class _Again:
 
     def rest(self, chosen: Chosen) -> None:
         """What belongs to none of the runs."""
-        self._looks.rest(run=chosen.run, loan=chosen.loan, since=chosen.since, until=chosen.until, lies=self._lies)
-        self._stages.rest(chosen.wants, chosen.loan, whole=chosen.run is None and not (chosen.since or chosen.until))
+        self._looks.rest(chosen, self._lies)
+        self._stages.rest(chosen)
 
     def run(self, run: Row, loan: int | None) -> None:
         """

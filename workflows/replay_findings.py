@@ -1,17 +1,53 @@
-"""What a replay finds."""
+"""What a replay is asked for, and what it finds."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, Select
 
 from engine.explain_tree import ExplainNode
+from store.columns import to_us
 
 TOLD_MAX: Final = 100
 """So many differences are told one by one; the rest are counted."""
 
 Finding = Literal["different", "not_derivable"]
 Subject = Literal["decision", "second look", "stage change"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """
+    What is derived again; None is all.
+
+    Attributes:
+        since, until: instants between which it was made, both included.
+    """
+
+    run: int | None = None
+    loan: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything there is of a loan was asked for."""
+        return self.run is None and self.since is None and self.until is None
+
+    def wants(self, run: int | None, at: int) -> bool:
+        """Whether what a run did at an instant, in microseconds, was asked for; of which loan it is was asked before."""
+        since, until = (to_us(each) if each is not None else None for each in (self.since, self.until))
+        return self.run in (None, run) and (since is None or at >= since) and (until is None or at <= until)
+
+    def narrowed(self, statement: Select[Any], run: ColumnElement[Any] | None, at: ColumnElement[Any]) -> Select[Any]:
+        """The same of rows, by the columns that say so; a run of None is asked of each row by whoever reads it."""
+        if self.run is not None and run is not None:
+            statement = statement.where(run == self.run)
+        if self.since is not None:
+            statement = statement.where(at >= self.since)
+        return statement.where(at <= self.until) if self.until is not None else statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from store.snapshots import Seen, Unreadable, part_of, snapshots_of, unpack
 from workflows.chunk import Chunk
 from workflows.look_log import RUN, answer_detail, read_plain
 from workflows.publications import Deciders
-from workflows.replay_findings import About, Replayed
+from workflows.replay_findings import About, Chosen, Replayed
 from workflows.second_look import Answer, Look, Seeing, second_look, unjudged
 
 Row = dict[str, Any]
@@ -87,15 +87,7 @@ class LooksAgain:
         """Nothing of a run can be derived."""
         self._lost[run["id"]] = why
 
-    def rest(
-        self,
-        *,
-        run: int | None,
-        loan: int | None,
-        since: datetime | None,
-        until: datetime | None,
-        lies: Mapping[int, str],
-    ) -> None:
+    def rest(self, chosen: Chosen, lies: Mapping[int, str]) -> None:
         """
         The entries that tell of a look and followed from none that was kept.
 
@@ -103,9 +95,9 @@ class LooksAgain:
             lies: runs whose deciders are not what their digests say, and why: what they looked at came out differently.
         """
         told = 0
-        for row in self._reader.read(_telling(loan, since, until)).to_pylist():
+        for row in self._reader.read(_telling(chosen)).to_pylist():
             of = _run_of(row)
-            if row["id"] in self._done or (run is not None and of != run):
+            if row["id"] in self._done or not chosen.wants(of, row["at"]):
                 continue
             about = About(of, row["loan_id"], from_us(row["at"]), "second look", row["contact_id"])
             if of is not None and of in lies:
@@ -151,11 +143,11 @@ class LooksAgain:
 
 def runs_of_looks(reader: Reader, loan: int) -> list[int]:
     """The runs in which contacts about this loan were looked at, as their entries say."""
-    rows = reader.read(_telling(loan, None, None)).to_pylist()
+    rows = reader.read(_telling(Chosen(loan=loan))).to_pylist()
     return sorted({of for row in rows if (of := _run_of(row)) is not None})
 
 
-def _telling(loan: int | None, since: datetime | None, until: datetime | None) -> Select[Any]:
+def _telling(chosen: Chosen) -> Select[Any]:
     """Entries of contacts that tell of a second look, also one of before they were kept."""
     status, contact = table_of("contact_status"), table_of("contact")
     wanted = (
@@ -164,11 +156,9 @@ def _telling(loan: int | None, since: datetime | None, until: datetime | None) -
         .where(or_(status.c.detail_json.contains(f'"{RUN}"'), status.c.detail_json.contains('"verdict"')))
         .order_by(status.c.id)
     )
-    if loan is not None:
-        wanted = wanted.where(contact.c.loan_id == loan)
-    if since is not None:
-        wanted = wanted.where(status.c.at >= since)
-    return wanted.where(status.c.at <= until) if until is not None else wanted
+    if chosen.loan is not None:
+        wanted = wanted.where(contact.c.loan_id == chosen.loan)
+    return chosen.narrowed(wanted, None, status.c.at)
 
 
 def _read(seen: Seen) -> list[Seeing]:

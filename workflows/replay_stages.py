@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from engine.decision import LoanDecision
 from engine.decision_json import from_json
@@ -28,7 +28,7 @@ from workflows.chunk import Chunk
 from workflows.entry import entered, owed
 from workflows.machine import IllegalMoveError, knows_move, refuse_illegal
 from workflows.publications import Deciders
-from workflows.replay_findings import About, Replayed
+from workflows.replay_findings import About, Chosen, Replayed
 from workflows.replay_looks import NO_SNAPSHOT
 
 Row = dict[str, Any]
@@ -91,42 +91,34 @@ class StagesAgain:
         """What a run placed cannot be derived."""
         self._lost[run["id"]] = why
 
-    def rest(self, wanted: Callable[[Row], bool], loan: int | None, *, whole: bool) -> None:
-        """
-        Every other change, and that none is missing.
-
-        Args:
-            wanted: of a change or a decision, whether it was asked for.
-            whole: whether all that there is was asked for, so that what the loans are now must follow.
-        """
-        for loans in self._pages(loan):
+    def rest(self, chosen: Chosen) -> None:
+        """Every other change, that none is missing, and, where all of a loan was asked for, that it stands where they end."""
+        for loans in self._pages(chosen):
             changes, decisions = defaultdict(list), {}
             for row in self._rows(list(loans)):
                 changes[row["loan_id"]].append(row)
             for row in self._decisions(list(loans)):
                 decisions[row["run_id"], row["loan_id"]] = row
             for one, (stage, entry) in loans.items():
-                last = self._loan(changes[one], decisions, wanted)
-                if whole and last != (stage, entry):
+                last = self._loan(changes[one], decisions, chosen)
+                if chosen.whole and last != (stage, entry):
                     logged = {"stage": stage, "entry": entry}
                     tree = first_difference("the loan", logged, {"stage": last[0], "entry": last[1]})
                     self._replayed.differs(About(None, one, None, "stage change", str(entry)), LACKING, tree)
             for (run, one), row in decisions.items():
-                if wanted({**row, "at": row["now_at"]}):
+                if chosen.wants(run, row["now_at"]):
                     about = About(run, one, from_us(row["now_at"]), "stage change")
                     tree = ExplainNode(f"from {row['stage_before']} to {row['stage_after']}", "no")
                     self._replayed.differs(about, NO_CHANGE, tree)
 
-    def _loan(
-        self, changes: Sequence[Row], decisions: dict[tuple[int, int], Row], wanted: Callable[[Row], bool]
-    ) -> tuple[str, int]:
+    def _loan(self, changes: Sequence[Row], decisions: dict[tuple[int, int], Row], chosen: Chosen) -> tuple[str, int]:
         """One loan's changes, first to last; those of its decisions that had one are taken out. Where it ends."""
         stage, entry = "current", 0
         for row in changes:
             follows = {"entry": entry + 1, "source": stage}
             stage, entry = row["target"], row["entry"]
             decided = decisions.pop((row["run_id"], row["loan_id"]), None)
-            if row["id"] in self._done or not wanted(row):
+            if row["id"] in self._done or not chosen.wants(row["run_id"], row["at"]):
                 continue
             about = About(row["run_id"], row["loan_id"], from_us(row["at"]), "stage change", str(row["entry"]))
             if row["cause"].startswith("entry:"):
@@ -148,12 +140,17 @@ class StagesAgain:
         else:
             self._replayed.differs(about, "it comes out differently", found)
 
-    def _pages(self, loan: int | None) -> Iterator[dict[int, tuple[str, int]]]:
-        """Loans and where they stand now, some at a time."""
-        book = table_of("loan")
+    def _pages(self, chosen: Chosen) -> Iterator[dict[int, tuple[str, int]]]:
+        """The loans concerned and where they stand now, some at a time."""
+        book, change, decision = table_of("loan"), table_of("stage_change"), table_of("decision")
         wanted = select(book.c.id, book.c.stage, book.c.stage_entry).order_by(book.c.id).limit(_LOANS)
-        if loan is not None:
-            wanted = wanted.where(book.c.id == loan)
+        if chosen.loan is not None:
+            wanted = wanted.where(book.c.id == chosen.loan)
+        if not chosen.whole:
+            moved = select(decision.c.loan_id).where(decision.c.stage_before != decision.c.stage_after)
+            changed = chosen.narrowed(select(change.c.loan_id), change.c.run_id, change.c.at)
+            decided = chosen.narrowed(moved, decision.c.run_id, decision.c.now_at)
+            wanted = wanted.where(or_(book.c.id.in_(changed), book.c.id.in_(decided)))
         after = 0
         while True:
             rows = self._reader.read(wanted.where(book.c.id > after)).to_pylist()

@@ -29,8 +29,8 @@ def replay(
     Exit code 0: each comes out as it was logged. 3: some do not; the first difference of each is drawn. 4: some cannot be derived.
     """
     from store.timeline import known_loan
-    from workflows.replay import Chosen
     from workflows.replay import replay as run_replay
+    from workflows.replay_findings import Chosen
 
     session: Session = context.obj
     wanted = None

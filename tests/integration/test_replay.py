@@ -13,9 +13,9 @@ from store.db import Database
 from store.tables import DecisionRow, Person, Published, Run, Snapshot
 from tests.replaying import NIGHT, decide_all, drawn, flawless, scalars, tampered, without_somebody
 from workflows import publications
-from workflows.replay import Chosen, replay
+from workflows.replay import replay
 from workflows.replay_decisions import NOT_LOGGED
-from workflows.replay_findings import Count
+from workflows.replay_findings import Chosen, Count
 from workflows.replay_looks import NO_SNAPSHOT
 
 

@@ -10,7 +10,8 @@ from store.db import Database
 from store.log_kinds import erased_text
 from store.tables import Contact, ContactStatus, Endpoint, Person, Run, Snapshot
 from tests.replaying import drawn, flawless, lived, scalars, tampered, without_somebody
-from workflows.replay import Chosen, replay
+from workflows.replay import replay
+from workflows.replay_findings import Chosen
 from workflows.replay_looks import NO_ENTRY, NO_SNAPSHOT, NOTHING_KEPT
 
 

@@ -23,7 +23,8 @@ from tests.replaying import drawn, few_packs, flawless, scalars, tampered
 from workflows import sweep as sweeping
 from workflows.allotment import Claimant, Closed
 from workflows.decide import decide_borrowers
-from workflows.replay import Chosen, replay
+from workflows.replay import replay
+from workflows.replay_findings import Chosen
 from workflows.replay_seats import NO_SEATS, WISH
 from workflows.sweep import sweep
 

@@ -9,8 +9,8 @@ from store.db import Database
 from store.log_kinds import erased_text
 from store.tables import Loan, Run, Snapshot, StageChange
 from tests.replaying import FEW_LOANS, drawn, flawless, lived, scalars, tampered
-from workflows.replay import Chosen, replay
-from workflows.replay_findings import Told
+from workflows.replay import replay
+from workflows.replay_findings import Chosen, Told
 from workflows.replay_looks import NO_SNAPSHOT
 from workflows.replay_stages import LACKING, NO_CHANGE, NO_RUN
 
