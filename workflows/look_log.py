@@ -75,10 +75,10 @@ def answer_detail(look: Look) -> dict[str, Any]:
     said: dict[str, Any] = {"answer": look.answer}
     if look.until is not None:
         said["until"] = look.until.isoformat()
-    return said | verdict_detail(look.verdict)
+    return said | _verdict(look.verdict)
 
 
-def verdict_detail(verdict: Verdict | None) -> dict[str, Any]:
+def _verdict(verdict: Verdict | None) -> dict[str, Any]:
     """A verdict as a contact's history keeps it."""
     if verdict is None:
         return {}

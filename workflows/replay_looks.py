@@ -7,12 +7,12 @@ that was to go may still be held back by something else; one that was not to go 
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import or_, select
 
 from engine.difference import first_difference
 from engine.explain_tree import ExplainNode
@@ -21,6 +21,8 @@ from engine.rulebook import Rulebook
 from engine.situation import Situation
 from store.bulk_arrow import Reader, table_of
 from store.columns import from_us
+from store.ids import among
+from store.log import BATCH, readable
 from store.log_kinds import erased_text
 from store.snapshots import Seen, Unreadable, part_of, snapshots_of, unpack
 from workflows.chunk import Chunk
@@ -35,6 +37,7 @@ NO_ENTRY: Final = "it was made, and no entry says what came of it"
 NOTHING_KEPT: Final = "nothing was kept of what it saw"
 NO_SNAPSHOT: Final = "no snapshot holds what was seen of it"
 
+_AT_ONCE: Final = 500
 _FOLLOWS: Final[Mapping[Answer, tuple[str, ...]]] = {
     # Of a task, `sent` is its queue: it is noted there that somebody took it, or that it waits again.
     "go": ("sending", "sent", "cancelled", "unknown"),
@@ -95,7 +98,7 @@ class LooksAgain:
             lies: runs whose deciders are not what their digests say, and why: what they looked at came out differently.
         """
         told = 0
-        for row in self._reader.read(_telling(chosen)).to_pylist():
+        for row in _telling(self._reader, chosen):
             of = _run_of(row)
             if row["id"] in self._done or not chosen.wants(of, row["at"]):
                 continue
@@ -112,10 +115,10 @@ class LooksAgain:
     def _entries(self, run: int, contacts: Sequence[str]) -> Mapping[str, list[Row]]:
         status = table_of("contact_status")
         found: defaultdict[str, list[Row]] = defaultdict(list)
-        for start in range(0, len(contacts), 500):
-            some = list(contacts[start : start + 500])
-            wanted = select(status).where(status.c.contact_id.in_(some), status.c.detail_json.contains(f'"{RUN}"'))
-            for row in self._reader.read(wanted.order_by(status.c.id)).to_pylist():
+        wanted = select(status).where(status.c.detail_json.contains(f'"{RUN}"')).order_by(status.c.id)
+        for start in range(0, len(contacts), _AT_ONCE):
+            some = contacts[start : start + _AT_ONCE]
+            for row in readable(self._reader, lambda keys: wanted.where(status.c.contact_id.in_(keys)), some):
                 if _run_of(row) == run:
                     found[row["contact_id"]].append(row)
         return found
@@ -143,22 +146,22 @@ class LooksAgain:
 
 def runs_of_looks(reader: Reader, loan: int) -> list[int]:
     """The runs in which contacts about this loan were looked at, as their entries say."""
-    rows = reader.read(_telling(Chosen(loan=loan))).to_pylist()
-    return sorted({of for row in rows if (of := _run_of(row)) is not None})
+    return sorted({of for row in _telling(reader, Chosen(loan=loan)) if (of := _run_of(row)) is not None})
 
 
-def _telling(chosen: Chosen) -> Select[Any]:
-    """Entries of contacts that tell of a second look, also one of before they were kept."""
+def _telling(reader: Reader, chosen: Chosen) -> Iterator[Row]:
+    """Entries of contacts that tell of a second look, also one of before they were kept; those that can be read."""
     status, contact = table_of("contact_status"), table_of("contact")
-    wanted = (
-        select(status.c.id, status.c.contact_id, status.c.at, status.c.detail_json, contact.c.loan_id)
-        .join(contact, contact.c.id == status.c.contact_id)
-        .where(or_(status.c.detail_json.contains(f'"{RUN}"'), status.c.detail_json.contains('"verdict"')))
-        .order_by(status.c.id)
-    )
+    said = or_(status.c.detail_json.contains(f'"{RUN}"'), status.c.detail_json.contains('"verdict"'))
+    mine = select(status.c.id).where(said).order_by(status.c.id)
     if chosen.loan is not None:
-        wanted = wanted.where(contact.c.loan_id == chosen.loan)
-    return chosen.narrowed(wanted, None, status.c.at)
+        mine = mine.join(contact, contact.c.id == status.c.contact_id).where(contact.c.loan_id == chosen.loan)
+    ids = reader.read(chosen.narrowed(mine, None, status.c.at))["id"].to_pylist()
+    columns = (status.c.id, status.c.contact_id, status.c.at, status.c.detail_json, contact.c.loan_id)
+    wanted = select(*columns).join(contact, contact.c.id == status.c.contact_id).order_by(status.c.id)
+    for start in range(0, len(ids), BATCH):
+        some = ids[start : start + BATCH]
+        yield from readable(reader, lambda keys: wanted.where(among(status.c.id, keys)), some)
 
 
 def _read(seen: Seen) -> list[Seeing]:

@@ -40,9 +40,14 @@ class SeatsAgain:
         for snapshot in snapshots_of(reader, run, OF_THE_RUN):
             try:
                 said = unpack(snapshot.content, snapshot.digest).seats
-                self._rounds[snapshot.id or 0] = read_round(said or {})
-            except (Unreadable, ValueError) as error:
+                seats = read_round(said or {})
+                # Made at once: what is no giving out of seats shows here.
+                if seats.closed.keys() == seats.candidates.keys():
+                    self._rounds[snapshot.id or 0] = seats
+            except Unreadable as error:
                 self.lost = str(error)
+            except (ValueError, TypeError, KeyError):
+                self.lost = "its snapshot is not as it was packed"
 
     @property
     def known(self) -> bool:

@@ -22,6 +22,7 @@ from engine.situation import Loan, Situation
 from store.bulk_arrow import Reader, table_of
 from store.columns import from_us
 from store.ids import among
+from store.log import readable
 from store.log_kinds import erased_text
 from store.snapshots import Seen, Unreadable, snapshots_of, unpack
 from workflows.chunk import Chunk
@@ -161,19 +162,15 @@ class StagesAgain:
 
     def _rows(self, loans: Sequence[int]) -> list[Row]:
         change = table_of("stage_change")
-        wanted = select(change).where(among(change.c.loan_id, loans)).order_by(change.c.loan_id, change.c.entry)
-        found: list[Row] = self._reader.read(wanted).to_pylist()
-        return found
+        wanted = select(change).order_by(change.c.loan_id, change.c.entry)
+        return readable(self._reader, lambda some: wanted.where(among(change.c.loan_id, some)), loans)
 
     def _decisions(self, loans: Sequence[int]) -> list[Row]:
         """Decisions about these loans that moved them."""
         decision = table_of("decision")
         names = ("run_id", "loan_id", "now_at", "on_on", "stage_before", "stage_after", "trace_json")
-        wanted = select(*(decision.c[name] for name in names)).where(
-            among(decision.c.loan_id, loans), decision.c.stage_before != decision.c.stage_after
-        )
-        found: list[Row] = self._reader.read(wanted).to_pylist()
-        return found
+        wanted = select(*(decision.c[name] for name in names)).where(decision.c.stage_before != decision.c.stage_after)
+        return readable(self._reader, lambda some: wanted.where(among(decision.c.loan_id, some)), loans)
 
 
 def _entry(

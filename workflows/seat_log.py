@@ -77,9 +77,12 @@ def read_round(said: Mapping[str, Any]) -> SeatRound:
         }
         taken = {(queue, date.fromisoformat(day)): count for queue, day, count in said["taken"]}
         candidates = {borrower: Claimant(borrower, _options(plain)) for borrower, plain in said["wishes"]}
-        return SeatRound(queues, ZoneInfo(said["zone"]), taken, candidates)
+        seats = SeatRound(queues, ZoneInfo(said["zone"]), taken, candidates)
     except (KeyError, TypeError) as error:
         raise ValueError("no giving out of seats") from error
+    if not all(type(count) is int for count in (*limited(queues).values(), *taken.values())):
+        raise ValueError("a number of seats that is none")
+    return seats
 
 
 def _options(plain: Sequence[Any]) -> dict[Closed, tuple[Claim, ...]]:

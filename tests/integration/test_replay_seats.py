@@ -111,6 +111,9 @@ def test_a_seat_that_was_given_to_somebody_else_is_found(
     # A candidate is left out.
     found = instead(wishes=others)
     assert WISH in {one.why for one in found.told}
+    # Nonsense, well packed.
+    found = instead(taken=[["x", "2026-03-02", "many"]], wishes=[[borrower, [[[], [["x", "2026-03-02", 5]]]]]])
+    assert found.of["decision"].not_derivable["its snapshot is not as it was packed"] > 0
     assert instead().of["decision"].equal == everything
     tampered(sqlite_database, "delete from snapshot where id = :id", id=kept.id)
     found = replay(sqlite_database, Chosen(run=run)).of["decision"]
