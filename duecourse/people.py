@@ -42,7 +42,7 @@ def task_place(works: Works, contact_id: str, now: datetime) -> tuple[PromisePol
             raise DataError(no_task(contact_id))
         loan = session.get_one(Loan, contact.loan_id)
         session.expunge_all()
-    situation, _ = fresh_situations(works.database, works.reader, [loan.borrower_id], now)[loan.borrower_id]
+    situation = fresh_situations(works.database, works.reader, [loan.borrower_id], now)[loan.borrower_id].situation
     strategy = works.strategy_of(situation, contact.loan_id)
     return (
         strategy.promise if strategy is not None else PromisePolicy(),

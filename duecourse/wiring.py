@@ -257,7 +257,7 @@ class Works:
             return {"kept": 0, "broken": 0}
         fresh = fresh_situations(self.database, self.reader, owners, now)
         terms: dict[int, Terms] = {}
-        for situation, _ in fresh.values():
+        for situation, *_ in fresh.values():
             for loan in situation.loans:
                 strategy = self.strategy_of(situation, loan.id)
                 if strategy is not None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import Integer, func, select
+from sqlalchemy import Integer, Select, func, select
 from sqlmodel import Session
 
 from compliance.merkle import TILE, TILE_BITS, GrowingTree, Node, Subtree, subtree_hash
@@ -76,6 +76,27 @@ def unreadable(error: Exception) -> bool:
 
     odd = isinstance(error, pa.ArrowInvalid | pa.ArrowTypeError | OverflowError)
     return odd or "Could not decode to UTF-8" in str(error)
+
+
+def readable(
+    reader: Reader, wanted: Callable[[Sequence[Any]], Select[Any]], keys: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """
+    The rows that these keys name, but for those that cannot be read.
+
+    Args:
+        wanted: asks for the rows of some keys.
+    """
+    if not keys:
+        return []
+    try:
+        found: list[dict[str, Any]] = reader.read(wanted(keys)).to_pylist()
+    except Exception as error:
+        if not unreadable(error):
+            raise
+        half = len(keys) // 2
+        return [row for some in (keys[:half], keys[half:]) for row in readable(reader, wanted, some)] if half else []
+    return found
 
 
 def read_head(reader: Reader) -> Head | None:

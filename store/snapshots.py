@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FORM: Final = 1
 """How it is packed. Grows with every change that a reader has to know of."""
 
+OF_THE_RUN: Final = 0
+"""First and last id of a snapshot that is about a whole run: it says how seats were given out, and holds no borrower."""
+
 _ASKED: Final = TypeAdapter(list[Ask])
 _BY_LOAN: Final = (
     "loan", "party", "position", "instalment", "movement", "account_snapshot", "fact_value", "notice", "promise",
@@ -51,6 +54,8 @@ class Seen:
         at: the instant that was decided for; in microseconds it is what the gate was asked about.
         book: None of a contact by hand, of which the questions themselves were kept.
         asks: these, in the order of the decision's acts.
+        looks: what second looks saw beside the book, as `workflows.look_log` writes it.
+        seats: how the seats of limited queues were given out, as `workflows.seat_log` writes it; then there is no book.
     """
 
     at: datetime
@@ -58,10 +63,25 @@ class Seen:
     happened: Happened
     book: RawBook | None
     asks: tuple[Ask, ...] = ()
+    looks: tuple[Mapping[str, Any], ...] = ()
+    seats: Mapping[str, Any] | None = None
 
 
-def pack(book: RawBook, borrowers: Collection[int], *, now: datetime, actor: str, happened: Happened) -> bytes:
-    """The part of a book that decisions about these borrowers saw."""
+def pack(
+    book: RawBook,
+    borrowers: Collection[int],
+    *,
+    now: datetime,
+    actor: str,
+    happened: Happened,
+    looks: Sequence[Mapping[str, Any]] = (),
+) -> bytes:
+    """
+    The part of a book that decisions about these borrowers saw, or second looks at contacts with them.
+
+    Args:
+        looks: what each second look saw beside it; plain JSON.
+    """
     part = part_of(book, borrowers)
     loans, people = set(part.loan["id"].to_pylist()), set(borrowers)
     told = {
@@ -69,7 +89,11 @@ def pack(book: RawBook, borrowers: Collection[int], *, now: datetime, actor: str
         "by_loan": _names(happened.by_loan, loans),
         "retry": _names(happened.retry, loans),
     }
-    header = {"form": FORM, "at": to_us(now), "actor": actor, "contact_days": book.contact_days, **told}
+    header: dict[str, Any] = {
+        "form": FORM, "at": to_us(now), "actor": actor, "contact_days": book.contact_days, **told,
+    }  # fmt: skip
+    if looks:
+        header["looks"] = list(looks)
     return _pressed(header, [getattr(part, name) for name in RAW_TABLES])
 
 
@@ -77,6 +101,11 @@ def pack_asks(asks: Sequence[Ask], *, at: datetime) -> bytes:
     """The questions about a contact by hand."""
     header = {"form": FORM, "at": to_us(at), "actor": "", "asks": _ASKED.dump_python(list(asks), mode="json")}
     return _pressed(header, [])
+
+
+def pack_seats(seats: Mapping[str, Any], *, at: datetime) -> bytes:
+    """How the seats of limited queues were given out, in plain JSON."""
+    return _pressed({"form": FORM, "at": to_us(at), "actor": "", "seats": seats}, [])
 
 
 def unpack(content: bytes, digest: str) -> Seen:
@@ -101,10 +130,13 @@ def unpack(content: bytes, digest: str) -> Seen:
         at, actor = from_us(header["at"]), str(header["actor"])
         if "asks" in header:
             return Seen(at, actor, Happened(), None, tuple(_ASKED.validate_python(header["asks"])))
+        if "seats" in header:
+            return Seen(at, actor, Happened(), None, seats=header["seats"])
         happened = Happened(*(_read_names(header[name]) for name in ("by_person", "by_loan", "retry")))
         stream = pa.BufferReader(rest)
         tables = {name: pa.ipc.open_stream(stream).read_all() for name in RAW_TABLES}
-        return Seen(at, actor, happened, RawBook(**tables, contact_days=header["contact_days"]))
+        book = RawBook(**tables, contact_days=header["contact_days"])
+        return Seen(at, actor, happened, book, looks=tuple(header.get("looks", ())))
     except (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException) as error:
         raise Unreadable("its snapshot is not as it was packed") from error
 
@@ -122,11 +154,18 @@ def row(run: int, borrowers: Collection[int], content: bytes) -> Snapshot:
 
 
 def snapshots_of(reader: Reader, run: int, borrower: int | None = None) -> Iterator[Snapshot]:
-    """The snapshots of a run, the newest first; with a borrower, those that may hold them. One at a time is in memory."""
+    """
+    The snapshots of a run, the newest first. One at a time is in memory.
+
+    Args:
+        borrower: only those that may hold them; `OF_THE_RUN`: those about the run; None: those that hold anybody.
+    """
     snapshot = table_of("snapshot")
     wanted = select(snapshot.c.id).where(snapshot.c.run_id == run).order_by(snapshot.c.id.desc())
     if borrower is not None:
         wanted = wanted.where(snapshot.c.first_id <= borrower, snapshot.c.last_id >= borrower)
+    else:
+        wanted = wanted.where(snapshot.c.last_id != OF_THE_RUN)
     whole = select(snapshot)
     for one in reader.read(wanted)["id"].to_pylist():
         try:

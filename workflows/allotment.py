@@ -140,6 +140,37 @@ def seats_taken(source: "Reader", queues: Sequence[str], *, now: datetime, zone:
     return Counter((queue, local_day(from_us(at), zone)) for queue, at in pairs)
 
 
+class OpenSeats:
+    """
+    The free seats of limited queues, taken one decision after the other.
+
+    Attributes:
+        before: seats that contacts planned earlier fill.
+        asked: whether anybody wanted to know.
+    """
+
+    def __init__(self, queues: Mapping[str, Queue], taken: Seats, *, now: datetime, zone: ZoneInfo) -> None:
+        self._capacity = limited(queues)
+        self._today = local_day(now, zone)
+        self._zone = zone
+        self.before = taken
+        self._taken = Counter(taken)
+        self.asked = False
+
+    def open(self, _loan: int, queue: str) -> bool:
+        """Whether a queue has a seat today."""
+        capacity = self._capacity.get(queue)
+        self.asked |= capacity is not None
+        return capacity is None or self._taken[queue, self._today] < capacity
+
+    def take(self, decision: Decision) -> None:
+        """The seats of a decision's contacts."""
+        for loan in decision.loans:
+            for contact in loan.contacts:
+                if contact.queue in self._capacity:
+                    self._taken[contact.queue, local_day(contact.not_before, self._zone)] += 1
+
+
 def options_of(decide: Callable[[Closed], tuple[Claim, ...]]) -> dict[Closed, tuple[Claim, ...]]:
     """
     Everything a borrower can come to claim, whichever queues turn them away, in whichever order.

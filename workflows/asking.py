@@ -156,7 +156,7 @@ def address(door: Door, wanted: Wanted, now: datetime) -> Addressed:
         row = known_loan(session, wanted.loan)
         named = _named(session, wanted.person)
         borrower_id, loan_id = row.borrower_id, row.id
-    situation, seen = door.situations([borrower_id], now)[borrower_id]
+    situation, seen, _ = door.situations([borrower_id], now)[borrower_id]
     loan = next(one for one in situation.loans if one.id == loan_id)
     stand = [(borrower_id, "borrower"), *loan.parties]
     role = wanted.role or ("borrower" if named is None else None)

@@ -21,7 +21,8 @@ from store.outbox import ROW, bump_versions, in_other_hands, lock_versions, move
 from store.tables import Batch, BatchItem, Contact, Endpoint
 from workflows.alerts import alert_unknown, unknowns
 from workflows.door import NOT_ALLOWED, Door, reach
-from workflows.leaving import Looked, look_again, verdict_detail
+from workflows.look_log import LookLog, kept_looks
+from workflows.looking import Looked, look_again
 from workflows.second_look import Look
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def take_batch(door: Door, wanted: Wanted, make: Make, *, hold_until: Callable[[
     if not ids:
         return taken
     looked = look_again(door, ids, wanted.now)
-    with door.database.write() as session:
+    with door.database.write() as session, kept_looks(session, door, wanted.now) as kept:
         reached = reach(door, session)
         current = lock_versions(session, {person for one in looked for person in one.seen})
         batch = Batch(
@@ -107,7 +108,7 @@ def take_batch(door: Door, wanted: Wanted, make: Make, *, hold_until: Callable[[
                 continue
             endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
             reachable = reached.covers(endpoint.value if endpoint is not None else None)
-            word, item = _judge(session, contact, one, make, reachable=reachable, now=wanted.now)
+            word, item = _judge(session, kept, contact, one, make, reachable=reachable, now=wanted.now)
             taken.counts[word] += 1
             if word != "left":
                 told.update(one.seen)
@@ -116,7 +117,7 @@ def take_batch(door: Door, wanted: Wanted, make: Make, *, hold_until: Callable[[
                 contact.claimed_by = holder(wanted.kind, batch.id)
                 contact.claimed_until_at, contact.attempts, contact.at = hold_until(item), 1, wanted.now
                 note(session, contact, at=wanted.now, why=f"in {wanted.kind} batch {batch.id}, by {wanted.by}",
-                     detail=verdict_detail(one.look.verdict))  # fmt: skip
+                     detail=kept.detail(one))  # fmt: skip
                 session.add_all((contact, item))
                 taken.items.append(item)
         bump_versions(session, told)
@@ -171,21 +172,22 @@ def _held(session: Session, wanted: Wanted, contact: Contact) -> bool:
 
 
 def _judge(
-    session: Session, contact: Contact, one: Looked, make: Make, *, reachable: bool, now: datetime
+    session: Session, kept: LookLog, contact: Contact, one: Looked, make: Make, *, reachable: bool, now: datetime
 ) -> tuple[str, BatchItem | None]:
-    look, detail = one.look, verdict_detail(one.look.verdict)
+    look = one.look
     if look.answer == "delay" and look.until is not None:
         contact.not_before_at = contact.at = look.until
         session.add(contact)
-        note(session, contact, at=now, why=f"back in its queue: {look.why}", detail=detail)
+        note(session, contact, at=now, why=f"back in its queue: {look.why}", detail=kept.detail(one))
         return "delayed", None
     if look.answer == "cancel" or not reachable:
-        move(session, contact, "cancelled", at=now, why=NOT_ALLOWED if look.answer == "go" else look.why, detail=detail)
+        why = NOT_ALLOWED if look.answer == "go" else look.why
+        move(session, contact, "cancelled", at=now, why=why, detail=kept.detail(one))
         return "cancelled", None
     try:
         item = make(session, contact, look)
     except DataError as error:
-        move(session, contact, "cancelled", at=now, why=error.problems[0].what, detail=detail)
+        move(session, contact, "cancelled", at=now, why=error.problems[0].what, detail=kept.detail(one))
         return "unsayable", None
     return ("taken", item) if item is not None else ("left", None)
 

@@ -84,9 +84,7 @@ def is_call_back(contact: Contact) -> bool:
     return contact.kept_for is not None
 
 
-def against_call_back(
-    contact: Contact, stage: str, dpd: FactValue, strategy: Strategy | None, promised: FactValue
-) -> str:
+def against_call_back(channel: str, stage: str, dpd: FactValue, strategy: Strategy | None, promised: FactValue) -> str:
     """
     What stands against a call-back now; empty for nothing.
 
@@ -95,7 +93,7 @@ def against_call_back(
     """
     if stage == "closed" or type(dpd) is not int or dpd <= 0:
         return "nothing is past due any more"
-    if strategy is not None and contact.channel in strategy.promise.blocks and promised is not False:
+    if strategy is not None and channel in strategy.promise.blocks and promised is not False:
         return "a promise to pay is open"
     return ""
 

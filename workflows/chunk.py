@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from engine.facts import Facts
 from engine.rulebook import Rulebook
@@ -40,19 +40,35 @@ class Chunk:
         versions: person id -> `person.version` as it was read, of everybody around them.
         before: loan id -> what its rows need to know, of every loan of `situations`.
         loans: how many loans were read.
-        snapshot: packs what the decisions about the situations' borrowers see; None where nobody keeps it.
+        snapshot: packs what was read of some of the situations' borrowers, as `store.snapshots.pack`; None where nobody
+            keeps it.
     """
 
     situations: tuple[Situation, ...]
     versions: Mapping[int, int]
     before: Mapping[int, LoanBefore]
     loans: int
-    snapshot: Callable[[], bytes] | None = None
+    snapshot: Callable[..., bytes] | None = None
 
     def kept_by(self, rows: DecisionRows) -> None:
         """Put what these situations were made of into the rows that are written with the decisions about them."""
         if self.situations and self.snapshot is not None:
-            rows.add_snapshot([situation.borrower.id for situation in self.situations], self.snapshot())
+            borrowers = [situation.borrower.id for situation in self.situations]
+            rows.add_snapshot(borrowers, self.snapshot(borrowers))
+
+
+class Fresh(NamedTuple):
+    """
+    A borrower as a second look sees them.
+
+    Attributes:
+        versions: person id -> version as it was read, of everybody in the situation.
+        chunk: what they were read with.
+    """
+
+    situation: Situation
+    versions: Mapping[int, int]
+    chunk: Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +210,7 @@ class ChunkReader:
         facts = facts or {loan: json.loads(text) for loan, text in texts.items()}
         made = tuple(situations(book, facts, busy, now=now, happened=happened, actor=self._actor))
         versions = dict(zip(_column(book.person, "id"), _column(book.person, "version"), strict=True))
-        packed = partial(pack, book, busy, now=now, actor=self._actor, happened=happened)
+        packed = partial(pack, book, now=now, actor=self._actor, happened=happened)
         return Chunk(made, versions, before_of(book, texts, made), book.loan.num_rows, packed)
 
 

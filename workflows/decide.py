@@ -5,9 +5,9 @@ The same facts statement as the sweep's, with a filter. Events only say "look ag
 from the book, never from an event's payload.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from engine.decision import Decision
@@ -20,13 +20,27 @@ from store.bulk import reading, writing
 from store.bulk_arrow import BulkTransaction, Reader
 from store.db import Database
 from store.situations import Happened
-from workflows.allotment import Queue, limited, local_day, seats_taken
-from workflows.chunk import Chunk, ChunkReader
+from store.snapshots import OF_THE_RUN
+from workflows.allotment import OpenSeats, Queue, limited, seats_taken
+from workflows.chunk import Chunk, ChunkReader, Fresh
 from workflows.recording import Recorder, locked_versions
 from workflows.run import begin_events, end
+from workflows.seat_log import packed_round
 
 Decided = list[tuple[Decision, Situation]]
 _NOTHING_HAPPENED = Happened()
+
+
+class _Lists(NamedTuple):
+    """The work queues, and where the lender works."""
+
+    queues: Mapping[str, Queue]
+    zone: ZoneInfo
+
+    def read(self, source: Reader, now: datetime) -> OpenSeats:
+        names = sorted(limited(self.queues))
+        taken = seats_taken(source, names, now=now, zone=self.zone) if names else {}
+        return OpenSeats(self.queues, taken, now=now, zone=self.zone)
 
 
 class HandledMeanwhile(Exception):  # noqa: N818 - it is no error: somebody else was faster
@@ -65,15 +79,15 @@ def decide_borrowers(
         HandledMeanwhile: another process was faster with one of the events.
         StoreError: the database cannot be read or written.
     """
-    seats = _Seats(queues or {}, now, ZoneInfo(zone))
+    lists = _Lists(queues or {}, ZoneInfo(zone))
     own = reader or ChunkReader(rulebook, actor=actor)
     try:
         if not write:
             with reading(database) as source:
-                seats.read(source)
+                seats = lists.read(source, now)
                 chunk = own.look(source, borrower_ids, now=now, happened=happened)
             return _decide(chunk, rulebook, gate, now, matcher, seats)
-        return _decide_and_write(database, rulebook, gate, own, borrower_ids, now, matcher, happened, event_ids, seats)
+        return _decide_and_write(database, rulebook, gate, own, borrower_ids, now, matcher, happened, event_ids, lists)
     finally:
         if reader is None:
             own.close()
@@ -81,18 +95,14 @@ def decide_borrowers(
 
 def fresh_situations(
     database: Database, reader: ChunkReader, borrower_ids: Sequence[int], now: datetime
-) -> dict[int, tuple[Situation, Mapping[int, int]]]:
-    """
-    What dispatch looks at again before it sends.
-
-    Returns:
-        borrower id -> the situation as it is now, and the version of everybody in it as it was read.
-    """
+) -> dict[int, Fresh]:
+    """What dispatch looks at again before it sends, by borrower id."""
     chunk = reader.look(database, borrower_ids, now=now, happened=_NOTHING_HAPPENED)
-    found: dict[int, tuple[Situation, Mapping[int, int]]] = {}
+    found = {}
     for situation in chunk.situations:
         people = (situation.borrower.id, *situation.others)
-        found[situation.borrower.id] = (situation, {person: chunk.versions[person] for person in people})
+        versions = {person: chunk.versions[person] for person in people}
+        found[situation.borrower.id] = Fresh(situation, versions, chunk)
     return found
 
 
@@ -106,7 +116,7 @@ def _decide_and_write(
     matcher: Matcher,
     happened: Happened,
     event_ids: Sequence[int],
-    seats: "_Seats",
+    lists: "_Lists",
 ) -> Decided:
     with database.write() as session:
         frozen = begin_events(session, rulebook.strategies, gate, now=now)
@@ -116,12 +126,15 @@ def _decide_and_write(
         with writing(database) as transaction:
             # Locked first, read second: what is read here is still true when it is written.
             locked_versions(database, transaction, borrower_ids)
-            seats.read(transaction)
+            seats = lists.read(transaction, now)
             chunk = reader.look(transaction, borrower_ids, now=now, happened=happened)
             decided = _decide(chunk, rulebook, gate, now, matcher, seats)
             for decision, _ in decided:
                 recorder.add(decision, chunk.before)
             chunk.kept_by(recorder.rows)
+            if seats.asked:
+                kept = packed_round(lists.queues, lists.zone, seats.before, (), at=now)
+                recorder.rows.add_snapshot([OF_THE_RUN], kept)
             recorder.rows.write(transaction)
             _settle_events(transaction, event_ids, frozen.id)
             _tell(transaction, [decision for decision, _ in decided if _changes(decision)])
@@ -132,7 +145,7 @@ def _decide_and_write(
     return decided
 
 
-def _decide(chunk: Chunk, rulebook: Rulebook, gate: Gate, now: datetime, matcher: Matcher, seats: "_Seats") -> Decided:
+def _decide(chunk: Chunk, rulebook: Rulebook, gate: Gate, now: datetime, matcher: Matcher, seats: OpenSeats) -> Decided:
     decided = []
     for situation in chunk.situations:
         decision = decide(situation, rulebook, gate, now, matcher, queue_open=seats.open)
@@ -158,28 +171,3 @@ def _settle_events(transaction: BulkTransaction, event_ids: Sequence[int], run_i
         sql = f"update event set run_id = :run where run_id is null and id in ({events})"
         if transaction.execute(sql, {"run": run_id}) != len(event_ids):
             raise HandledMeanwhile(f"some of the events {events}")
-
-
-class _Seats:
-    """Today's free seats of the limited queues, taken as decisions are made."""
-
-    def __init__(self, queues: Mapping[str, Queue], now: datetime, zone: ZoneInfo) -> None:
-        self._capacity = limited(queues)
-        self._now = now
-        self._zone = zone
-        self._taken: Counter[tuple[str, object]] = Counter()
-
-    def read(self, source: Reader) -> None:
-        if self._capacity:
-            self._taken.update(seats_taken(source, sorted(self._capacity), now=self._now, zone=self._zone))
-
-    def open(self, loan: int, queue: str) -> bool:
-        del loan
-        capacity = self._capacity.get(queue)
-        return capacity is None or self._taken[queue, local_day(self._now, self._zone)] < capacity
-
-    def take(self, decision: Decision) -> None:
-        for loan in decision.loans:
-            for contact in loan.contacts:
-                if contact.queue in self._capacity:
-                    self._taken[contact.queue, local_day(contact.not_before, self._zone)] += 1

@@ -21,7 +21,7 @@ from engine.gate import Ask, Gate
 from store.tables import Batch, BatchItem, Contact, Endpoint, Person
 from workflows.batches import Wanted, doubt, file_is_there, give_back, holder, known_batch, take_batch
 from workflows.door import Door
-from workflows.leaving import look_again
+from workflows.looking import look_again
 from workflows.private_file import write_private
 from workflows.second_look import Look
 

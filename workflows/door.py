@@ -17,7 +17,6 @@ from engine.errors import Problem, SettingsError
 from engine.gate import Gate
 from engine.matching import Matcher
 from engine.rulebook import Rulebook
-from engine.situation import Situation
 from engine.tree import FactValue
 from store.db import Database
 from store.identity import is_production
@@ -26,6 +25,7 @@ from store.settings import read_setting
 from store.tables import Contact
 from workflows.allotment import Queue
 from workflows.brake import check_brake
+from workflows.chunk import Fresh
 from workflows.second_look import Look
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ Brief = Callable[[Session, Contact, Look], str]
 """Fills in a task's script for whoever works it: the same moment, for people."""
 Said = Callable[[Session, Contact], Mapping[str, FactValue]]
 """What the text of a contact that no rule asked for says, as far as the gate may ask about it."""
-Situations = Callable[[Sequence[int], datetime], Mapping[int, tuple[Situation, Mapping[int, int]]]]
-"""Borrower ids and now -> borrower id -> (situation on fresh facts, person id -> version it was read at)."""
+Situations = Callable[[Sequence[int], datetime], Mapping[int, Fresh]]
+"""Borrower ids and now -> borrower id -> the borrower on fresh facts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ there. No contact is made. The history says which rule it was, and where the sta
 brought no evidence, it says that too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,13 +18,15 @@ from engine.gate import Gate
 from engine.rulebook import Rulebook
 from engine.sql import case_list
 from engine.stages import EDGE, Stage
-from engine.strategy import Strategy
+from engine.strategy import EntryRule, Strategy
 from store.book import RawBook, packed
 from store.bulk import reading, writing
 from store.bulk_arrow import table_of
 from store.db import Database
 from store.decisions import DecisionRows, Placed
 from store.lock import sole
+from store.situations import Happened
+from store.snapshots import pack
 from workflows.chunk import ChunkReader
 from workflows.machine import episode_after
 from workflows.recording import moved_meanwhile
@@ -70,6 +72,22 @@ def enter_book(
     return placed
 
 
+def entered(first: EntryRule | None) -> tuple[Stage, str]:
+    """The stage that a loan enters, and the cause that its history names; None: no rule matches."""
+    return (first.stage, f"entry:{first.id}") if first is not None else ("current", "entry:none")
+
+
+def owed(stage: Stage, loan: int, served: Collection[tuple[int, str]]) -> str:
+    """
+    What the history says of the notice that a stage owes; empty where it owes none, or one was imported.
+
+    Args:
+        served: loan and kind of each notice that was.
+    """
+    duty = EDGE["current", stage].duty if stage != "current" else None
+    return f"no {duty} was imported" if duty and (loan, duty) not in served else ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     loan: int
@@ -77,7 +95,7 @@ class _Entry:
     on: date
     dpd: int
     stage: Stage
-    rule: str
+    cause: str
 
 
 def _enter(
@@ -99,13 +117,16 @@ def _enter(
                 continue
             began = entry.on - timedelta(days=entry.dpd)
             episode, episode_on = episode_after("current", entry.stage, episodes[entry.loan], None, began)
-            duty = EDGE["current", entry.stage].duty if entry.stage != "current" else None
-            reason = f"no {duty} was imported" if duty and (entry.loan, duty) not in served else ""
             after = Placed(entry.stage, entry.on, 1, episode, episode_on)
-            rows.add_move(entry.loan, "current", entry.on, after, cause=f"entry:{entry.rule}", reason=reason)
+            rows.add_move(
+                entry.loan, "current", entry.on, after, cause=entry.cause, reason=owed(entry.stage, entry.loan, served)
+            )
             counts[entry.stage] = counts.get(entry.stage, 0) + 1
+        placed = {entry.borrower for entry in entries} - moved
+        if placed:
+            rows.add_snapshot(placed, pack(book, placed, now=frozen.now, actor="", happened=Happened()))
         rows.write(transaction)
-        for borrower in sorted({entry.borrower for entry in entries} - moved):
+        for borrower in sorted(placed):
             transaction.execute("update person set version = version + 1 where id = :id", {"id": borrower})
     return counts
 
@@ -130,7 +151,7 @@ def _entries(duckdb: "DuckDBPyConnection", rulebook: Rulebook, book: RawBook) ->
             continue  # no strategy, several, or one that places nobody
         entry = numbers[number].entry
         first = entry[int(matching.split(",")[0])] if matching else None
-        yield _Entry(loan, borrower, on, dpd, first.stage if first else "current", first.id if first else "none")
+        yield _Entry(loan, borrower, on, dpd, *entered(first))
 
 
 def _matching(strategy: Strategy) -> str:

@@ -16,24 +16,21 @@ from typing import Any, Final
 from sqlmodel import Session, col, select
 
 from channels.message import Message
-from engine.errors import DataError, DuecourseError, StoreError
-from engine.gate import Override, Verdict
-from engine.situation import Situation
+from engine.errors import DataError, StoreError
 from store.outbox import RECORDED_CALL, bump_versions, claim, is_task, lane_of, lock_versions, move, release, reserve
-from store.shared_endpoints import Shared, shared_endpoints
-from store.tables import Contact, Endpoint, Loan, OverrideRow
+from store.tables import Contact, Endpoint
 from workflows.alerts import unknowns
 from workflows.allotment import rank_text
 from workflows.brake import channel_brake
 from workflows.door import LEASE, LOOK_TO_SEND_MAX, NOT_ALLOWED, TURN_WAIT_MAX, Door, reach
-from workflows.second_look import NOTHING_BROUGHT, Brought, Look, second_look
+from workflows.look_log import kept_looks
+from workflows.looking import Looked, look_again
+from workflows.second_look import Look
 from workflows.text_seal import SEALED, seal, seal_key
-from workflows.uncollected import uncollected
 
 log = logging.getLogger(__name__)
 
 _CHANGED: Final = "something about the borrower changed meanwhile"
-_NOBODY: Final = Shared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +69,6 @@ class Taken:
         return [offer for offer in self.offers if offer.lane in lanes]
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """A contact, its second look, and the versions of everybody concerned that the look was made on."""
-
-    contact: Contact
-    look: Look
-    seen: Mapping[int, int]
-
-
 def take(door: Door, paces: Mapping[str, float | None], clock: Callable[[], datetime], *, limit: int) -> Taken:
     """
     Claim what is due in these lanes and commit as `sending` what may go; tasks are handed to their queues.
@@ -111,85 +99,6 @@ def _fitting(limit: int, per_second: float | None) -> int:
     return limit if per_second is None else max(1, min(limit, int(TURN_WAIT_MAX.total_seconds() * per_second)))
 
 
-def look_again(door: Door, ids: Sequence[str], now: datetime, *, visitors: int | None = None) -> list[Looked]:
-    """
-    The second look at these contacts, on facts read now.
-
-    One that cannot be judged is to be cancelled: a fault about one person must not stop the others.
-
-    Args:
-        visitors: how many people would go, of visits; None: as many as their rules say.
-    """
-    with uncollected():
-        return _look_again(door, ids, now, visitors)
-
-
-def _look_again(door: Door, ids: Sequence[str], now: datetime, visitors: int | None) -> list[Looked]:
-    with door.database.session() as session:
-        contacts = session.exec(select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))).all()
-        loans = {contact.loan_id for contact in contacts}
-        borrower_of = dict(session.exec(select(Loan.id, Loan.borrower_id).where(col(Loan.id).in_(loans))).all())
-        endpoints = {contact.endpoint_id for contact in contacts if contact.endpoint_id is not None}
-        # Their versions are read before the facts: whoever changes in between is noticed.
-        shared = shared_endpoints(session, endpoints, now=now)
-        brought = {contact.id: _brought(session, door, contact, visitors) for contact in contacts}
-        session.expunge_all()
-    fresh = _fresh(door, sorted(set(borrower_of.values())), now)
-    looked = []
-    for contact in contacts:
-        borrower = borrower_of[contact.loan_id]
-        others = shared.get(contact.endpoint_id or 0, _NOBODY)
-        look, seen = _look(door, contact, fresh.get(borrower), others, brought[contact.id], now)
-        # Everybody around the loan: some laws count what any of them heard.
-        looked.append(Looked(contact, look, {**others.versions, **seen}))
-    return looked
-
-
-def _brought(session: Session, door: Door, contact: Contact, visitors: int | None) -> Brought:
-    if contact.rule is not None:
-        return NOTHING_BROUGHT if visitors is None else Brought(visitors=visitors)
-    aside = session.get(OverrideRow, contact.id)
-    override = Override(aside.rule, aside.ground) if aside is not None else None
-    return Brought(door.said(session, contact), override, visitors)
-
-
-def _fresh(door: Door, borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
-    try:
-        return door.situations(borrowers, now)
-    except DuecourseError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever one borrower's data does, the others go on
-        if len(borrowers) == 1:
-            log.error(  # noqa: TRY400 - the traceback could hold a person's data
-                "a borrower cannot be looked at",
-                extra={"action": "alert", "borrower": borrowers[0], "error": _kind(error)},
-            )
-            return {}
-        half = len(borrowers) // 2
-        return {**_fresh(door, borrowers[:half], now), **_fresh(door, borrowers[half:], now)}
-
-
-def _look(
-    door: Door,
-    contact: Contact,
-    fresh: tuple[Situation, Mapping[int, int]] | None,
-    others: Shared,
-    brought: Brought,
-    now: datetime,
-) -> tuple[Look, Mapping[int, int]]:
-    if fresh is None:
-        return Look("cancel", "what is on file about the borrower cannot be read"), {}
-    situation, seen = fresh
-    try:
-        look = second_look(
-            contact, situation, door.rulebook, door.gate, door.matcher, now=now, shared=others.past, brought=brought
-        )
-    except Exception as error:  # noqa: BLE001 - a broken invariant holds this contact, not the round
-        _alert(contact, "a contact could not be judged", error)
-        return Look("cancel", f"it could not be judged ({_kind(error)})"), seen
-    return look, seen
-
-
 def _write(
     door: Door,
     looked: Sequence[Looked],
@@ -200,7 +109,7 @@ def _write(
 ) -> None:
     counts: Counter[str] = Counter()
     offers: list[Offer] = []
-    with door.database.write() as session:
+    with door.database.write() as session, kept_looks(session, door, now) as kept:
         reached = reach(door, session)
         # INVARIANT 4: what forbids a contact bumped a version before this line, or waits for this transaction.
         current = lock_versions(session, {person for one in looked for person in one.seen})
@@ -222,7 +131,7 @@ def _write(
                 counts["waiting"] += 1
             else:
                 reachable = reached.covers(endpoints.get(contact.endpoint_id))
-                word, message = _let_out(session, door, contact, one, reachable, now, sealing)
+                word, message = _let_out(session, door, contact, one, kept.detail(one), reachable, now, sealing)
                 counts[word] += 1
                 counts.update(unknowns([one.look.verdict]))
                 if word != "delayed":
@@ -255,19 +164,25 @@ def _moved(one: Looked, current: Mapping[int, int]) -> bool:
 
 
 def _let_out(
-    session: Session, door: Door, contact: Contact, one: Looked, reachable: bool, now: datetime, sealing: str
+    session: Session,
+    door: Door,
+    contact: Contact,
+    one: Looked,
+    detail: Mapping[str, Any] | None,
+    reachable: bool,
+    now: datetime,
+    sealing: str,
 ) -> tuple[str, Message | None]:
     look = one.look
-    detail = verdict_detail(look.verdict)
     if look.answer == "cancel":
-        _cancel(session, contact, one, look.why, now)
+        move(session, contact, "cancelled", at=now, why=look.why, detail=detail)
         return "cancelled", None
     if look.answer == "delay" and look.until is not None:
         contact.not_before_at = contact.at = look.until
         move(session, contact, "planned", at=now, why=look.why, detail=detail)
         return "delayed", None
     if not reachable:
-        _cancel(session, contact, one, NOT_ALLOWED, now)
+        move(session, contact, "cancelled", at=now, why=NOT_ALLOWED, detail=detail)
         return "cancelled", None
     if is_task(contact):
         contact.at, contact.claimed_by, contact.claimed_until_at = now, None, None
@@ -280,11 +195,12 @@ def _let_out(
         message = door.compose(session, contact, look, now)
     except DataError as error:
         # What cannot be said truthfully is not said; the others still go.
-        _cancel(session, contact, one, error.problems[0].what, now)
+        move(session, contact, "cancelled", at=now, why=error.problems[0].what, detail=detail)
         return "unsayable", None
     except Exception as error:  # noqa: BLE001 - a fault of one template or person must not stop the others
         _alert(contact, "a message could not be composed", error)
-        _cancel(session, contact, one, f"its message could not be composed ({_kind(error)})", now)
+        why = f"its message could not be composed ({_kind(error)})"
+        move(session, contact, "cancelled", at=now, why=why, detail=detail)
         return "unsayable", None
     contact.attempts += 1
     contact.at, contact.claimed_until_at = now, now + LEASE
@@ -295,10 +211,6 @@ def _let_out(
     sealed = {SEALED: seal(sealing, message.text)}
     move(session, contact, "sending", at=now, why=look.why, detail={**(detail or {}), **sealed})
     return "offered", message
-
-
-def _cancel(session: Session, contact: Contact, one: Looked, why: str, now: datetime) -> None:
-    move(session, contact, "cancelled", at=now, why=why, detail=verdict_detail(one.look.verdict))
 
 
 def _turns(
@@ -320,14 +232,6 @@ def _turns(
         Offer(offer.message, offer.look, offer.people, offer.looked_at, first + turn * step)
         for turn, offer in enumerate(offers[:turns])
     ]
-
-
-def verdict_detail(verdict: Verdict | None) -> dict[str, Any] | None:
-    """A verdict as a contact's history keeps it."""
-    if verdict is None:
-        return None
-    reasons = [{"rule": r.rule, "outcome": r.outcome, "citation": r.citation} for r in verdict.reasons]
-    return {"verdict": verdict.outcome, "reasons": reasons}
 
 
 def _alert(contact: Contact, text: str, error: Exception) -> None:

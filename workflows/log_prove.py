@@ -19,9 +19,12 @@ from store import log
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
+from store.ids import among
 from store.log_kinds import KINDS
 from store.log_sql import Encoder
+from store.snapshots import OF_THE_RUN
 from workflows.log_sequence import read_entries
+from workflows.replay_looks import runs_of_looks
 
 HEAD: Final = "duecourse-proof/1"
 
@@ -52,13 +55,16 @@ def entry_named(text: str) -> Entry:
 
 
 def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
-    """What the log holds of a loan: its decisions with their runs and strategies, moves, contacts, what its borrower said."""
+    """What the log holds of a loan: its decisions with their runs and strategies, moves, contacts and second looks, what its borrower said."""
     decision, contact, touched = table_of("decision"), table_of("contact"), table_of("contact_loan")
     status, override, change = table_of("contact_status"), table_of("override"), table_of("stage_change")
     consent, book, published = table_of("consent"), table_of("loan"), table_of("published")
     snapshot = table_of("snapshot")
     decided = select(decision.c.run_id).where(decision.c.loan_id == loan)
-    runs = sorted(reader.read(decided)["run_id"].to_pylist())
+    decisions = sorted(reader.read(decided)["run_id"].to_pylist())
+    moved = select(change.c.run_id).where(change.c.loan_id == loan, change.c.run_id.is_not(None))
+    placed = reader.read(moved)["run_id"].to_pylist()
+    runs = sorted({*decisions, *placed, *runs_of_looks(reader, loan)})
     about = select(contact.c.id).where(
         or_(
             contact.c.loan_id == loan,
@@ -69,10 +75,13 @@ def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
     by = select(decision.c.strategy_digest).where(decision.c.loan_id == loan)
     seen = (
         select(snapshot.c.id.label("key"))
-        .join(decision, decision.c.run_id == snapshot.c.run_id)
-        .where(decision.c.loan_id == loan, decision.c.borrower_id.between(snapshot.c.first_id, snapshot.c.last_id))
+        .join(book, book.c.id == loan)
+        .where(
+            among(snapshot.c.run_id, runs),
+            or_(snapshot.c.last_id == OF_THE_RUN, book.c.borrower_id.between(snapshot.c.first_id, snapshot.c.last_id)),
+        )
     )
-    found: list[Entry] = [("decision", f"{run}-{loan}") for run in runs] + [("run", str(run)) for run in runs]
+    found: list[Entry] = [("decision", f"{run}-{loan}") for run in decisions] + [("run", str(run)) for run in runs]
     for kind, statement in (
         ("published", select(published.c.digest.label("key")).where(published.c.digest.in_(by))),
         (

@@ -128,6 +128,15 @@ def refuse_illegal(decisions: Iterable[LoanDecision]) -> None:
             raise IllegalMoveError(f"loan {loan.loan}: moved to {loan.stage_after} without its {edge.duty}")
 
 
+def knows_move(source: str, target: str, reason: str, on: date) -> bool:
+    """Whether the machine has this move, taking it that what it owes was served; a move back needs its reason."""
+    edge = EDGE.get((cast("Stage", source), cast("Stage", target)))
+    if edge is None:
+        return False
+    served: dict[str, date] = {one.duty: on for one in EDGES if one.duty is not None}
+    return bool(stage_machine(StageModel(edge.source, on, served, reason)).dispatch(f"move_to_{target}"))
+
+
 def change_stage(
     session: Session,
     loan_id: int,

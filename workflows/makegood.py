@@ -15,8 +15,10 @@ from typing import Any, Final, Literal
 from sqlalchemy import select
 
 from engine.decision import Decision, LoanDecision
+from engine.judging import QUEUE_FULL
 from engine.matching import InterpreterMatcher, Matcher
 from engine.resolution import decide
+from engine.rulebook import Rulebook
 from engine.situation import Situation
 from engine.stages import EDGE
 from store.bulk import reading
@@ -28,7 +30,8 @@ from store.snapshots import Unreadable, part_of, snapshots_of, unpack
 from workflows.chunk import ChunkReader
 from workflows.late_news import late_fees, late_news
 from workflows.publications import Deciders, NotAsKept, NotKept, Publications
-from workflows.replay import NO_SNAPSHOT, closed_queues, logged_trace, readable_rows
+from workflows.replay_decisions import logged_trace, readable_rows
+from workflows.replay_looks import NO_SNAPSHOT
 from workflows.uncollected import uncollected
 
 Progress = Callable[[int, int], None]
@@ -157,12 +160,30 @@ def _derive(
         chunk = readers[key].again(in_hindsight(reader, part, at=seen.at, on=on), now=seen.at, happened=seen.happened)
         for situation in chunk.situations:
             logged = [rows[loan.id] for loan in situation.loans if loan.id in rows]
-            closed = closed_queues(deciders.rulebook, logged)
+            closed = _closed_queues(deciders.rulebook, logged)
             anew = _decide(situation, deciders, matcher, seen.at, closed)
             found.derived += len(logged)
             found.amiss += _amiss(reader, run, logged, anew.loans, about[situation.borrower.id])
     if left:
         found.unknown[why] += len(left)
+
+
+def _closed_queues(rulebook: Rulebook, rows: Sequence[Row]) -> frozenset[str]:
+    """
+    The queues that had no room for the borrower of these decisions.
+
+    Who got a seat depends on the whole book: nobody loses theirs by what was learnt about somebody else.
+    """
+    closed = set()
+    for row in rows:
+        if QUEUE_FULL not in row["trace_json"] or (logged := logged_trace(row)) is None:
+            continue
+        strategy = rulebook.strategies.get(logged.strategy or "")
+        for candidate in logged.candidates:
+            rule = strategy.rule(candidate.rule) if strategy is not None else None
+            full = {act.channel for act in candidate.acts if act.note == QUEUE_FULL}
+            closed |= {act.queue for act in (rule.acts if rule is not None else ()) if act.channel in full}
+    return frozenset(queue for queue in closed if queue is not None)
 
 
 def _decide(

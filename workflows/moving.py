@@ -26,7 +26,7 @@ def move_loan(
     Raises:
         StageError: the stage table, the gate or a missing notice or reason stands in the way; nothing was changed.
     """
-    situation, seen = door.situations([borrower_id], now)[borrower_id]
+    situation, seen, _ = door.situations([borrower_id], now)[borrower_id]
     loan = next(one for one in situation.loans if one.id == loan_id)
     verdict = _verdict(door, situation, loan, target, now)
     if verdict is not None and verdict.outcome != "allow":

@@ -16,7 +16,7 @@ from channels.wording import address_lines
 from engine.errors import DataError, Problem
 from store.tables import Contact, Endpoint, Person
 from workflows.door import Door, reach
-from workflows.leaving import look_again
+from workflows.looking import look_again
 from workflows.private_file import write_private
 from workflows.visits import Plan, Stop, Team
 

@@ -13,17 +13,24 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, select
 
 from engine.errors import Problem, StoreError
 from engine.gate import Gate, Source
 from engine.strategy import Strategy
+from store.columns import Instant
 from store.db import Database
 from store.tables import Published, Run
 from workflows.alerts import alert_unknown
 
 ENGINE_VERSION: Final = "2"
 """Grows whenever the same rows, strategies and packs could give other facts or another decision than before."""
+
+_PUBLISH: Final = text(
+    "insert into published (digest, kind, name, content, published_at) values (:digest, :kind, :name, :content, :at)"
+    " on conflict do nothing"
+).bindparams(bindparam("at", type_=Instant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,11 @@ def begin_by_hand(session: Session, strategies: Mapping[str, Strategy], gate: Ga
     return _begin(session, "by_hand", strategies, gate, now)
 
 
+def begin_looks(session: Session, strategies: Mapping[str, Strategy], gate: Gate, *, now: datetime) -> Frozen:
+    """A new run for a round of second looks."""
+    return _begin(session, "look", strategies, gate, now)
+
+
 def _begin(session: Session, kind: str, strategies: Mapping[str, Strategy], gate: Gate, now: datetime) -> Frozen:
     digests = {name: strategy.digest for name, strategy in strategies.items()}
     publish(session, strategies.values(), gate, now=now)
@@ -118,12 +130,12 @@ def publish(session: Session, strategies: Iterable[Strategy], gate: Gate, *, now
     written += gate.sources
     digests = [one.digest for one in written]
     known = set(session.exec(select(Published.digest).where(col(Published.digest).in_(digests))))
-    for one in written:
+    # Several workers may publish the same at once: in one order, none waits for another in a circle.
+    for one in sorted(written, key=lambda one: one.digest):
         if one.digest not in known:
             known.add(one.digest)
-            session.add(
-                Published(digest=one.digest, kind=one.kind, name=one.name, content=one.content, published_at=now)
-            )
+            row = {"digest": one.digest, "kind": one.kind, "name": one.name, "content": one.content, "at": now}
+            session.execute(_PUBLISH, row)
 
 
 def advance(database: Database, run_id: int, *, done_to: int) -> None:

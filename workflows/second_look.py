@@ -24,6 +24,39 @@ Answer = Literal["go", "delay", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """
+    A contact as it stands in the outbox, as far as its second look goes by it.
+
+    Attributes:
+        rule: None: a person asked for it, and only the gate judges it. call_back: somebody promised the call.
+    """
+
+    id: str
+    loan: int
+    person: int
+    role: str
+    endpoint: int | None
+    channel: str
+    purpose: str
+    rule: str | None
+    name: str
+    queue: str | None
+    stage_entry: int
+    expires_at: datetime
+    call_back: bool
+
+
+def planned(contact: Contact) -> Planned:
+    """A row of the outbox as its second look sees it."""
+    return Planned(
+        contact.id, contact.loan_id, contact.person_id, contact.role, contact.endpoint_id, contact.channel,
+        contact.purpose, contact.rule, contact.name, contact.queue, contact.stage_entry, contact.expires_at,
+        is_call_back(contact),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Brought:
     """
     What a contact brings to its second look beside its rule.
@@ -39,6 +72,20 @@ class Brought:
 
 
 NOTHING_BROUGHT: Final = Brought()
+
+
+@dataclass(frozen=True, slots=True)
+class Seeing:
+    """
+    What a second look is made on, beside the borrower's situation.
+
+    Attributes:
+        shared: what others were sent at the same number or address.
+    """
+
+    contact: Planned
+    shared: tuple[PastContact, ...] = ()
+    brought: Brought = NOTHING_BROUGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +112,16 @@ class Look:
 
 
 def second_look(
-    contact: Contact,
-    situation: Situation,
-    rulebook: Rulebook,
-    gate: Gate,
-    matcher: Matcher,
-    *,
-    now: datetime,
-    shared: tuple[PastContact, ...] = (),
-    brought: Brought = NOTHING_BROUGHT,
+    seeing: Seeing, situation: Situation, rulebook: Rulebook, gate: Gate, matcher: Matcher, *, now: datetime
 ) -> Look:
     """
     Judge one planned contact on fresh facts: its rule, its stage, its promise policy, and the gate.
 
     Args:
-        contact: as it stands in the outbox; one without a rule was asked for by a person: only the gate judges it.
         situation: the borrower's, read anew.
-        shared: what others were sent at the same number or address.
-        brought: what it brings along.
     """
-    loan = next((loan for loan in situation.loans if loan.id == contact.loan_id), None)
+    contact, brought = seeing.contact, seeing.brought
+    loan = next((loan for loan in situation.loans if loan.id == contact.loan), None)
     person = _addressee(contact, situation, loan)
     if loan is None or person is None:
         return Look("cancel", f"the loan has no such {contact.role} any more")
@@ -101,18 +138,20 @@ def second_look(
         against = _against(contact, loan, strategy, rule, matcher, situation.on)
         if against:
             return replace(look, answer="cancel", why=against)
-    elif is_call_back(contact):
+    elif contact.call_back:
         names = matcher.strategies(loan)
         look = replace(look, strategy=rulebook.strategies[names[0]] if len(names) == 1 else None)
         facts = loan.facts
-        against = against_call_back(contact, loan.stage, facts.get("dpd"), look.strategy, facts.get("promise_open"))
+        against = against_call_back(
+            contact.channel, loan.stage, facts.get("dpd"), look.strategy, facts.get("promise_open")
+        )
         if against:
             return replace(look, answer="cancel", why=against)
     if contact.purpose == "collect" and look.strategy is not None and is_stale(look.strategy, loan):
         why = "the payment feed is too old to dun by"
         return replace(look, answer="delay", why=why, until=now + _FEED_RETRY)
-    endpoint = next((e for e in person.endpoints if e.id == contact.endpoint_id), None)
-    if contact.endpoint_id is not None and (endpoint is None or not endpoint.valid):
+    endpoint = next((e for e in person.endpoints if e.id == contact.endpoint), None)
+    if contact.endpoint is not None and (endpoint is None or not endpoint.valid):
         return replace(look, answer="cancel", why="the number or address is not valid any more")
     act = _act(contact, look.rule, brought)
     if contact.channel == "visit" and brought.visitors is not None:
@@ -129,7 +168,7 @@ def second_look(
         endpoint=endpoint,
         purpose=cast("Purpose", contact.purpose),
     )
-    ask = replace(with_shared(ask, shared), own_id=contact.id, override=brought.override)
+    ask = replace(with_shared(ask, seeing.shared), own_id=contact.id, override=brought.override)
     verdict = gate.check(ask, now)
     look = replace(look, verdict=verdict, asked=ask)
     if verdict.outcome == "allow":
@@ -141,15 +180,20 @@ def second_look(
     return replace(look, answer="cancel", why=f"refused: {reasons}")
 
 
-def _addressee(contact: Contact, situation: Situation, loan: Loan | None) -> Person | None:
+def unjudged(error: Exception) -> Look:
+    """The answer where judging failed: nothing goes that nobody could judge."""
+    return Look("cancel", f"it could not be judged ({type(error).__name__})")
+
+
+def _addressee(contact: Planned, situation: Situation, loan: Loan | None) -> Person | None:
     """Whom the contact is meant for, if they still stand in that role."""
     if contact.role == "borrower":
-        return situation.borrower if situation.borrower.id == contact.person_id else None
-    stands = loan is not None and (contact.person_id, contact.role) in loan.parties
-    return situation.others.get(contact.person_id) if stands else None
+        return situation.borrower if situation.borrower.id == contact.person else None
+    stands = loan is not None and (contact.person, contact.role) in loan.parties
+    return situation.others.get(contact.person) if stands else None
 
 
-def _against(contact: Contact, loan: Loan, strategy: Strategy, rule: Rule, matcher: Matcher, on: date) -> str:
+def _against(contact: Planned, loan: Loan, strategy: Strategy, rule: Rule, matcher: Matcher, on: date) -> str:
     """What the strategy has against the contact now; empty for nothing."""
     if loan.stage != rule.stage or loan.stage_entry != contact.stage_entry:
         return f"the loan has moved to stage {loan.stage}"
@@ -170,11 +214,11 @@ def is_stale(strategy: Strategy, loan: Loan) -> bool:
     return strategy.feed_age_max is not None and (type(age) is not int or timedelta(hours=age) > strategy.feed_age_max)
 
 
-def _is_of(act: Act, contact: Contact) -> bool:
+def _is_of(act: Act, contact: Planned) -> bool:
     return (act.channel, act.name) == (contact.channel, contact.name)
 
 
-def _act(contact: Contact, rule: Rule | None, brought: Brought) -> Act:
+def _act(contact: Planned, rule: Rule | None, brought: Brought) -> Act:
     """The rule's own act, which knows what its text says; a contact without a rule brings that along."""
     own = (act for act in (rule.acts if rule is not None else ()) if _is_of(act, contact))
     return next(own, Act(cast("Channel", contact.channel), contact.name, contact.queue, content=brought.content))

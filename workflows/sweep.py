@@ -26,6 +26,8 @@ from store.db import Database
 from store.decisions import put_off
 from store.lock import sole
 from store.outbox import expire
+from store.snapshots import OF_THE_RUN
+from store.snapshots import row as snapshot_row
 from workflows import crew as crews
 from workflows.allotment import Claimant, Queue, Seats, allot, limited, seats_taken
 from workflows.chunk import ChunkReader
@@ -33,6 +35,7 @@ from workflows.chunk_sweep import See
 from workflows.crew import Crew
 from workflows.run import Frozen, advance, begin_sweep, counts_of, end, frozen_plan
 from workflows.screening import Screen
+from workflows.seat_log import packed_round
 from workflows.sweep_job import Done, Job, Setup
 
 RETRY: Final = timedelta(days=7)
@@ -244,7 +247,14 @@ class _Sweep:
 
     def _seat(self, crew: Crew) -> None:
         """Give the seats out, and decide those who waited for one."""
-        closed = allot(self._waiting, self._setup.queues, self._seats_taken() if self._waiting else {})
+        taken = self._seats_taken() if self._waiting else {}
+        closed = allot(self._waiting, self._setup.queues, taken)
+        if self._waiting and self._setup.write:
+            # Before any of them is written: what follows from it is younger than what it was made on.
+            setup, run = self._setup, self._setup.frozen
+            kept = packed_round(setup.queues, setup.zone, taken, self._waiting, at=run.now)
+            with self._database.write() as session:
+                session.add(snapshot_row(run.id, [OF_THE_RUN], kept))
         self._waiting.clear()
         jobs = (Job(borrowers, aside, {one: closed[one] for one in borrowers}) for borrowers, aside in self._aside)
         for _, done in crew(self._until_stopped(jobs)):

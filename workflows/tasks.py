@@ -16,7 +16,8 @@ from store.tables import Contact, Endpoint, Loan, Visit
 from workflows.alerts import alert_unknown, unknowns
 from workflows.call_backs import may_take
 from workflows.door import NOT_ALLOWED, Door, reach
-from workflows.leaving import Looked, look_again, verdict_detail
+from workflows.look_log import LookLog, kept_looks
+from workflows.looking import Looked, look_again
 from workflows.reporting import in_hands, no_task
 
 log = logging.getLogger(__name__)
@@ -181,7 +182,7 @@ def _why_not(database: Database, contact_id: str, agent: str, now: datetime) -> 
 
 def _hand(door: Door, looked: Looked, agent: str, now: datetime, together: Sequence[str]) -> Handed | None:
     look = looked.look
-    with door.database.write() as session:
+    with door.database.write() as session, kept_looks(session, door, now) as kept:
         reached = reach(door, session)
         current = lock_versions(session, looked.seen)
         contact = session.get_one(Contact, looked.contact.id, with_for_update=ROW)
@@ -190,21 +191,20 @@ def _hand(door: Door, looked: Looked, agent: str, now: datetime, together: Seque
         if any(current.get(person) != version for person, version in looked.seen.items()):
             return None
         seen_before = contact.attempts > 0
-        detail = verdict_detail(look.verdict)
         endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
         if look.answer == "go" and not reached.covers(endpoint.value if endpoint is not None else None):
-            _call_off(session, contact, looked, NOT_ALLOWED, now)
+            _call_off(session, kept, contact, looked, NOT_ALLOWED, now)
             return None
         if look.answer == "go":
             try:
                 text = door.brief(session, contact, look)
             except DataError as error:
-                _call_off(session, contact, looked, error.problems[0].what, now)
+                _call_off(session, kept, contact, looked, error.problems[0].what, now)
                 return None
             if not seen_before:
                 contact.attempts = 1
                 company = f" with {', '.join(together)}" if together else ""
-                note(session, contact, at=now, why=f"taken by {agent}{company}", detail=detail)
+                note(session, contact, at=now, why=f"taken by {agent}{company}", detail=kept.detail(looked))
             session.add(contact)
             session.flush()
             session.expunge(contact)
@@ -213,16 +213,16 @@ def _hand(door: Door, looked: Looked, agent: str, now: datetime, together: Seque
             contact.not_before_at = contact.at = look.until
             contact.claimed_by = contact.claimed_until_at = None
             session.add(contact)
-            note(session, contact, at=now, why=f"back in its queue: {look.why}", detail=detail)
+            note(session, contact, at=now, why=f"back in its queue: {look.why}", detail=kept.detail(looked))
             return None
-        _call_off(session, contact, looked, look.why, now)
+        _call_off(session, kept, contact, looked, look.why, now)
         return None
 
 
-def _call_off(session: Session, contact: Contact, looked: Looked, why: str, now: datetime) -> None:
+def _call_off(session: Session, kept: LookLog, contact: Contact, looked: Looked, why: str, now: datetime) -> None:
     # An agent who has seen it may have made the call: that is in doubt until they say.
     word = "unknown" if contact.attempts else "cancelled"
-    move(session, contact, word, at=now, why=why, detail=verdict_detail(looked.look.verdict))
+    move(session, contact, word, at=now, why=why, detail=kept.detail(looked))
     contact.outcome = "unknown" if contact.attempts else ""
     bump_versions(session, looked.seen.keys())
 
@@ -247,7 +247,7 @@ def call_off(door: Door, *, now: datetime, borrowers: Collection[int] | None = N
     count = 0
     for start in range(0, len(ids), _CALL_OFF_AT_ONCE):
         looked = [one for one in look_again(door, ids[start : start + _CALL_OFF_AT_ONCE], now) if _is_off(one, now)]
-        with door.database.write() as session:
+        with door.database.write() as session, kept_looks(session, door, now) as kept:
             current = lock_versions(session, {person for one in looked for person in one.seen})
             for one in looked:
                 contact = session.get_one(Contact, one.contact.id, with_for_update=ROW)
@@ -256,7 +256,7 @@ def call_off(door: Door, *, now: datetime, borrowers: Collection[int] | None = N
                     if contact.claimed_by is not None:
                         extra = {"action": "alert", "contact": contact.id, "visit": contact.claimed_by}
                         log.warning("a visit on somebody's route is called off; tell the team", extra=extra)
-                    _call_off(session, contact, one, one.look.why, now)
+                    _call_off(session, kept, contact, one, one.look.why, now)
                     count += 1
     return count
 

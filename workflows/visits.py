@@ -21,7 +21,7 @@ from store.outbox import ROW, lock_versions, note
 from store.tables import Contact, Endpoint, Loan, Person, Proof, Visit
 from workflows.dialler import allowed_until
 from workflows.door import NOT_ALLOWED, Door, reach
-from workflows.leaving import Looked, look_again
+from workflows.looking import Looked, look_again
 
 _STEP: Final = timedelta(minutes=15)
 PER_TEAM: Final = 12

@@ -29,8 +29,8 @@ def replay(
     Exit code 0: each comes out as it was logged. 3: some do not; the first difference of each is drawn. 4: some cannot be derived.
     """
     from store.timeline import known_loan
-    from workflows.replay import Chosen
     from workflows.replay import replay as run_replay
+    from workflows.replay_findings import Chosen
 
     session: Session = context.obj
     wanted = None
@@ -40,13 +40,14 @@ def replay(
     chosen = Chosen(run, wanted, instant(since) if since else None, instant(until) if until else None)
     with session.output.progress("replaying") as progress:
         found = run_replay(session.database, chosen, progress=progress)
-    if not found.decisions:
+    every = found.total
+    if not every.total:
         raise DataError(Problem("no decision fits", "`duecourse log` shows which there are"))
     refs = _refs(session, found)
     session.output.answer(_answer(found, refs), lambda console: _print(console, found, refs))
-    if found.different:
+    if every.different:
         raise typer.Exit(ANSWER_IS_NO)
-    if found.not_derivable:
+    if every.not_derivable:
         raise typer.Exit(CANNOT_TELL)
 
 
@@ -54,23 +55,29 @@ def _refs(session: Session, found: "Replayed") -> dict[int, str]:
     from store.timeline import loan_refs
 
     with session.database.session() as reading:
-        return dict(loan_refs(reading, {one.loan for one in found.told}))
+        return dict(loan_refs(reading, {one.about.loan for one in found.told}))
 
 
 def _answer(found: "Replayed", refs: dict[int, str]) -> dict[str, Any]:
     from engine.explain_tree import to_json
 
+    every = found.total
     return {
-        "decisions": found.decisions,
+        "decisions": found.of["decision"].total,
         "runs": found.runs,
-        "equal": found.equal,
-        "different": found.different,
-        "not_derivable": dict(found.not_derivable),
+        "second_looks": found.of["second look"].total,
+        "rounds": found.rounds,
+        "stage_changes": found.of["stage change"].total,
+        "equal": every.equal,
+        "different": every.different,
+        "not_derivable": dict(every.not_derivable),
         "found": [
             {
-                "run": one.run,
-                "loan": refs.get(one.loan, one.loan),
-                "at": one.at,
+                "subject": one.about.subject,
+                "name": one.about.name,
+                "run": one.about.run,
+                "loan": refs.get(one.about.loan, one.about.loan),
+                "at": one.about.at,
                 "finding": one.finding,
                 "why": one.why,
                 "tree": to_json(one.tree) if one.tree is not None else None,
@@ -85,18 +92,25 @@ def _print(console: "Console", found: "Replayed", refs: dict[int, str]) -> None:
         if one.tree is not None:
             console.print(f"{_head(one, refs)}: {one.why}", markup=False)
             console.print(draw(one.tree), soft_wrap=False)
-    for why, count in found.not_derivable.items():
+    every = found.total
+    for why, times in every.not_derivable.items():
         first = next((one for one in found.told if one.why == why), None)
         where = f", first {_head(first, refs)}" if first is not None else ""
-        console.print(f"not derivable: {count:,}: {why}{where}", markup=False)
-    if found.different > (told := sum(one.tree is not None for one in found.told)):
-        console.print(f"and {found.different - told:,} more that differ")
-    unknown = found.not_derivable.total()
-    console.print(
-        f"{found.decisions:,} decisions of {found.runs:,} runs: {found.equal:,} equal, {found.different:,} different,"
-        f" {unknown:,} not derivable"
-    )
+        console.print(f"not derivable: {times:,}: {why}{where}", markup=False)
+    if every.different > (told := sum(one.tree is not None for one in found.told)):
+        console.print(f"and {every.different - told:,} more that differ")
+    by = {"decision": f" of {found.runs:,} runs", "second look": f" in {found.rounds:,} rounds"}
+    for subject, count in found.of.items():
+        if count.total:
+            console.print(
+                f"{count.total:,} {subject}s{by.get(subject, '')}: {count.equal:,} equal, {count.different:,} different,"
+                f" {count.not_derivable.total():,} not derivable"
+            )
 
 
 def _head(one: "Told", refs: dict[int, str]) -> str:
-    return f"loan {refs.get(one.loan, one.loan)}, run {one.run}, {one.at:%Y-%m-%d %H:%M}Z"
+    about = one.about
+    run = f", run {about.run}" if about.run is not None else ""
+    name = f", {about.subject} {about.name}" if about.name else ""
+    at = f", {about.at:%Y-%m-%d %H:%M}Z" if about.at is not None else ""
+    return f"loan {refs.get(about.loan, about.loan)}{name}{run}{at}"

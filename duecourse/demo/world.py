@@ -26,7 +26,7 @@ from store.duties import list_duties, state_of
 from store.tables import AccountSnapshot, Contact, Instalment, Loan, Person, Position, Promise
 from workflows.duties_by_hand import close_duty
 from workflows.importing import KINDS, import_file
-from workflows.leaving import look_again
+from workflows.looking import look_again
 from workflows.outcomes import Promised
 from workflows.reporting import Report, record_outcome
 from workflows.tasks import waiting

@@ -10,9 +10,10 @@ from store.tables.row import Row, instant, long_text, octets, reference, row_key
 
 class Run(Row, table=True):
     """
-    One act of deciding: a sweep, or a micro-batch of events. Freezes its now, its known-at and its hashes.
+    One act of deciding. Freezes its now, its known-at and its hashes.
 
-    `status`: running, done, stopped. `done_to` is the last borrower id decided, so that a stopped run goes on.
+    `kind`: sweep, events (a micro-batch of them), by_hand (one contact), look (a round of second looks), entry (imported loans
+    are placed). `status`: running, done, stopped. `done_to` is the last borrower id decided, so that a stopped run goes on.
     """
 
     __tablename__ = "run"
@@ -59,7 +60,8 @@ class Snapshot(Row, table=True):
     What decisions of a run were made on, as it was read; append-only. Ids only: nobody is named in it.
 
     `content` is what `store.snapshots` packed, `digest` its SHA-256 in hex. The borrowers are from the first to the last id;
-    not everybody between is in it. Of several snapshots with a borrower the newest is what was decided on.
+    not everybody between is in it. Of several snapshots with a borrower the newest is what was decided on. One from 0 to 0
+    holds nobody: it says how the run gave out the seats of limited queues.
     """
 
     __tablename__ = "snapshot"

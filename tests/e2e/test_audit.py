@@ -274,7 +274,7 @@ def test_decisions_are_derived_again_matched_and_made_good(lender: Lender) -> No
     """Replay, match and makegood as an officer runs them: yes, no and cannot tell by exit code, in words and as JSON."""
     assert lender.audit("replay", "--from", f"{_DAY}T00:20Z").out.endswith(" equal, 0 different, 0 not derivable\n")
     one = lender.run("--json", "audit", "replay", "--loan", "CN-20").answer
-    assert (one["decisions"], one["equal"], one["found"]) == (1, 1, [])
+    assert (one["decisions"], one["stage_changes"], one["equal"], one["found"]) == (1, 1, 2, [])
     nothing = "no decision fits\n  mend: `duecourse log` shows which there are\n"
     assert lender.run("audit", "replay", "--run", "999").failure == (1, "", nothing)
     assert lender.audit("match", "--at", f"{_DAY}T02:00Z").out == "everything matches\n"

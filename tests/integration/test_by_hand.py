@@ -11,7 +11,6 @@ from sqlalchemy import text
 from compliance import Gate, load_packs
 from engine.decision_json import from_json
 from engine.errors import DataError, SettingsError
-from engine.situation import Situation
 from store.consents import NewStatement, add_statement
 from store.db import Database
 from store.tables import Consent, Contact, DecisionRow, Event, Party, Person, Run
@@ -36,6 +35,7 @@ from tests.outgoing import (
 )
 from workflows.asking import ask
 from workflows.by_hand import start
+from workflows.chunk import Fresh
 from workflows.decide import decide_borrowers
 from workflows.tasks import take_next
 
@@ -152,7 +152,7 @@ def test_what_is_committed_while_the_gate_is_asked_is_heard(database: Database) 
     usual = door_of(database, {})
     once = iter([True])
 
-    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
+    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, Fresh]:
         found = usual.situations(borrowers, now)
         if next(once, False):
             with database.write() as session:

@@ -11,12 +11,12 @@ from compliance import Gate, shipped_packs
 from engine.decision_json import from_json
 from engine.errors import DataError
 from engine.gate import Override
-from engine.situation import Situation
 from store.db import Database
 from store.tables import OverrideRow, Person
 from tests.by_hand import call, told
 from tests.outgoing import NOW, book, borrower_of, door_of, plan, rows
 from workflows.by_hand import Approval, start
+from workflows.chunk import Fresh
 from workflows.door import Door
 from workflows.tasks import take_next
 
@@ -36,9 +36,9 @@ def agency(database: Database) -> tuple[int, Door]:
     gate = Gate([pack for pack in shipped_packs() if pack.id == "us.regf"])
     door = door_of(database, {}, gate=gate)
 
-    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, tuple[Situation, Mapping[int, int]]]:
+    def situations(borrowers: Sequence[int], now: datetime) -> Mapping[int, Fresh]:
         found = door.situations(borrowers, now)
-        return {key: (replace(situation, actor="agency"), seen) for key, (situation, seen) in found.items()}
+        return {key: fresh._replace(situation=replace(fresh.situation, actor="agency")) for key, fresh in found.items()}
 
     return loan, replace(door, situations=situations)
 

@@ -66,8 +66,11 @@ def rows(database: Database, table: str) -> list[tuple[Any, ...]]:
 
 def _seen(content: bytes, digest: str) -> dict[str, list[str]]:
     # Rows lie in the order in which each database finds them.
-    book = unpack(content, digest).book
-    return {name: sorted(map(repr, getattr(book, name).to_pylist())) for name in RAW_TABLES} if book is not None else {}
+    seen = unpack(content, digest)
+    told = {"beside": [repr((seen.at, seen.asks, seen.looks, seen.seats))]}
+    if seen.book is None:
+        return told
+    return told | {name: sorted(map(repr, getattr(seen.book, name).to_pylist())) for name in RAW_TABLES}
 
 
 def _without_seal(detail: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ LATER = NOW + timedelta(hours=1)
 def facts_of(database: Database, reader: ChunkReader, loan: int) -> Mapping[str, FactValue]:
     """Every fact of the loan an hour later, so that time alone changes nothing."""
     person = borrower_of(database, loan)
-    situation, _ = fresh_situations(database, reader, [person], LATER)[person]
+    situation = fresh_situations(database, reader, [person], LATER)[person].situation
     return next(one.facts for one in situation.loans if one.id == loan)
 
 

@@ -53,7 +53,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "target": "the stage entered",
     "cause": "what moved it",
     "status": "of a contact: planned, sending, sent, delivered, failed, unknown, cancelled, expired",
-    "detail_json": "what explains it: a verdict with citations, a provider's code",
+    "detail_json": "what explains it: of a second look its run, answer and verdict with citations; a provider's code",
     "ground": "why a presumption was set aside",
     "scope": "what was consented to or refused",
     "channels": "by which ways of reaching them; empty: all",
