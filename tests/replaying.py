@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from benchmarks.book import write_book
 from benchmarks.sweep_steps import NOW, ON
 from compliance import BulkGate, Gate, PackDates
+from duecourse.people import move_loan, record_outcome
 from duecourse.wiring import Works
 from duecourse.workspace import Workspace, open_workspace, shipped_folder
 from engine.explain_tree import ExplainNode
@@ -36,6 +37,7 @@ from workflows.replay_findings import Replayed, Told
 from workflows.replay_stages import NO_RUN
 from workflows.sayings import NOTHING_LEARNT
 from workflows.sweep import sweep
+from workflows.tasks import take_next
 
 LOANS = 200
 FEW_LOANS = 80
@@ -135,9 +137,9 @@ def lived(database: Database, seed: int) -> None:
                 happens(works, chance, loan, now)
             works.dispatch_all(now)
             for queue in ("early-junior", "early-senior", "field", *workspace.queues):
-                handed = works.take_next(queue, f"agent-{chance.randrange(3)}", now)
+                handed = take_next(works.door, queue=queue, agent=f"agent-{chance.randrange(3)}", now=now)
                 if handed is not None and chance.random() < 0.7:
-                    works.record_outcome(handed.contact.id, "no_answer" if handed.contact.channel == "call" else "nobody_met",
+                    record_outcome(works, handed.contact.id, "no_answer" if handed.contact.channel == "call" else "nobody_met",
                                          agent=(handed.contact.claimed_by or "").removeprefix("agent:"), now=now)  # fmt: skip
             works.handle_events(now)
         moved_by_hand(works, NOW + timedelta(days=1))
@@ -182,7 +184,7 @@ def moved_by_hand(works: Works, now: datetime) -> None:
     """A person takes a loan back a stage."""
     with works.database.session() as session:
         loan = session.exec(select(Loan).where(Loan.stage == "phone").order_by(col(Loan.id)).limit(1)).one()
-    works.move_loan(loan.borrower_id, loan.id or 0, "reminded", by="mei", reason="mediation", now=now)
+    move_loan(works, loan.borrower_id, loan.id or 0, "reminded", by="mei", reason="mediation", now=now)
 
 
 def without_somebody(database: Database) -> None:

@@ -128,9 +128,14 @@ def test_the_scheduler_answers_for_itself(scheduler: Listener, place: Path) -> N
     assert scheduler.ask("GET", "/metrics").status == 401
     key = ("duecourse_job_runs_total", (("job", "log"), ("state", "done")))
     book = open_database(f"sqlite:///{place}/data/duecourse.db")
-    with book.write() as session:
-        # Broken off, as by a crash: it is due at once.
-        session.connection().exec_driver_sql("update job set state = 'stopped' where name = 'log'")
+
+    def break_off() -> bool:
+        with book.write() as session:
+            # As by a crash: it is due at once. A scheduler says that it acts before it has made its jobs known.
+            broken = session.connection().exec_driver_sql("update job set state = 'stopped' where name = 'log'")
+        return broken.rowcount == 1
+
+    until(break_off)
     until(lambda: samples(scheduler.ask("GET", "/metrics", headers=BEARER)).get(key, 0) >= 1)
     heard = scheduler.ask("GET", "/metrics", headers=BEARER)
     found = samples(heard)

@@ -346,7 +346,7 @@ def test_decisions_are_derived_and_made_as_before(database: Database) -> None:
         )
     later = NOW + timedelta(days=3)
     people = [one.id for one in rows(database, Person)]
-    before, derived = read_book(database, people, now=later), replay(database, Chosen())
+    before, derived = read_book(database, people, now=later), replay(database, Chosen()).total
     texts = dates_of(*(f"{kind}: 1 day since record" for kind in WORDS))
     ours = {"now": later, "today": later.date()}
     brute = set()
@@ -356,14 +356,14 @@ def test_decisions_are_derived_and_made_as_before(database: Database) -> None:
             if any(one.records for one in found.values()):
                 brute.add(session.get_one(Person, person).ref)
     assert {one.ref for one in over_records(database, texts, **ours)} == brute  # type: ignore[arg-type]
-    assert len(brute) > 50
+    assert len(brute) > 30
     assert 0 < erase_over_records(database, texts, **ours)["records_of"] <= len(brute)  # type: ignore[arg-type]
     after = read_book(database, people, now=later)
     for name in RAW_TABLES:
         was, is_now = (sorted(getattr(book, name).to_pylist(), key=str) for book in (before, after))
         assert is_now == was, name
-    again = replay(database, Chosen())
-    assert (again.equal, again.different, dict(again.not_derivable)) == (derived.equal, 0, {})
+    again = replay(database, Chosen()).total
+    assert (again, again.different) == (derived, 0)
 
 
 def test_the_job_does_it_where_the_lender_wants_it(tmp_path: Path) -> None:
