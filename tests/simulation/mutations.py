@@ -212,7 +212,7 @@ MUTATIONS = (
         "a revocation that nobody processes", "10", "is to be processed by",
         _sql("insert into consent (person_id, kind, scope, channels, purposes, given_to, how, evidence, received_at,"
              " recorded_at, detail_json, source, ref) select p.id, 'opt_out', '', 'sms', '', 'lender', '', '', latest, latest,"
-             " '{}', '', 'mutated' from person p, (select max(now_at) as latest from run) where p.country = 'US' limit 1"),
+             " '{}', '', 'mutated' from person p, (select max(now_at) as latest from run where kind = 'sweep') where p.country = 'US' limit 1"),
     ),
     Mutation(
         "a limitation that nobody watches", "10", "nobody owes its limitation",
