@@ -124,7 +124,8 @@ class World:
         for task in tasks:
             if task.id in self.left:
                 continue
-            chance = Random(f"{self.seed}:{task.id}:{now.isoformat()}")
+            # By its slot: what the same contact is called depends on how many runs there were before.
+            chance = Random(f"{self.seed}:{task.slot}:{now.isoformat()}")
             if chance.random() > TASKS_WORKED:
                 self.left.add(task.id)
                 continue

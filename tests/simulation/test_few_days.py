@@ -5,15 +5,20 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from duecourse.demo.world import World
+from store.tables import Run
 from tests.simulation.checker import check
 from tests.simulation.mutations import MUTATIONS, Mutation, mutate
 from tests.simulation.opener import teach
 from tests.simulation.records import Handed, Violation
 from tests.simulation.witness import Finished, live_through
+
+BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +31,22 @@ def test_three_days_without_a_violation(three_days: Finished) -> None:
     """No invariant that applies so far is violated, and there was something that could have violated them."""
     assert _told(check(three_days.database, three_days.handed, three_days.workspace)) == []
     assert {handed.channel for handed in three_days.handed} == {"sms", "email"}
+
+
+def test_history_does_not_follow_from_what_contacts_are_called(
+    three_days: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same seed gives the same history, however many runs there were before: contacts have theirs in their names."""
+    place = World.begin
+
+    def after_other_runs(world: World) -> None:
+        with world.works.database.write() as session:
+            session.add(Run(id=9_000, kind="entry", now_at=BEFORE, known_at=BEFORE, started_at=BEFORE, status="done"))
+        place(world)
+
+    monkeypatch.setattr(World, "begin", after_other_runs)
+    again = live_through(tmp_path / "demo", days=3, seed=1)
+    assert _contacts(again) == _contacts(three_days)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
@@ -73,6 +94,13 @@ def _name_of_somebody_else(finished: Finished, handed: Handed) -> str:
         teach(connection, finished.database)
         name: str = connection.execute(query, (handed.contact,)).fetchone()[0]
     return f"Dear {name}, ..."
+
+
+def _contacts(finished: Finished) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(finished.database)) as connection:
+        rows = connection.execute("select slot, status, outcome, at from contact order by slot, at").fetchall()
+    assert len(rows) > 100
+    return rows
 
 
 def _told(found: Iterable[Violation]) -> list[str]:
