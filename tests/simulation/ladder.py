@@ -84,7 +84,8 @@ def _entered(change: Row, notices: list[Row]) -> Iterator[Violation]:
 
 def _cured(records: Records, change: Row) -> Iterator[Violation]:
     owed = overdue(records, change["loan_id"], change["on_on"], records.moment("stage_change", change))
-    if owed is None or owed[1] > _TOLERANCE_MINOR:
+    # What falls due on that very day is owed and not late: a card's core system counts it with none past due.
+    if owed is None or (owed[0] > 0 and owed[1] > _TOLERANCE_MINOR):
         yield _wrong(change, f"is a cure, and {owed} was overdue")
 
 
