@@ -144,7 +144,8 @@ def writes(url: str, folder: str) -> Counts:
     """Keep what the sweep wrote, for the floor: in files, under names that let it stand beside the sweep's own."""
     import pyarrow as pa
 
-    database, count, after = open_database(url), 0, 0
+    # Before the first borrower stands number 0, the snapshot of who got the seats of limited queues.
+    database, count, after = open_database(url), 0, -1
     with database.write() as session:
         session.add(Run(kind="sweep", now_at=NOW, known_at=NOW, started_at=NOW))
     with database.session() as session:
