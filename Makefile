@@ -97,7 +97,7 @@ replay: install  ## A year of the demo's book, and a sweep of a million loans, d
 	$(RUN)/python -m benchmarks.replay --days $(or $(DAYS),365) --loans $(REPLAY_LOANS) $(ARGS)
 
 log-mutations: install  ## Ten thousand random wrongs done to a log, and as many to proofs: each is found (about an hour)
-	$(RUN)/python -m pytest -m slow tests/integration/test_log_mutations.py $(ARGS)
+	$(RUN)/python -m pytest -n 2 -m slow tests/integration/test_log_mutations.py $(ARGS)
 
 $(BENCH_STAMP): $(STAMP) requirements-bench.txt
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
