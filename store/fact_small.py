@@ -9,6 +9,7 @@ both, and `audit replay` computes with DuckDB what was decided with these.
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from engine.facts import Catalogue
@@ -31,11 +32,9 @@ class SmallFacts:
         Args:
             arms: how each strategy deals its people; the first that applies to a loan gives the fact `arm`.
         """
-        import sqlglot
-
         self._contact_days = contact_days(catalogue)
         self._flags = frozenset(fact.name for fact in catalogue.facts.values() if fact.type == "bool")
-        (self._sql,) = sqlglot.transpile(fact_sql(catalogue, arms), read="duckdb", write="sqlite")
+        self._sql = _in_sqlite(fact_sql(catalogue, arms))
         self._con = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         # Before 3.44 SQLite has none.
         self._con.create_function("concat", -1, _concat, deterministic=True)
@@ -87,6 +86,15 @@ class SmallFacts:
                     f'insert into "{name}" values ({places})',
                     zip(*(_values(column) for column in table.columns), strict=True),
                 )
+
+
+@cache
+def _in_sqlite(sql: str) -> str:
+    """The same statement in SQLite's words. Reading it takes longer than running it, and a process asks for few."""
+    import sqlglot
+
+    (translated,) = sqlglot.transpile(sql, read="duckdb", write="sqlite")
+    return translated
 
 
 def _values(column: "pa.ChunkedArray") -> list[object]:
