@@ -29,10 +29,11 @@ class Failover:
     """
     Accounts in the order in which they are asked.
 
-    Receipts carry the name of the account that gave them; its own name is only for what no account answered.
+    Receipts carry the name of the account that gave them. It has none of its own: what no account answered may have left
+    by any of them, and each is to be asked about it.
     """
 
-    name = "failover"
+    name = ""
 
     def __init__(self, accounts: Sequence[Adapter]) -> None:
         self._accounts = tuple(accounts)

@@ -181,12 +181,15 @@ def _leaving(now: datetime) -> ColumnElement[bool]:
 
 
 def release(database: Database, contact_ids: Collection[str], *, worker: str, at: datetime, why: str) -> None:
-    """Give back what this worker claimed and did not get to."""
+    """Give back what this worker claimed and did not get to, also where it was committed as `sending` and never offered."""
     with database.write() as session:
         mine = select(Contact).where(
-            col(Contact.id).in_(contact_ids), col(Contact.status) == "claimed", col(Contact.claimed_by) == worker
+            col(Contact.id).in_(contact_ids),
+            col(Contact.status).in_(("claimed", "sending")),
+            col(Contact.claimed_by) == worker,
         )
         for contact in session.exec(mine.with_for_update(key_share=True)):
+            contact.attempts -= contact.status == "sending"
             move(session, contact, "planned", at=at, why=why)
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
 from channels.message import Adapter, Receipt
-from engine.errors import Problem, StoreError
+from engine.errors import Problem, SettingsError, StoreError
 from store.outbox import RECORDED_CALL, TASK_CHANNELS, expire, give_up_on, is_left
 from workflows.alerts import alert_unknown
 from workflows.batches import doubt
@@ -48,8 +48,8 @@ _PASSED_SECONDS: Final = 0.2
 """How often, and how soon, a lane looks again for what another worker passed over or was just choosing from."""
 _UNANSWERED_MAX: Final = 10
 """After so many messages in a row that are in doubt a lane stands still until a person has looked: each is work for one."""
-_STOP_SECONDS: Final = 0.5
-"""How often `stop` is asked while messages are under way."""
+_HEED_SECONDS: Final = 0.5
+"""How often a lane asks, while messages are under way, whether it is to stop or a switch was turned off."""
 _LAST_SECONDS: Final = 10.0
 """How long a message that is under way may still take once dispatch is to stop. What takes longer is in doubt."""
 _WRITE_AGAIN_SECONDS: Final = (0.1, 1.0, 3.0)
@@ -95,12 +95,12 @@ async def dispatch(
         try:
             # What is due on all channels is looked at together once: of a small book that is everything.
             paces = {name: per_second for lane in lanes for name, per_second in lane.paces.items()}
-            first = await asyncio.get_running_loop().run_in_executor(
-                desk, partial(take, door, paces, clock, limit=limit)
-            )
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            first = await loop.run_in_executor(desk, partial(take, door, paces, clock, limit=limit))
             _count(done, first)
             ended = await asyncio.gather(
-                *(lane.run(first.of(lane.names), limit) for lane in lanes), return_exceptions=True
+                *(lane.run(first.of(lane.names), began, limit) for lane in lanes), return_exceptions=True
             )
         finally:
             await close_all(door.outward.adapters.values())
@@ -119,9 +119,7 @@ def _count(done: Dispatched, taken: Taken) -> None:
 def _begin(door: Door, clock: Callable[[], datetime]) -> Dispatched:
     now = clock()
     done = Dispatched()
-    with door.database.session() as session:
-        reach(door, session)
-        done.problems += without_provider(door, session, MESSAGE_LANES, now)
+    # First, and also while nothing may leave: a switch that is off must not leave a dead worker's messages undecided.
     done.counts["expired"] = expire(door.database, now=now)
     lost = [*give_up_on(door.database, now=now), *doubt(door.database, now=now)]
     done.counts["unknown"] = len(lost)
@@ -129,6 +127,9 @@ def _begin(door: Door, clock: Callable[[], datetime]) -> Dispatched:
         log.warning(
             "a message needs somebody to look", extra={"action": "alert", "contact": contact, "status": "unknown"}
         )
+    with door.database.session() as session:
+        reach(door, session)
+        done.problems += without_provider(door, session, MESSAGE_LANES, now)
     return done
 
 
@@ -186,10 +187,11 @@ class _Lane:
         """Its names and how fast each may go."""
         return dict.fromkeys(self.names, self.pace.per_second)
 
-    async def run(self, first: Sequence[Offer], limit: int) -> None:
+    async def run(self, first: Sequence[Offer], began: float, limit: int) -> None:
+        """Send these, taken at a time of the event loop's clock, and then whatever else is due."""
         try:
             if first:
-                await self._send_all(first)
+                await self._send_all(first, began)
             await self._rounds(limit)
         finally:
             if self.unheard:
@@ -198,6 +200,7 @@ class _Lane:
     async def _rounds(self, limit: int) -> None:
         fruitless = passed = 0
         while not self.stop() and fruitless < _FRUITLESS_MAX and not await self.stands_still():
+            began = asyncio.get_running_loop().time()
             taken = await self._at_desk(partial(take, self.door, self.paces, self.clock, limit=limit))
             if not taken.claimed:
                 if await self.traffic.eases():
@@ -211,7 +214,7 @@ class _Lane:
             _count(self.done, taken)
             back = taken.counts["redo"] + taken.counts["waiting"]
             if taken.offers:
-                back += await self._send_all(taken.offers)
+                back += await self._send_all(taken.offers, began)
             fruitless = fruitless + 1 if back == taken.claimed else 0
 
     def _is_left(self) -> bool:
@@ -228,18 +231,30 @@ class _Lane:
         with self.door.database.session() as session:
             return channel_brake(session, self.names[0])
 
-    async def _send_all(self, offers: Sequence[Offer]) -> int:
+    def _is_switched_off(self) -> bool:
+        """Whether a person or another worker said meanwhile that nothing more is to leave."""
+        try:
+            with self.door.database.session() as session:
+                reach(self.door, session)
+                return channel_brake(session, self.names[0]) is not None
+        except SettingsError:
+            return True
+        except StoreError:
+            # Whether it is cannot be known now. What is under way was committed, and the next claim asks again.
+            return False
+
+    async def _send_all(self, offers: Sequence[Offer], began: float) -> int:
         """Send, and write down what comes back as it comes; returns how many were not offered after all."""
         with self.traffic.one_more():
-            return await self._send_each(offers)
+            return await self._send_each(offers, began)
 
-    async def _send_each(self, offers: Sequence[Offer]) -> int:
+    async def _send_each(self, offers: Sequence[Offer], began: float) -> int:
         arrived: asyncio.Queue[Answered] = asyncio.Queue()
         busy = asyncio.Semaphore(self.pace.at_once)
         halt = asyncio.Event()
 
         async def one(offer: Offer) -> None:
-            receipt = await self._send(offer, busy, halt)
+            receipt = await self._send(offer, began, busy, halt)
             if receipt is not None and receipt.status == "retry" and receipt.meaning == "misconfigured":
                 # Every other would fail alike, and use up its tries.
                 halt.set()
@@ -252,8 +267,10 @@ class _Lane:
             arrived.put_nowait(Answered(offer, receipt, self.clock()))
 
         async def heed() -> None:
-            while not self.stop():  # noqa: ASYNC110 - `stop` is asked, it does not call
-                await asyncio.sleep(_STOP_SECONDS)
+            while not self.stop():
+                await asyncio.sleep(_HEED_SECONDS)
+                if not halt.is_set() and await self._at_desk(self._is_switched_off):
+                    halt.set()
             halt.set()
             last = asyncio.get_running_loop().time() + _LAST_SECONDS
             for limit in self.under_way:
@@ -285,15 +302,18 @@ class _Lane:
 
     def _put_brake_on(self) -> None:
         assert self.adapter is not None  # noqa: S101 - only lanes with an adapter have offers
-        why = f"{self.adapter.name} did not say what became of {self.unanswered} messages in a row"
+        who = self.adapter.name or "its provider"
+        why = f"{who} did not say what became of {self.unanswered} messages in a row"
         with self.door.database.write() as session:
             brake_channel(session, self.names[0], why)
 
-    async def _send(self, offer: Offer, busy: asyncio.Semaphore, halt: asyncio.Event) -> Receipt | None:
+    async def _send(self, offer: Offer, began: float, busy: asyncio.Semaphore, halt: asyncio.Event) -> Receipt | None:
         assert self.adapter is not None  # noqa: S101 - only lanes with an adapter have offers
         await self._turn(offer, halt)
         async with busy:
-            if halt.is_set() or self.clock() - offer.looked_at > LOOK_TO_SEND_MAX:
+            # By two clocks: the one that says what day it is may have been set back meanwhile.
+            passed = timedelta(seconds=asyncio.get_running_loop().time() - began)
+            if halt.is_set() or max(self.clock() - offer.looked_at, passed) > LOOK_TO_SEND_MAX:
                 return None
             limit = asyncio.timeout(self.door.outward.send_seconds_max)
             self.under_way.add(limit)

@@ -6,10 +6,11 @@ people concerned, and what was decided on an older version is not written.
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -40,15 +41,23 @@ class Offer:
 
     Attributes:
         people: everybody whose limits it counts for.
-        turn_at: when its turn at the provider account is; None: at once.
         looked_at: the instant of its second look.
+        worker, attempt: whose it is, and its which try.
+        turn_at: when its turn at the provider account is; None: at once.
     """
 
     message: Message
     look: Look
     people: tuple[int, ...]
     looked_at: datetime
+    worker: str
+    attempt: int
     turn_at: datetime | None = None
+
+    def is_of(self, contact: Contact) -> bool:
+        """Whether the contact still waits for what becomes of this very try."""
+        mine = (contact.claimed_by, contact.attempts) == (self.worker, self.attempt)
+        return mine and contact.status in ("sending", "unknown")
 
     @property
     def lane(self) -> str:
@@ -80,14 +89,17 @@ def take(door: Door, paces: Mapping[str, float | None], clock: Callable[[], date
         SettingsError: nobody may be reached now. What was claimed is given back.
         StoreError: the database cannot be read or written. What was claimed is given back, or lapses.
     """
-    now = clock()
+    now, began = clock(), time.monotonic()
     limits = {lane: _fitting(limit, per_second) for lane, per_second in paces.items()}
     ids = claim(door.database, limits, now=now, worker=door.worker, lease=LEASE)
     taken = Taken(claimed=len(ids))
     if not ids:
         return taken
     try:
-        _write(door, look_again(door, ids, now), clock, now, taken, paces)
+        looked = look_again(door, ids, now)
+        # By two clocks: the one that says what day it is may have been set back meanwhile.
+        late = max(clock() - now, timedelta(seconds=time.monotonic() - began)) > LOOK_TO_SEND_MAX
+        _write(door, looked, clock, now, taken, paces, late=late)
     except BaseException:
         with suppress(StoreError):
             release(door.database, ids, worker=door.worker, at=now, why="dispatch stopped before it could go")
@@ -106,6 +118,8 @@ def _write(
     now: datetime,
     taken: Taken,
     paces: Mapping[str, float | None],
+    *,
+    late: bool,
 ) -> None:
     counts: Counter[str] = Counter()
     offers: list[Offer] = []
@@ -117,7 +131,6 @@ def _write(
         # Not opened where everybody may be reached: one that is damaged is then the loss of its own message alone.
         endpoints = {} if reached.everybody else _endpoints(session, contacts.values())
         told: set[int] = set()
-        late = clock() - now > LOOK_TO_SEND_MAX
         sealing = seal_key(session)
         for one in looked:
             contact = contacts[one.contact.id]
@@ -137,7 +150,7 @@ def _write(
                 if word != "delayed":
                     told.update(one.seen)
                 if message is not None:
-                    offers.append(Offer(message, one.look, tuple(one.seen), now))
+                    offers.append(Offer(message, one.look, tuple(one.seen), now, door.worker, contact.attempts))
         bump_versions(session, told)
         offers = [
             turned
@@ -228,10 +241,7 @@ def _turns(
         counts["offered"] -= 1
         counts["waiting"] += 1
     step = timedelta(seconds=1 / per_second)
-    return [
-        Offer(offer.message, offer.look, offer.people, offer.looked_at, first + turn * step)
-        for turn, offer in enumerate(offers[:turns])
-    ]
+    return [replace(offer, turn_at=first + turn * step) for turn, offer in enumerate(offers[:turns])]
 
 
 def _alert(contact: Contact, text: str, error: Exception) -> None:

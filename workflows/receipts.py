@@ -63,11 +63,20 @@ def retry_at(contact: Contact, now: datetime) -> datetime | None:
 
 def _record(session: Session, contact: Contact, one: Answered, dates: PackDates) -> str:
     now, receipt = one.at, one.receipt
+    if not one.offer.is_of(contact):
+        # It is written down already, by a commit whose answer was lost, or was settled meanwhile. By now it may be in
+        # other hands, and what they did is not ours to tell.
+        return "waiting" if receipt is None else receipt.status
+    if receipt is None and contact.status == "unknown":
+        # Given up on while this worker slept. It may not go by itself any more, but nobody has to find out.
+        move(session, contact, "failed", at=now, why="its turn came too late; nobody was asked to send it")
+        contact.outcome = "failed"
+        return "failed"
     if receipt is None:
         contact.attempts -= 1
         move(session, contact, "planned", at=now, why="its turn did not come in time; nobody was asked to send it")
         return "waiting"
-    contact.provider, contact.error = receipt.provider, receipt.code or None
+    contact.provider, contact.error = receipt.provider or None, receipt.code or None
     contact.provider_ref = receipt.provider_ref or None
     detail = {"code": receipt.code, "meaning": receipt.meaning, "detail": receipt.detail, "ref": receipt.provider_ref}
     word: str = receipt.status
@@ -75,11 +84,11 @@ def _record(session: Session, contact: Contact, one: Answered, dates: PackDates)
         if receipt.meaning == "misconfigured":
             why = f"{receipt.provider} refused our settings ({receipt.code or 'no code'}): {receipt.detail}"
             brake_channel(session, lane_of(contact), why)
-        again = retry_at(contact, now)
+        again = retry_at(contact, now) if contact.status == "sending" else None
         if again is not None:
             why = "the provider was sure it sent nothing; once more"
-            if move(session, contact, "planned", at=now, why=why, detail=detail):
-                contact.not_before_at = contact.at = again
+            move(session, contact, "planned", at=now, why=why, detail=detail)
+            contact.not_before_at = contact.at = again
             return "retry"
         word = "failed"
     if not move(session, contact, word, at=now, why=receipt.detail or "the provider took it", detail=detail):

@@ -20,7 +20,7 @@ from channels.message import Adapter, Finder, Receipt, Sought
 from channels.reports import Delivery
 from engine.errors import DataError
 from store.db import Database
-from store.outbox import ROW, bump_versions, lane_of, lanes, note
+from store.outbox import ROW, bump_versions, give_up_on, lane_of, lanes, note
 from store.sealing import hashed
 from store.settings import read_setting
 from store.tables import Contact, ContactStatus, Endpoint
@@ -92,6 +92,8 @@ async def reconcile(
         StoreError: the database cannot be read or written; what was found until then is kept.
     """
     done = Reconciled()
+    # Dispatch does it too, but may be paused or switched off.
+    give_up_on(database, now=clock())
     with database.session() as session:
         # Without one nothing was ever sealed, and so nothing is known again.
         key = read_setting(session, SEAL_KEY) or ""

@@ -11,6 +11,7 @@ from store.db import Database
 from store.outbox import reserve
 from store.tables import Contact
 from tests.outgoing import NOW, Silent, book, contact_of, counts, door_of, go, plan, rows, statuses
+from tests.simulation.virtual_time import Time, simulated, us_of
 from workflows.dispatch import dispatch
 from workflows.door import LOOK_TO_SEND_MAX, Lane
 
@@ -89,6 +90,22 @@ def test_what_waited_too_long_after_its_look_is_not_sent(sqlite_database: Databa
     assert adapter.seen == [first, second]
     assert statuses(sqlite_database, second) == ["planned", "sending", "planned", "sending", "sent"]
     assert contact_of(sqlite_database, second).attempts == 1
+
+
+def test_a_clock_that_is_set_back_does_not_make_an_old_look_young(sqlite_database: Database) -> None:
+    """By the wall no time has passed, and nothing leaves on a look of half a minute ago."""
+    time, wall = Time(us_of(NOW)), NOW
+    for loan in book(sqlite_database, 10):
+        plan(sqlite_database, loan)
+    left: list[tuple[str, datetime]] = []
+    adapter = Silent(seconds=20)
+    adapter.before = lambda message: left.append((message.contact_id, time.at()))
+    door = door_of(sqlite_database, {"sms": adapter}, lanes={"sms": Lane(at_once=1)})
+    with simulated(time):
+        asyncio.run(dispatch(door, lambda: wall, paced=False))
+    assert len(left) == 10
+    # Two of each round go in time, and a third would have been looked at forty seconds ago.
+    assert all(statuses(sqlite_database, contact).count("sending") == 1 + n // 2 for n, (contact, _) in enumerate(left))
 
 
 def test_stop_ends_after_what_is_under_way(sqlite_database: Database) -> None:

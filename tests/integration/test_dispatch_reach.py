@@ -1,19 +1,26 @@
 """Who may be reached at all: switches, environments, the allow list, missing providers and the brake."""
 
+import asyncio
 import shutil
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from channels.message import Message
 from engine.errors import SettingsError
 from store.db import Database
 from store.identity import declare_environment
-from store.tables import Endpoint
+from store.tables import Contact, Endpoint
 from tests.opening import open_database
 from tests.outgoing import NOW, Silent, book, contact_of, counts, door_of, go, plan, rows, set_setting, to
+from tests.simulation.virtual_time import Time, simulated, us_of
 from workflows.brake import apply_brake, release_brake
+from workflows.dispatch import dispatch
+from workflows.door import Lane
 
 
 def refused(database: Database, **changes: object) -> str:
@@ -95,6 +102,43 @@ def test_switching_sending_off_stops_what_is_being_looked_at(database: Database)
         go(replace(door, situations=off))  # type: ignore[arg-type]
     assert str(caught.value).startswith("sending is off")
     assert (adapter.seen, contact_of(database, text).status) == ([], "planned")
+
+
+@pytest.mark.parametrize("switch", ["sending", "brake", "brake.sms"])
+def test_a_switch_stops_what_waits_for_its_turn(sqlite_database: Database, switch: str) -> None:
+    """Of messages at ten a second no more than those of half a second leave after a switch was turned, by whomever."""
+    time, left = Time(us_of(NOW)), list[datetime]()
+    for loan in book(sqlite_database, 60):
+        plan(sqlite_database, loan)
+    set_setting(sqlite_database, "sending", "on")
+    with sqlite_database.write() as session:
+        declare_environment(sqlite_database, session, "production")
+
+    def turn(_message: Message) -> None:
+        left.append(time.at())
+        if len(left) == 5:
+            set_setting(sqlite_database, switch, "off")
+
+    door = door_of(sqlite_database, {"sms": Silent(before=turn)}, lanes={"sms": Lane(8, 10)}, stand_in=False)
+    with simulated(time):
+        refuses = nullcontext() if switch == "brake.sms" else pytest.raises(SettingsError)
+        with refuses:
+            asyncio.run(dispatch(door, time.at))
+    assert 5 <= len(left) <= 11
+    assert max(left) - left[4] <= timedelta(seconds=0.5)
+    assert Counter(contact.status for contact in rows(sqlite_database, Contact)) == {
+        "sent": len(left),
+        "planned": 60 - len(left),
+    }
+
+
+def test_a_dead_workers_message_is_decided_on_while_nothing_may_leave(database: Database) -> None:
+    """The switch is turned after a crash: what the dead worker had in hands is in doubt, so that reports of it are heard."""
+    sending = plan(
+        database, book(database)[0], status="sending", claimed_by="dead", claimed_until_at=NOW, at=NOW, attempts=1
+    )
+    assert refused(database).startswith("sending is off")
+    assert contact_of(database, sending).status == "unknown"
 
 
 def test_a_channel_without_a_provider_says_so(database: Database) -> None:

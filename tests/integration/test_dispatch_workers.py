@@ -1,21 +1,42 @@
 """Several workers at one book, and workers that die or sleep: nothing is sent twice, and no person is shared."""
 
+import asyncio
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import select
 
 from channels.message import Message, Receipt
-from engine.errors import StoreError
+from engine.errors import Problem, StoreError
 from store.db import Database
 from store.outbox import claim, move
 from store.tables import Contact
 from tests.opening import open_database
-from tests.outgoing import NOW, Silent, SmallGate, book, contact_of, counts, door_of, go, plan, rows, to
+from tests.outgoing import (
+    NOW,
+    Silent,
+    SmallGate,
+    book,
+    compose,
+    contact_of,
+    counts,
+    door_of,
+    go,
+    plan,
+    rows,
+    statuses,
+    to,
+)
+from workflows import leaving
+from workflows.dispatch import dispatch
+from workflows.door import LEASE, Lane
+from workflows.receipts import record_receipts
 
 
 def test_a_dead_workers_claim_is_taken_over_and_its_sending_is_in_doubt(database: Database) -> None:
@@ -46,6 +67,99 @@ def test_a_worker_that_lost_its_lease_sends_nothing(database: Database) -> None:
 
     assert counts(go(replace(door, situations=slowly))) == {"taken": 1}  # type: ignore[arg-type]
     assert (adapter.seen, other.seen) == ([], [text])
+
+
+def test_a_worker_that_sleeps_past_its_lease_leaves_no_doubt(database: Database) -> None:
+    """What was given up on as `unknown` and was not offered after all, or surely not taken, has failed: nobody has to look."""
+    late, refused = (plan(database, loan) for loan in book(database, 2))
+    other, others = to(database)
+    adapter = Silent(lambda _: Receipt("retry", "silent", code="busy", meaning="slow_down"))
+    at = [NOW]
+
+    def sleep(_message: Message) -> None:
+        at[0] = NOW + LEASE
+        worker = threading.Thread(target=lambda: given_up.append(counts(go(door_of(**others), at[0]))))
+        worker.start()
+        worker.join(30)
+
+    given_up: list[dict[str, int]] = []
+    adapter.before = sleep
+    door = door_of(database, {"sms": adapter}, lanes={"sms": Lane(at_once=1)})
+    done = asyncio.run(dispatch(door, lambda: at[0], paced=False))
+    assert (given_up, counts(done)) == ([{"unknown": 2}], {"failed": 2})
+    assert (adapter.seen, other.seen) == ([late], [])
+    assert statuses(database, refused) == ["planned", "sending", "unknown", "failed"]
+    assert contact_of(database, refused).why == "its turn came too late; nobody was asked to send it"
+
+
+@pytest.mark.parametrize("receipt", [None, Receipt("retry", "silent", code="busy", meaning="slow_down")])
+def test_a_commit_whose_answer_was_lost_is_not_done_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch, receipt: Receipt | None
+) -> None:
+    """Written down twice, what became of one worker's try changes nothing of the next worker's."""
+    text = plan(database, book(database)[0])
+    other, others = to(database)
+    at = [NOW]
+    written = record_receipts
+    lost: list[str] = []
+
+    def lose(*given: Any) -> Counter[str]:
+        counted = written(*given)
+        if lost:
+            return counted
+        lost.append("the answer")
+        at[0] += timedelta(minutes=6)
+        other.before = hold
+        thread.start()
+        waits.wait(20)
+        raise StoreError(Problem("the connection broke", "start the database"))
+
+    def hold(_message: Message) -> None:
+        waits.set()
+        go_on.wait(20)
+
+    def take_long(*given: Any) -> Message:
+        at[0] = NOW + timedelta(minutes=1)
+        return compose(*given)
+
+    waits, go_on = threading.Event(), threading.Event()
+    sent: list[dict[str, int]] = []
+    thread = threading.Thread(target=lambda: sent.append(counts(go(door_of(**others), at[0]))))
+    monkeypatch.setattr("workflows.dispatch.record_receipts", lose)
+    adapter = Silent(lambda _: receipt or Receipt("sent", "silent"))
+    door = door_of(database, {"sms": adapter}, send_seconds_max=30)
+    if receipt is None:
+        # Its second look is too old by the time that its turn comes.
+        door = replace(door, compose=take_long)
+    asyncio.run(dispatch(door, lambda: at[0], paced=False, stop=lambda: bool(lost)))
+    assert contact_of(database, text).status == "sending"
+    go_on.set()
+    thread.join(30)
+    assert sent == [{"sent": 1}]
+    assert contact_of(database, text).status == "sent"
+    assert other.seen == [text]
+
+
+def test_what_was_committed_and_never_offered_is_not_in_doubt(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the commit as `sending` is lost: nothing was handed over, so it is planned as before and sent later."""
+    text = plan(database, book(database)[0])
+    adapter, wired = to(database)
+    write = leaving._write
+
+    def lose(*given: Any, **named: Any) -> None:
+        write(*given, **named)
+        raise StoreError(Problem("the connection broke", "start the database"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("workflows.leaving._write", lose)
+        with pytest.raises(StoreError):
+            go(door_of(**wired))
+    assert adapter.seen == []
+    assert statuses(database, text) == ["planned", "sending", "planned"]
+    assert counts(go(door_of(**wired))) == {"sent": 1}
+    assert contact_of(database, text).attempts == 1
 
 
 def test_a_receipt_survives_a_database_that_is_locked_for_a_while(sqlite_database: Database) -> None:

@@ -1,14 +1,16 @@
 """Whatever several accounts answer, nobody gets the same message from two of them."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.failover import Failover
-from channels.message import MEANINGS, Message, Receipt
+from channels.message import MEANINGS, Message, Receipt, Sought
 
 MESSAGE = Message("1-2-0", "sms", "+12025550123", "", "Hello")
 ABOUT_THEM = ("opted_out", "bad_address", "blocked", "expired", "unclear", "try_later", "ok")
@@ -77,3 +79,19 @@ def test_when_every_account_refuses_the_message_may_be_tried_again():
     for order in ([no_route, busy], [busy, no_route]):
         assert asyncio.run(Failover([Account(receipt) for receipt in order]).send(MESSAGE)) == busy
     assert asyncio.run(Failover([Account(no_route)]).send(MESSAGE)) == no_route
+
+
+def test_what_no_account_answered_may_be_with_any_of_them():
+    """It has no name to give to such a message, so that each account's word about it is heard and each is asked."""
+
+    @dataclass
+    class Lister(Account):
+        async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+            self.asked.append(sought.contact_id)
+            return None
+
+    accounts = [Lister(Receipt("unknown", name), name) for name in ("a", "b")]
+    both = Failover(accounts)
+    sought = Sought("sms", MESSAGE.to, lambda _: True, both.name, MESSAGE.contact_id)
+    assert asyncio.run(both.find(sought, datetime(2026, 3, 2, tzinfo=UTC))) is None
+    assert [account.asked for account in accounts] == [[MESSAGE.contact_id]] * 2
