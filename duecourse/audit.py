@@ -15,7 +15,7 @@ from store.bulk import writing
 from store.db import Database
 from store.deeds import record
 from store.tables import LogCheckpoint
-from workflows.log_checkpoint import hand_over, sign
+from workflows.log_checkpoint import hand_over, newest, sign
 from workflows.log_sequence import Sequenced, sequence
 
 Progress = Callable[[int, int], None]
@@ -56,6 +56,7 @@ def keep_log(
     signer = the_signer(workspace)
     if signer is None or stop():
         return Kept(sequenced, None)
+    _refuse_unknown(workspace, signer, now)
     signed = sign(database, signer, now=now)
     return Kept(sequenced, signed, tuple(hand_over(database, witnesses(workspace), now=now)))
 
@@ -72,6 +73,18 @@ def the_signer(workspace: Workspace) -> Signer | None:
         return Signer(audit.key.get_secret_value())
     path = workspace.folder / audit.key_file
     return Signer(read_text(path, audit.key_file)) if path.exists() else None
+
+
+def _refuse_unknown(workspace: Workspace, signer: Signer, now: datetime) -> None:
+    """A checkpoint stays for ever: one that our own public keys do not vouch for would have every verification say no."""
+    audit = workspace.settings.audit
+    keys = public_keys(workspace)
+    if any((key.name, key.public) == (signer.name, signer.public) and key.held(now) for key in keys):
+        return
+    where = "the setting `audit.key`" if audit.key is not None else f"`{audit.key_file}`"
+    newest = f"; the newest there is `{keys[-1].text}`" if keys else ""
+    what = f"the key of {where} is none that `{audit.keys_file}` says is in use at {now:%Y-%m-%d %H:%M}Z{newest}"
+    raise SettingsError(Problem(what, "put back the key or the file of `duecourse audit keygen`; nothing was signed"))
 
 
 def public_keys(workspace: Workspace) -> tuple[PublicKey, ...]:
@@ -93,9 +106,15 @@ def make_key(workspace: Workspace, database: Database, *, name: str, rotate: boo
     Args:
         name: what the log is called, for the first key; later ones keep it.
     Raises:
-        SettingsError: there is a key already and it is not to be replaced, or the files cannot be written.
+        SettingsError: there is a key already and it is not to be replaced, the setting `audit.key` would go before the new
+            one, checkpoints are younger than `now`, or the files cannot be written.
     """
     audit = workspace.settings.audit
+    if audit.key is not None:
+        what = f"the setting `audit.key` goes before `{audit.key_file}`, where the new key would be"
+        raise SettingsError(
+            Problem(what, "take it out of the environment while you make the key, then set the new one")
+        )
     private, public = workspace.folder / audit.key_file, workspace.folder / audit.keys_file
     before = public_keys(workspace)
     if before and not rotate:
@@ -103,6 +122,12 @@ def make_key(workspace: Workspace, database: Database, *, name: str, rotate: boo
         raise SettingsError(Problem(f"the log has a key already, in `{audit.keys_file}`", mend))
     if before and now < before[-1].from_at:
         raise SettingsError(Problem("the key in use is younger than that", "set the clock right"))
+    with database.session() as session:
+        last = newest(session)
+    if last is not None and now < last.at:
+        # It would then be signed by a key that was not in use any more.
+        what = f"the newest checkpoint is of {last.at:%Y-%m-%d %H:%M}Z, and that is younger than {now:%Y-%m-%d %H:%M}Z"
+        raise SettingsError(Problem(what, "set the clock right"))
     signer = Signer(text := new_key(before[-1].name if before else name))
     made = PublicKey(signer.name, signer.public, now)
     ended = [replace(key, until_at=key.until_at or now) for key in before]

@@ -55,7 +55,7 @@ def sign(database: Database, signer: Signer, *, now: datetime) -> LogCheckpoint 
         with reading(database) as reader:
             tree, head = entries.growing_tree(reader), entries.read_head(reader)
         with database.write() as session:
-            last = _last(session)
+            last = newest(session)
             count = last.number if last is not None else 0
             if head != (tree.size, count):
                 what = "the log does not hold together: its end is missing"
@@ -88,7 +88,7 @@ def hand_over(database: Database, witnesses: Sequence[Witness], *, now: datetime
     problems: list[Problem] = []
     for witness in witnesses:
         with database.session() as session:
-            last = _last(session)
+            last = newest(session)
             if last is None or session.get(LogHandover, (last.number, witness.name)) is not None:
                 continue
         try:
@@ -110,7 +110,8 @@ def checkpoints(session: Session) -> Sequence[LogCheckpoint]:
     return session.exec(select(LogCheckpoint).order_by(col(LogCheckpoint.number))).all()
 
 
-def _last(session: Session) -> LogCheckpoint | None:
+def newest(session: Session) -> LogCheckpoint | None:
+    """The newest checkpoint; None: there is none."""
     return session.exec(select(LogCheckpoint).order_by(col(LogCheckpoint.number).desc()).limit(1)).first()
 
 

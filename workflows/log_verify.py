@@ -59,9 +59,17 @@ def verify(
             _inserted(reader, kind, found)
         _snapshots(reader, found)
         _erasures(reader, found)
-    if found.size and not found.signed and not found.findings:
-        found.unknown.append("no checkpoint vouches for any of it")
+        keyed = bool(_keys_made(reader))
+    if not found.signed and not found.findings:
+        # Also of an empty log: emptied by somebody, it looks like one that never held anything.
+        gone = "; a key was made for it, so if it was ever signed, its checkpoints are gone" if keyed else ""
+        found.unknown.append(f"no checkpoint vouches for any of it{gone}")
     return found
+
+
+def _keys_made(reader: Reader) -> int:
+    deed = table_of("deed")
+    return int(reader.read(select(func.count().label("id")).where(deed.c.kind == "key"))["id"][0].as_py())
 
 
 def _walk(

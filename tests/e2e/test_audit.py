@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
+from compliance.checkpoint import new_key
 from tests.e2e.command import Said, duecourse
 
 VERIFIER = Path(__file__).resolve().parents[2] / "docs" / "verify_proof.py"
@@ -265,9 +266,34 @@ def test_a_key_from_the_environment_and_its_successor(tmp_path: Path) -> None:
     assert lender.check("grown.proof", "--keys", keys)[0] == 4
     said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T04:00Z", env={"DUECOURSE_AUDIT__KEY": "PRIVATE+nonsense"})
     assert (said.code, "nonsense" in said.err) == (1, False)
-    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T01:00Z")
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T02:30Z")
     assert (said.code, said.out) == (1, "")
     assert "the clock went backwards" in said.err
+
+
+def test_no_key_signs_that_the_public_keys_do_not_vouch_for(tmp_path: Path) -> None:
+    """Another key, one that was replaced, one made for a time before what is signed: refused, and the log stays good."""
+    assert duecourse("init", "lender", cwd=tmp_path).code == 0
+    lender = Lender(tmp_path / "lender")
+    lender.audit("keygen", "--name", "lender.example/log", "--at", f"{_DAY}T00:00Z")
+    key_file = lender.folder / "secrets" / "log.key"
+    first = key_file.read_text(encoding="utf-8").strip()
+    lender.audit("checkpoint", "--at", f"{_DAY}T02:00Z")
+    in_environment = {"DUECOURSE_AUDIT__KEY": first}
+    refused = [
+        lender.run("audit", "keygen", "--rotate", "--at", f"{_DAY}T03:00Z", env=in_environment),
+        lender.run("audit", "keygen", "--rotate", "--at", f"{_DAY}T01:00Z"),
+    ]
+    lender.audit("keygen", "--rotate", "--at", f"{_DAY}T03:00Z")
+    refused.append(lender.run("audit", "checkpoint", "--at", f"{_DAY}T04:00Z", env=in_environment))
+    key_file.write_text(new_key("lender.example/log"), encoding="utf-8")
+    refused.append(lender.run("audit", "checkpoint", "--at", f"{_DAY}T05:00Z"))
+    assert [said.code for said in refused] == [1] * 4
+    for said, words in zip(
+        refused, ("goes before", "newest checkpoint", "`audit.key` is none", "log.key` is none"), strict=True
+    ):
+        assert words in said.err
+    assert lender.audit("verify").out.endswith("the log stands as it was signed\n")
 
 
 def test_decisions_are_derived_again_matched_and_made_good(lender: Lender) -> None:

@@ -21,6 +21,7 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from store.log import growing_tree, leaves, nodes, seal_key, subtrees
 from store.log_kinds import KINDS, LOG_TABLES
+from store.tables import Deed
 from tests.logs import NAME, NOW, SignedLog, add_decisions, fill, positions, signed_log, standalone, without_triggers
 from tests.opening import open_database
 from tests.postgres import Server
@@ -251,11 +252,31 @@ def test_a_clock_that_went_backwards_signs_nothing(log: SignedLog) -> None:
 
 
 def test_an_empty_log_has_nothing_to_sign(database: Database) -> None:
-    """No entry, no checkpoint; verification has nothing against it."""
+    """No entry, no checkpoint; verification has nothing against it, and cannot tell that it never held anything."""
     log = SignedLog(database)
     assert sign(database, log.signer, now=NOW) is None
     found = log.verify()
-    assert (found.size, found.findings, found.unknown) == (0, [], [])
+    assert (found.size, found.findings, found.unknown) == (0, [], ["no checkpoint vouches for any of it"])
+
+
+def test_a_log_that_was_wiped_does_not_stand_as_it_was_signed(log: SignedLog) -> None:
+    """Changed, emptied, and all put back as if it waited for its first positions: it cannot be told any more, and why."""
+    tables = ("log_leaf", "log_node", "log_checkpoint", "log_handover")
+    with log.database.write() as session:
+        session.add(Deed(id=9, at=NOW, kind="key", subject="made"))
+    log.sign()
+    with without_triggers(log.database) as connection:
+        connection.execute(text("update decision set reasons = 'quite another'"))
+        connection.execute(text("insert into log_queue (kind, key) select kind, key from log_leaf"))
+        for table in tables:
+            connection.execute(text(f"delete from {table}"))
+        connection.execute(text("delete from setting where name = 'log.head'"))
+    sequence(log.database)
+    found = log.verify()
+    assert found.findings == []
+    assert found.unknown == [
+        "no checkpoint vouches for any of it; a key was made for it, so if it was ever signed, its checkpoints are gone"
+    ]
 
 
 def test_unsigned_and_unknown_signers_are_told_apart(database: Database) -> None:

@@ -59,8 +59,8 @@ class Weather:
             # Whoever talks with somebody has looked; what comes meanwhile comes too late.
             if name == "intruder" and job == "work":
                 continue
-            # The database errs where it is asked, and not once it has committed.
-            if name == "error" and where not in ("statement", "commit"):
+            # The database errs where it is asked, and may do what it was asked and lose the answer.
+            if name == "error" and where not in ("statement", "commit", "committed"):
                 continue
             if drawn < rate:
                 return name
