@@ -45,7 +45,7 @@ ON: Final = date(2026, 3, 2)
 NOW: Final = datetime(2026, 3, 2, 0, 30, tzinfo=UTC)
 """Half past eight in the morning where every borrower of the book lives."""
 ZONE: Final = "Asia/Shanghai"
-LOANS_PER_CHUNK: Final = 10_000
+LOANS_PER_CHUNK: Final = 20_000
 
 _WRITTEN: Final = ("snapshot", "decision", "contact", "contact_status", "contact_loan", "stage_change")
 """What a sweep appends, in this order; of `loan` it updates the columns of `_PLACED`."""

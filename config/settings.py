@@ -251,7 +251,7 @@ class Settings(BaseSettings):
         "operations", min_length=1, description="who settles messages in doubt that no provider can be asked about"
     )
     allow_list: tuple[str, ...] = Field((), description="numbers and addresses that may be reached outside production")
-    loans_per_chunk: int = Field(10_000, ge=1, le=1_000_000)
+    loans_per_chunk: int = Field(20_000, ge=1, le=1_000_000)
     sweep_processes: int = Field(2, ge=1, le=64, description="so many decide a big book at once")
     backlog_share_max: float = Field(
         0.25, gt=0, le=1, description="a catch-up run that would contact more of the book than this waits for a person"

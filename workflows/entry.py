@@ -42,7 +42,7 @@ def enter_book(
     gate: Gate,
     *,
     now: datetime,
-    loans_per_chunk: int = 10_000,
+    loans_per_chunk: int = 20_000,
     actor: str = "first_party",
     reader: ChunkReader | None = None,
 ) -> Mapping[str, int]:
