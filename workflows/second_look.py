@@ -81,11 +81,13 @@ class Seeing:
 
     Attributes:
         shared: what others were sent at the same number or address.
+        same: the addressee's own other endpoints with that number.
     """
 
     contact: Planned
     shared: tuple[PastContact, ...] = ()
     brought: Brought = NOTHING_BROUGHT
+    same: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def second_look(
         endpoint=endpoint,
         purpose=cast("Purpose", contact.purpose),
     )
-    ask = replace(with_shared(ask, seeing.shared), own_id=contact.id, override=brought.override)
+    ask = replace(with_shared(ask, seeing.shared, seeing.same), own_id=contact.id, override=brought.override)
     verdict = gate.check(ask, now)
     look = replace(look, verdict=verdict, asked=ask)
     if verdict.outcome == "allow":
@@ -224,7 +226,18 @@ def _act(contact: Planned, rule: Rule | None, brought: Brought) -> Act:
     return next(own, Act(cast("Channel", contact.channel), contact.name, contact.queue, content=brought.content))
 
 
-def with_shared(ask: Ask, shared: tuple[PastContact, ...]) -> Ask:
-    """The question with what others heard at the same number or address; each of their contacts is there once."""
+def with_shared(ask: Ask, shared: tuple[PastContact, ...], same: tuple[int, ...]) -> Ask:
+    """
+    The question with what was heard at the same number or address; each contact is there once.
+
+    Args:
+        shared: what others heard there.
+        same: the person's own other endpoints with that number: what went there went to the one asked about.
+    """
     there = {past.id for past in shared}
-    return replace(ask, shared=(*shared, *(past for past in ask.shared if past.id not in there)))
+    ask = replace(ask, shared=(*shared, *(past for past in ask.shared if past.id not in there)))
+    if not same or ask.endpoint is None:
+        return ask
+    here = ask.endpoint.id
+    history = tuple(replace(past, endpoint=here) if past.endpoint in same else past for past in ask.history)
+    return replace(ask, history=history)

@@ -25,6 +25,7 @@ from tests.outgoing import (
     small_rulebook,
     to,
 )
+from workflows.looking import look_again
 
 
 def test_a_contact_the_gate_puts_off_waits(database: Database) -> None:
@@ -145,6 +146,43 @@ def test_two_people_at_one_number_share_its_limit(database: Database) -> None:
     plan(database, loans[1])
     assert counts(go(door_of(**wired))) == {"cancelled": 1}
     assert len(adapter.seen) == 2
+
+
+def test_a_number_has_one_limit_under_two_kinds(database: Database) -> None:
+    """As a mobile of the one and a landline of the other it is one number, and each look sees the other's version."""
+    one, two = book(database, 2)
+    with database.write() as session:
+        for loan, kind in ((one, "mobile"), (two, "landline")):
+            person = session.get_one(Loan, loan).borrower_id
+            mine = select(Endpoint).where(col(Endpoint.person_id) == person, col(Endpoint.kind) == "mobile")
+            phone = session.exec(mine).one()
+            phone.value, phone.kind = "+8613999999999", kind
+        line = phone.id
+    first, second = plan(database, one, "call"), plan(database, two, "call", endpoint_id=line)
+    _, wired = to(database, gate=SmallGate(per_number=1))
+    door = door_of(**wired)
+    for looked in look_again(door, [first, second], NOW):
+        assert {borrower_of(database, loan) for loan in (one, two)} <= looked.seen.keys()
+    assert counts(go(door)) == {"handed over": 1, "cancelled": 1}
+    assert contact_of(database, second).why == "refused: test.per_number"
+
+
+def test_what_one_person_heard_under_the_other_kind_counts_once(database: Database) -> None:
+    """Their number as mobile and as landline is one number: a call to the one counts for the other, and is no second call."""
+    (loan,) = book(database)
+    person = borrower_of(database, loan)
+    (mobile,) = (row for row in rows(database, Endpoint) if row.kind == "mobile")
+    line = Endpoint(person_id=person, kind="landline", value=mobile.value, recorded_at=NOW)
+    add(database, line)
+    told = plan(database, loan, "call", status="delivered", outcome="no_answer", at=NOW)
+    gate = SmallGate(per_number=2)
+    _, wired = to(database, gate=gate)
+    plan(database, loan, "text", endpoint_id=line.id)
+    assert counts(go(door_of(**wired))) == {"sent": 1}
+    heard = [past for past in (*gate.asked[-1].history, *gate.asked[-1].shared) if past.id == told]
+    assert [past.endpoint for past in heard] == [line.id]
+    plan(database, loan, "text")
+    assert counts(go(door_of(**wired))) == {"cancelled": 1}
 
 
 @pytest.mark.parametrize("one_address", [False, True])
