@@ -18,6 +18,7 @@ from engine.strategy import Act, Rule, Strategy
 from engine.tree import FactValue
 from store.tables import Contact
 from workflows.call_backs import against_call_back, is_call_back
+from workflows.holding import LEAVES_WITHIN
 
 _FEED_RETRY: Final = timedelta(hours=1)
 Answer = Literal["go", "delay", "cancel"]
@@ -172,6 +173,9 @@ def second_look(
     )
     ask = replace(with_shared(ask, seeing.shared, seeing.same), own_id=contact.id, override=brought.override)
     verdict = gate.check(ask, now)
+    if verdict.outcome == "allow" and _leaves_by_itself(contact):
+        # It waits for its turn and is under way for a while: what is allowed now must be so when it gets there.
+        verdict = gate.check(ask, now + LEAVES_WITHIN)
     look = replace(look, verdict=verdict, asked=ask)
     if verdict.outcome == "allow":
         return look
@@ -185,6 +189,12 @@ def second_look(
 def unjudged(error: Exception) -> Look:
     """The answer where judging failed: nothing goes that nobody could judge."""
     return Look("cancel", f"it could not be judged ({type(error).__name__})")
+
+
+def _leaves_by_itself(contact: Planned) -> bool:
+    """Whether a provider takes it: a message, or a call that nobody has to make (`store.outbox.is_recorded_call`)."""
+    recorded = contact.channel == "call" and contact.rule is not None and contact.queue is None
+    return contact.channel in ("sms", "email") or recorded
 
 
 def _addressee(contact: Planned, situation: Situation, loan: Loan | None) -> Person | None:
