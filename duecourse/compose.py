@@ -16,9 +16,10 @@ from config.settings import Lender
 from engine.content import Language
 from engine.errors import DataError, Problem
 from engine.facts import Facts
-from engine.gate import Channel
+from engine.gate import Ask, Channel, Gate
 from store.outbox import RECORDED_CALL, lane_of
 from store.tables import Contact, Endpoint, Loan, MessageText, Person, Promise
+from workflows.holding import LEAVES_WITHIN, held_until
 from workflows.second_look import Look
 from workflows.unsubscribe import Unsubscribing, link_key, make_token
 
@@ -29,6 +30,8 @@ _MESSAGES: Final[Mapping[str, Literal["sms", "email", "call"]]] = {
     RECORDED_CALL: "call",
 }
 """Lane -> the channel of what is sent."""
+_HELD_MAX: Final = timedelta(hours=10)
+"""The longest that a provider can be told to hold a text back (`channels.sms.VALID_SECONDS_MAX`)."""
 _PARTIES: Final[frozenset[str]] = frozenset({"borrower", "co_borrower", "guarantor", "executor", "attorney"})
 """Roles that know of the contract, and so whose it is."""
 
@@ -39,12 +42,14 @@ class Composer:
     Fills templates in for one lender.
 
     Attributes:
+        gate: says until when a text may arrive that a provider holds back.
         public_url: where unsubscribe links lead; empty: mails are ended by mail only.
     """
 
     templates: Templates
     lender: Lender
     language: str
+    gate: Gate
     public_url: str = ""
 
     def message(self, session: Session, contact: Contact, look: Look, now: datetime) -> Message:
@@ -55,7 +60,7 @@ class Composer:
             DataError: its template would say what is not known, or what is not true yet.
         """
         channel = _MESSAGES.get(lane_of(contact))
-        if channel is None or look.loan is None or look.on is None:
+        if channel is None or look.loan is None or look.on is None or look.asked is None:
             raise DataError(Problem(f"contact `{contact.id}` has nothing to send", "it is a task for people"))
         endpoint = session.get_one(Endpoint, contact.endpoint_id)
         person = session.get_one(Person, contact.person_id)
@@ -71,10 +76,15 @@ class Composer:
             language=said.language,
             unsubscribe_url=values.unsubscribe_url,
             unsubscribe_mailto=self._mailto(contact) if self.public_url else "",
-            valid_seconds=max(1, int((contact.expires_at - now).total_seconds())),
+            valid_seconds=self._valid_seconds(look.asked, contact.expires_at, now) if channel == "sms" else None,
             template=contact.name,
             values=said.values,
         )
+
+    def _valid_seconds(self, ask: Ask, expires_at: datetime, now: datetime) -> int:
+        """How long a provider may hold a text back, counted from when it gets it."""
+        until = held_until(self.gate, ask, now, min(expires_at, now + _HELD_MAX))
+        return max(1, int((until - now - LEAVES_WITHIN).total_seconds()))
 
     def _said(self, session: Session, contact: Contact, channel: Channel, person: Person, values: Values) -> Rendered:
         if not contact.name:

@@ -104,6 +104,7 @@ def take_reply(
     person: str | None,
     endpoint: int | None,
     at: datetime,
+    dated: bool = False,
     now: datetime | None = None,
     source: str = "hand",
     heard: Meaning | None = None,
@@ -113,7 +114,8 @@ def take_reply(
     Take in a message that somebody sent us.
 
     Args:
-        at: when they did; now: when it is answered, where that is not at once.
+        at: when they did; dated: as somebody says who writes it down later.
+        now: when it is answered, where that is not at once.
         source, heard: who brought it, and what they understood.
         confirm: whether a stop is confirmed, if it may be; not where whoever brought it has done so.
     Raises:
@@ -131,7 +133,7 @@ def take_reply(
         if (confirm or purpose != "opt_out_confirmation")
         and (template := works.texts.for_purpose(purpose, channel)) is not None
     }
-    reply = Reply(channel, text, at, key, source, spot, heard)
+    reply = Reply(channel, text, at, key, source, spot, heard, dated)
     return replies.take_reply(works.door, found, reply, now=now or at, answers=answers)
 
 

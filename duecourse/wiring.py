@@ -118,7 +118,13 @@ class Works:
     @cached_property
     def _composer(self) -> Composer:
         settings = self.workspace.settings
-        return Composer(self.workspace.templates, settings.lender, settings.language, settings.listen.public_url)
+        return Composer(
+            self.workspace.templates,
+            settings.lender,
+            settings.language,
+            self.workspace.gate,
+            settings.listen.public_url,
+        )
 
     def enter(self, now: datetime) -> Mapping[str, int]:
         """Place imported loans in the stages where they start."""

@@ -7,8 +7,10 @@ rows in bulk (`workflows/importing`). Nothing updates or deletes one; the latest
 
 import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from engine.gate import LocalWindow
@@ -18,6 +20,9 @@ from store.log_kinds import told_text
 from store.outbox import bump_versions
 from store.people import read_statement
 from store.tables import Consent
+
+_TICK: Final = timedelta(microseconds=1)
+"""The shortest time that the database can tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,19 @@ class NewStatement:
     until_at: datetime | None = None
 
 
-def add_statement(session: Session, said: NewStatement, *, now: datetime) -> bool:
+def add_statement(session: Session, said: NewStatement, *, now: datetime, live: bool = False) -> bool:
     """
     Write a statement down, in the caller's transaction, and stop whatever is about to leave for this person.
 
+    Args:
+        live: it was heard by us and is written down in its turn, so it is the person's latest word, whatever the clock
+            says of whoever wrote the ones before; False: somebody says when it was, and that stands.
     Returns:
         False where it is known already.
     """
     if session.exec(select(Consent.id).where(col(Consent.ref) == said.ref)).first() is not None:
         return False
+    received_at = _latest(session, said) if live else said.received_at
     session.add(
         Consent(
             person_id=said.person,
@@ -73,7 +82,7 @@ def add_statement(session: Session, said: NewStatement, *, now: datetime) -> boo
             given_to=said.given_to,
             how=said.how,
             evidence=said.evidence,
-            received_at=said.received_at,
+            received_at=received_at,
             recorded_at=now,
             until_at=said.until_at,
             detail_json=_detail(said),
@@ -85,6 +94,12 @@ def add_statement(session: Session, said: NewStatement, *, now: datetime) -> boo
     # INVARIANT 4: a contact that was looked at before this commit is looked at again.
     bump_versions(session, [said.person])
     return True
+
+
+def _latest(session: Session, said: NewStatement) -> datetime:
+    # A clock that ran ahead would otherwise let what it heard win over what is said later, for good.
+    newest = session.exec(select(func.max(Consent.received_at)).where(col(Consent.person_id) == said.person)).one()
+    return said.received_at if newest is None else max(said.received_at, newest + _TICK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +114,11 @@ class LedgerLine:
     ref: str
 
 
-def ledger(session: Session, person: int, *, as_of: datetime) -> list[LedgerLine]:
-    """What a person had said by an instant, oldest first."""
-    wanted = select(Consent).where(col(Consent.person_id) == person, col(Consent.received_at) <= as_of)
+def ledger(session: Session, person: int, *, as_of: datetime | None = None) -> list[LedgerLine]:
+    """What a person had said by an instant, oldest first; None: all that is on file, also where a clock ran ahead."""
+    wanted = select(Consent).where(col(Consent.person_id) == person)
+    if as_of is not None:
+        wanted = wanted.where(col(Consent.received_at) <= as_of)
     rows = session.exec(wanted.order_by(col(Consent.received_at), col(Consent.id)))
     return [_line(row) for row in rows]
 

@@ -25,31 +25,39 @@ class Shared:
     Attributes:
         versions: person id -> version, of the others.
         past: what was sent to them there; its endpoint is the one asked about.
+        same: the person's own other endpoints with that number, which may be listed as mobile and as landline.
     """
 
     versions: dict[int, int] = field(default_factory=dict)
     past: tuple[PastContact, ...] = ()
+    same: tuple[int, ...] = ()
 
 
 def shared_endpoints(session: Session, endpoint_ids: Collection[int], *, now: datetime) -> Mapping[int, Shared]:
-    """Endpoint id -> who shares its number or address; endpoints that nobody shares are left out."""
+    """Endpoint id -> who shares its number or address, whatever kind it is listed as; endpoints that are alone are left out."""
     other = aliased(Endpoint)
     pairs = session.exec(
         select(Endpoint.id, other.id, other.person_id, Person.version)
-        .join(other, (col(other.value_hash) == col(Endpoint.value_hash)) & (col(other.kind) == col(Endpoint.kind)))
-        .join(Person, col(Person.id) == col(other.person_id))
-        .where(col(Endpoint.id).in_(endpoint_ids), col(other.person_id) != col(Endpoint.person_id))
+        .join(other, col(other.value_hash) == col(Endpoint.value_hash))
+        # Without a version: the person's own.
+        .outerjoin(Person, (col(Person.id) == col(other.person_id)) & (col(Person.id) != col(Endpoint.person_id)))
+        .where(col(Endpoint.id).in_(endpoint_ids), col(other.id) != col(Endpoint.id))
+        .order_by(col(Endpoint.id), col(other.id))
     ).all()
     if not pairs:
         return {}
     found: defaultdict[int, Shared] = defaultdict(Shared)
     asked: defaultdict[int | None, list[int]] = defaultdict(list)
     for endpoint_id, others_id, others_person, version in pairs:
-        if endpoint_id is not None:
+        if endpoint_id is None or others_id is None:
+            continue
+        if version is None:
+            found[endpoint_id].same += (others_id,)
+        else:
             found[endpoint_id].versions[others_person] = version
             asked[others_id].append(endpoint_id)
     made = select(Contact).where(
-        col(Contact.endpoint_id).in_([key for key in asked if key is not None]),
+        col(Contact.endpoint_id).in_([*asked]),
         col(Contact.direction) == "out",
         col(Contact.status).in_(("claimed", "sending", "sent", "unknown", "delivered", "failed")),
         col(Contact.at) >= now - _BACK,

@@ -58,7 +58,7 @@ def record_failure(session: Session, contact: Contact, receipt: Receipt, now: da
             source=receipt.provider,
             ref=f"receipt:{contact.id}:{contact.attempts}",
         )
-        add_statement(session, said, now=now)
+        add_statement(session, said, now=now, live=True)
     elif receipt.meaning == "bad_address":
         lose_endpoint(session, contact, now)
     detail = {"channel": contact.channel, "code": receipt.code, "meaning": receipt.meaning}

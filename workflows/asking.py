@@ -212,7 +212,7 @@ def _ask(found: Addressed, wanted: Wanted, endpoint: Endpoint | None, others: Sh
         endpoint=endpoint,
         purpose=wanted.purpose,
     )
-    return replace(with_shared(asked, others.past), override=wanted.override)
+    return replace(with_shared(asked, others.past, others.same), override=wanted.override)
 
 
 def _best_first(spots: Sequence[Spot]) -> tuple[Spot, ...]:

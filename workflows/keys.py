@@ -50,7 +50,7 @@ def _stop(session: Session, contact: Contact, *, key: str, provider: str, given_
         contact.person_id, "opt_out", at, scope="prerecorded", channels=("call",), given_to=given_to, how="key",
         evidence=f"contact:{contact.id}", source=provider, ref=f"key:{provider}:{key}",
     )  # fmt: skip
-    if not add_statement(session, said, now=at):
+    if not add_statement(session, said, now=at, live=True):
         return False
     note(session, contact, at=at, why="they pressed the key that ends such calls")
     add_event(

@@ -68,7 +68,7 @@ def _look_again(door: Door, ids: Sequence[str], now: datetime, visitors: int | N
     for contact in contacts:
         borrower = borrower_of[contact.loan_id]
         others = shared.get(contact.endpoint_id or 0, _NOBODY)
-        seeing = Seeing(planned(contact), others.past, brought[contact.id])
+        seeing = Seeing(planned(contact), others.past, brought[contact.id], others.same)
         found = fresh.get(borrower)
         if found is None:
             look = Look("cancel", "what is on file about the borrower cannot be read")

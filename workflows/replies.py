@@ -48,6 +48,7 @@ class Reply:
         endpoint: the number or address it came from, where it is one on file.
         source, key: who brought it, and their name for it: the same again changes nothing.
         heard: what whoever brought it understood, where that is more than we would.
+        dated: `at` is what somebody says of it, and not when it reached us.
     """
 
     channel: Channel
@@ -57,6 +58,7 @@ class Reply:
     source: str = "hand"
     endpoint: int | None = None
     heard: Meaning | None = None
+    dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,11 @@ def _contact(session: Session, contact_id: str, found: Addressed, reply: Reply) 
 
 def _closed(session: Session, found: Addressed, reply: Reply) -> list[str]:
     """The references of the refusals that close this channel to the person at this moment."""
-    lines = ledger(session, found.person.id, as_of=reply.at)
+    lines = ledger(session, found.person.id, as_of=reply.at if reply.dated else None)
+    # What has reached us has been said, however far ahead the clock was of whoever wrote it down.
+    at = max((reply.at, *(line.at for line in lines)))
     endpoint = next((one for one in found.person.endpoints if one.id == reply.endpoint), None)
-    (stands,) = standing([line.said for line in lines], [(reply.channel, endpoint)], to_us(reply.at))
+    (stands,) = standing([line.said for line in lines], [(reply.channel, endpoint)], to_us(at))
     return [line.ref for line in lines if any(line.said is refusal for refusal in stands.closed_by)]
 
 
@@ -213,7 +217,7 @@ def _state(
         source=reply.source,
         ref=f"reply:{reply.source}:{reply.key}",
     )
-    add_statement(session, said, now=now)
+    add_statement(session, said, now=now, live=not reply.dated)
     return kind
 
 

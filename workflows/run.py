@@ -24,7 +24,7 @@ from store.db import Database
 from store.tables import Published, Run
 from workflows.alerts import alert_unknown
 
-ENGINE_VERSION: Final = "2"
+ENGINE_VERSION: Final = "3"
 """Grows whenever the same rows, strategies and packs could give other facts or another decision than before."""
 
 _PUBLISH: Final = text(

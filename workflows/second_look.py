@@ -18,6 +18,7 @@ from engine.strategy import Act, Rule, Strategy
 from engine.tree import FactValue
 from store.tables import Contact
 from workflows.call_backs import against_call_back, is_call_back
+from workflows.holding import LEAVES_WITHIN
 
 _FEED_RETRY: Final = timedelta(hours=1)
 Answer = Literal["go", "delay", "cancel"]
@@ -81,11 +82,13 @@ class Seeing:
 
     Attributes:
         shared: what others were sent at the same number or address.
+        same: the addressee's own other endpoints with that number.
     """
 
     contact: Planned
     shared: tuple[PastContact, ...] = ()
     brought: Brought = NOTHING_BROUGHT
+    same: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +171,11 @@ def second_look(
         endpoint=endpoint,
         purpose=cast("Purpose", contact.purpose),
     )
-    ask = replace(with_shared(ask, seeing.shared), own_id=contact.id, override=brought.override)
+    ask = replace(with_shared(ask, seeing.shared, seeing.same), own_id=contact.id, override=brought.override)
     verdict = gate.check(ask, now)
+    if verdict.outcome == "allow" and _leaves_by_itself(contact):
+        # It waits for its turn and is under way for a while: what is allowed now must be so when it gets there.
+        verdict = gate.check(ask, now + LEAVES_WITHIN)
     look = replace(look, verdict=verdict, asked=ask)
     if verdict.outcome == "allow":
         return look
@@ -183,6 +189,12 @@ def second_look(
 def unjudged(error: Exception) -> Look:
     """The answer where judging failed: nothing goes that nobody could judge."""
     return Look("cancel", f"it could not be judged ({type(error).__name__})")
+
+
+def _leaves_by_itself(contact: Planned) -> bool:
+    """Whether a provider takes it: a message, or a call that nobody has to make (`store.outbox.is_recorded_call`)."""
+    recorded = contact.channel == "call" and contact.rule is not None and contact.queue is None
+    return contact.channel in ("sms", "email") or recorded
 
 
 def _addressee(contact: Planned, situation: Situation, loan: Loan | None) -> Person | None:
@@ -224,7 +236,18 @@ def _act(contact: Planned, rule: Rule | None, brought: Brought) -> Act:
     return next(own, Act(cast("Channel", contact.channel), contact.name, contact.queue, content=brought.content))
 
 
-def with_shared(ask: Ask, shared: tuple[PastContact, ...]) -> Ask:
-    """The question with what others heard at the same number or address; each of their contacts is there once."""
+def with_shared(ask: Ask, shared: tuple[PastContact, ...], same: tuple[int, ...]) -> Ask:
+    """
+    The question with what was heard at the same number or address; each contact is there once.
+
+    Args:
+        shared: what others heard there.
+        same: the person's own other endpoints with that number: what went there went to the one asked about.
+    """
     there = {past.id for past in shared}
-    return replace(ask, shared=(*shared, *(past for past in ask.shared if past.id not in there)))
+    ask = replace(ask, shared=(*shared, *(past for past in ask.shared if past.id not in there)))
+    if not same or ask.endpoint is None:
+        return ask
+    here = ask.endpoint.id
+    history = tuple(replace(past, endpoint=here) if past.endpoint in same else past for past in ask.history)
+    return replace(ask, history=history)

@@ -81,7 +81,7 @@ def take_unsubscribe(database: Database, token: str, *, now: datetime, given_to:
             whom.person, "opt_out", now, endpoint=whom.endpoint, channels=(whom.channel,), given_to=given_to,
             how="unsubscribe link", source="unsubscribe", ref=ref,
         )  # fmt: skip
-        add_statement(session, said, now=now)
+        add_statement(session, said, now=now, live=True)
         session.add(
             Event(
                 source="unsubscribe", key=ref, kind="reply", person_id=whom.person, happened_at=now, recorded_at=now,
@@ -92,10 +92,12 @@ def take_unsubscribe(database: Database, token: str, *, now: datetime, given_to:
 
 
 def _is_closed(session: Session, whom: Unsubscribing, now: datetime) -> bool:
-    said = [line.said for line in ledger(session, whom.person, as_of=now)]
+    lines = ledger(session, whom.person)
+    # All of it has been said, however far ahead the clock was of whoever wrote it down.
+    at = max((now, *(line.at for line in lines)))
     row = session.get_one(EndpointRow, whom.endpoint)
     endpoint = Endpoint(whom.endpoint, row.kind)  # type: ignore[arg-type] # the table holds kinds only
-    (stands,) = standing(said, [(whom.channel, endpoint)], to_us(now))
+    (stands,) = standing([line.said for line in lines], [(whom.channel, endpoint)], to_us(at))
     return bool(stands.closed_by)
 
 

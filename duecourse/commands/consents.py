@@ -115,7 +115,7 @@ def add(
             saying, found.id or 0, endpoint=spot, at=moment, zones=tuple(found.zones.split()), debts=debts,
             given_to=given_to(session.settings.actor), how=how, evidence=evidence, source=f"agent:{agent}", ref=ref,
         )  # fmt: skip
-        new = add_statement(writing, said, now=now())
+        new = add_statement(writing, said, now=now(), live=at is None)
     answer = {"person": found.ref, "kind": saying.kind, "added": new}
     line = f"{found.ref}: {saying.kind}" + ("" if new else ", known already")
     session.output.answer(answer, lambda console: console.print(line, markup=False))
@@ -137,8 +137,9 @@ def reply(
 
     session: Session = context.obj
     taken = take_reply(
-        session.works, loan, channel, text, key, role=role, person=person, endpoint=endpoint, at=happened(at)
-    )
+        session.works, loan, channel, text, key, role=role, person=person, endpoint=endpoint, at=happened(at),
+        dated=at is not None,
+    )  # fmt: skip
     answer = {
         "meaning": taken.meaning, "contact": taken.contact, "again": taken.again, "waits": taken.waits,
         "statement": taken.statement, "answer": taken.answer.contact if taken.answer is not None else None,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from sqlmodel import col, select
 
+from compliance.standing import standing
+from engine.gate import Endpoint as Spot
 from engine.gate import LocalWindow
 from store.columns import to_us
 from store.consents import NewStatement, add_statement, ledger
@@ -80,6 +82,33 @@ def test_what_the_writer_keeps_is_what_the_gate_reads(database: Database) -> Non
     assert (said.kind, said.scope, said.debts, said.windows, said.only_on, said.given_to, said.at_us) == (
         "consent", "contact_time", (loan,), WINDOWS, (date(2026, 3, 4),), "collector", to_us(at),
     )  # fmt: skip
+
+
+def test_the_later_word_counts_whatever_clock_heard_it(database: Database) -> None:
+    """A stop after a start that was heard by a clock ahead stands, and so does a start after such a stop; a given date stays."""
+    person = make_person(database)
+    heard = [("opt_in", 5), ("opt_out", 2), ("opt_in", 3)]
+
+    def closed(at: datetime) -> list[str]:
+        with database.session() as session:
+            lines = ledger(session, person, as_of=at)
+        (stands,) = standing([line.said for line in lines], [("sms", Spot(1, "mobile"))], to_us(at))
+        return [one.kind for one in stands.closed_by]
+
+    stood = []
+    for kind, minutes in heard:
+        at = NOW + timedelta(minutes=minutes)
+        with database.write() as session:
+            new = NewStatement(person, kind, at, "twilio", f"r{minutes}", channels=("sms",))
+            assert add_statement(session, new, now=at, live=True)
+        stood.append(closed(NOW + timedelta(minutes=6)))
+    assert stood == [[], ["opt_out"], []]
+    with database.write() as session:
+        letter = NewStatement(person, "opt_out", NOW, "agent:mei", "l1", channels=("sms",), how="letter")
+        assert add_statement(session, letter, now=NOW + timedelta(minutes=4))
+    assert closed(NOW + timedelta(minutes=6)) == []
+    with database.session() as session:
+        assert [line.ref for line in ledger(session, person)] == ["l1", "r5", "r2", "r3"]
 
 
 def test_what_cannot_be_read_is_a_statement_that_says_so() -> None:

@@ -1,6 +1,7 @@
 """The second look of dispatch: the gate, the rule, the feed and the people are asked again, with what stands then."""
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 
 import pytest
 from sqlmodel import col, select
@@ -12,6 +13,7 @@ from tests.outgoing import (
     NOW,
     STRATEGY,
     TODAY,
+    Silent,
     SmallGate,
     add,
     book,
@@ -25,6 +27,11 @@ from tests.outgoing import (
     small_rulebook,
     to,
 )
+from tests.simulation.virtual_time import Time, simulated, us_of
+from workflows.dispatch import dispatch
+from workflows.door import Lane
+from workflows.holding import LEAVES_WITHIN
+from workflows.looking import look_again
 
 
 def test_a_contact_the_gate_puts_off_waits(database: Database) -> None:
@@ -145,6 +152,79 @@ def test_two_people_at_one_number_share_its_limit(database: Database) -> None:
     plan(database, loans[1])
     assert counts(go(door_of(**wired))) == {"cancelled": 1}
     assert len(adapter.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("like", "went"), [("text", "sent"), ("mail", "sent"), ("recorded", "sent"), ("call", "handed over")]
+)
+def test_a_message_that_could_arrive_after_hours_waits(database: Database, like: str, went: str) -> None:
+    """What is allowed now must be so when the provider has it; a task is somebody's to begin in time."""
+    closing = NOW + timedelta(hours=8)
+    (loan,) = book(database, feed_age=timedelta(hours=-7))
+    adapter, wired = to(database)
+    wired["adapters"] = {"sms": adapter, "email": adapter, "recorded_call": adapter}
+    door, late = door_of(**wired), closing - LEAVES_WITHIN
+    plan(database, loan, like)
+    assert counts(go(door, late - timedelta(seconds=1))) == {went: 1}
+    second = plan(database, loan, like)
+    if went == "handed over":
+        assert counts(go(door, late)) == {went: 1}
+    else:
+        assert counts(go(door, late)) == {"delayed": 1}
+        row = contact_of(database, second)
+        assert (row.why, row.not_before_at) == ("not now: test.hours", closing + timedelta(hours=12))
+
+
+def test_nothing_reaches_the_provider_after_hours(sqlite_database: Database) -> None:
+    """A provider account that takes one text in two seconds is busy as the hours end: the rest waits for the morning."""
+    closing = NOW + timedelta(hours=8)
+    for loan in book(sqlite_database, 60, feed_age=timedelta(hours=-7)):
+        plan(sqlite_database, loan)
+    time, taken = Time(us_of(closing - timedelta(seconds=90))), list[datetime]()
+    adapter = Silent(before=lambda _: taken.append(time.at()))
+    door = door_of(sqlite_database, {"sms": adapter}, lanes={"sms": Lane(4, 0.5)})
+    with simulated(time):
+        done = asyncio.run(dispatch(door, time.at))
+    assert done.counts["sent"] + done.counts["delayed"] == 60
+    assert 10 < len(taken) < 60
+    assert max(taken) < closing
+
+
+def test_a_number_has_one_limit_under_two_kinds(database: Database) -> None:
+    """As a mobile of the one and a landline of the other it is one number, and each look sees the other's version."""
+    one, two = book(database, 2)
+    with database.write() as session:
+        for loan, kind in ((one, "mobile"), (two, "landline")):
+            person = session.get_one(Loan, loan).borrower_id
+            mine = select(Endpoint).where(col(Endpoint.person_id) == person, col(Endpoint.kind) == "mobile")
+            phone = session.exec(mine).one()
+            phone.value, phone.kind = "+8613999999999", kind
+        line = phone.id
+    first, second = plan(database, one, "call"), plan(database, two, "call", endpoint_id=line)
+    _, wired = to(database, gate=SmallGate(per_number=1))
+    door = door_of(**wired)
+    for looked in look_again(door, [first, second], NOW):
+        assert {borrower_of(database, loan) for loan in (one, two)} <= looked.seen.keys()
+    assert counts(go(door)) == {"handed over": 1, "cancelled": 1}
+    assert contact_of(database, second).why == "refused: test.per_number"
+
+
+def test_what_one_person_heard_under_the_other_kind_counts_once(database: Database) -> None:
+    """Their number as mobile and as landline is one number: a call to the one counts for the other, and is no second call."""
+    (loan,) = book(database)
+    person = borrower_of(database, loan)
+    (mobile,) = (row for row in rows(database, Endpoint) if row.kind == "mobile")
+    line = Endpoint(person_id=person, kind="landline", value=mobile.value, recorded_at=NOW)
+    add(database, line)
+    told = plan(database, loan, "call", status="delivered", outcome="no_answer", at=NOW)
+    gate = SmallGate(per_number=2)
+    _, wired = to(database, gate=gate)
+    plan(database, loan, "text", endpoint_id=line.id)
+    assert counts(go(door_of(**wired))) == {"sent": 1}
+    heard = [past for past in (*gate.asked[-1].history, *gate.asked[-1].shared) if past.id == told]
+    assert [past.endpoint for past in heard] == [line.id]
+    plan(database, loan, "text")
+    assert counts(go(door_of(**wired))) == {"cancelled": 1}
 
 
 @pytest.mark.parametrize("one_address", [False, True])

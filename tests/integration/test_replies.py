@@ -123,6 +123,25 @@ def test_a_start_opens_only_what_a_stop_closed(database: Database) -> None:
     ]  # fmt: skip
 
 
+def test_words_count_in_the_order_in_which_they_came(database: Database) -> None:
+    """Heard by a clock that ran ahead or by one that did not: after stop, start, stop it is closed, and a start opens it."""
+    (loan,) = book(database)
+    door, ahead = door_of(database, {}), NOW + timedelta(minutes=5)
+    said = [
+        ("stop", NOW),
+        ("start", ahead),
+        ("stop", NOW + timedelta(minutes=2)),
+        ("start", NOW + timedelta(minutes=3)),
+    ]
+    for number, (word, at) in enumerate(said):
+        assert reply(door, loan, word, f"k{number}", at=at).statement == {"stop": "opt_out", "start": "opt_in"}[word]
+    reply(door, loan, "stop", "k4", at=NOW + timedelta(minutes=4))
+    plan(database, loan)
+    assert counts(go(door_of(database, {"sms": Silent()}))) == {"cancelled": 1}
+    kept = sorted(rows(database, Consent), key=lambda row: row.received_at)
+    assert [row.ref for row in kept] == [f"reply:hand:k{number}" for number in range(5)]
+
+
 def test_a_number_that_is_somebody_elses(database: Database) -> None:
     """Not used again; what went there this week reached nobody and gives no notice."""
     (loan,) = book(database)
@@ -182,8 +201,11 @@ def test_a_link_ends_messages_to_that_address_only(database: Database) -> None:
     with database.write() as session:
         again = NewStatement(person, "opt_in", NOW + timedelta(days=1), channels=("email",), source="t", ref="t")
         add_statement(session, again, now=NOW)
-    assert take_unsubscribe(database, token, now=NOW + timedelta(days=2), given_to="lender")
-    assert len(rows(database, Consent)) == 3
+    # Whoever heard that was a day ahead: who follows the link now has said so later.
+    assert take_unsubscribe(database, token, now=NOW + timedelta(hours=1), given_to="lender")
+    assert not take_unsubscribe(database, token, now=NOW + timedelta(days=2), given_to="lender")
+    *_, opened, closed = sorted(rows(database, Consent), key=lambda row: row.received_at)
+    assert (opened.kind, closed.kind) == ("opt_in", "opt_out")
 
 
 def test_only_our_own_links_are_taken(sqlite_database: Database) -> None:

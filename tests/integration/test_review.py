@@ -164,13 +164,20 @@ def test_breaches_are_those_that_plain_counting_finds(database: Database, tmp_pa
     assert found.findings == sum(len({row["contact"] for row in listed(folder, name)}) for name in lists)
 
 
-def test_calls_to_a_number_that_two_share_are_counted_together(database: Database, tmp_path: Path) -> None:
-    """Two recorded calls to each of two people on one home line are four of three, though no person had more than two."""
+@pytest.mark.parametrize("as_other", ["landline", "mobile"])
+def test_calls_to_a_number_that_two_share_are_counted_together(
+    database: Database, tmp_path: Path, as_other: str
+) -> None:
+    """
+    Two recorded calls to each of two people on one home line are four of three, though no person had more than two;
+    also where the other's file calls it a mobile.
+    """
     rows: list[SQLModel] = []
     for number in range(2):
         person = make_person(database, country="US", region="US-FL", zones="America/New_York")
         loan = make_loan(database, borrower_id=person)
-        line = Endpoint(person_id=person, kind="landline", value="+12025550107", recorded_at=MADE)
+        kind = "landline" if number else as_other
+        line = Endpoint(person_id=person, kind=kind, value="+12025550107", recorded_at=MADE)
         add(database, line)
         for call in range(2):
             at, name = datetime(2026, 3, 3 + 2 * call + number, 17, tzinfo=UTC), f"7-{number}-{call}"

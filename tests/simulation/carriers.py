@@ -25,6 +25,8 @@ _ANSWER_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 3600.0
 _CLOCKS_APART: Final = timedelta(minutes=2)
 _LISTED_AFTER_SECONDS: Final = 30.0
+_SETTLED_SECONDS: Final = 3600.0
+"""A message was looked at by the clock that it is handed over by, if that was set no later than so long before."""
 _FATES: Final = (
     ("taken", 60), ("taken, and the answer is lost", 8), ("taken, then silence", 3), ("lost on the way", 5), ("busy", 6),
     ("no such address", 1), ("they have opted out", 1),
@@ -75,11 +77,14 @@ class Carrier:
             return "taken"
         return self.chance.choices([name for name, _ in _FATES], [weight for _, weight in _FATES])[0]
 
-    def take(self, message: Message) -> str:
-        """Take a message; returns the provider's id of it."""
+    def take(self, message: Message, machine: Machine) -> str:
+        """Take a message from a machine; returns the provider's id of it."""
         ref, contact = f"R{len(self.listed)}", message.contact_id
         ended = self._report(message, ref)
-        self.handed.append(Handed(contact, message.channel, message.to, self.committed(contact), message.text, ended))
+        is_settled = self.time.us - machine.set_at > _SETTLED_SECONDS * 1_000_000
+        at = us_of(machine.now()) if is_settled else None
+        committed = self.committed(contact)
+        self.handed.append(Handed(contact, message.channel, message.to, committed, message.text, ended, at))
         self.listed.append(Kept(ref, contact, message.to, message.text, self.time.us))
         return ref
 
@@ -157,7 +162,7 @@ class MailLine:
             return Receipt(said.status, self.name, "", said.code, said.meaning, said.detail)
         if fate == "lost on the way":
             return await self._unheard(message, _ANSWER_SECONDS)
-        ref = self.carrier.take(message)
+        ref = self.carrier.take(message, self.machine)
         self.machine.cross("taken")
         await asyncio.sleep(chance.uniform(0.01, 0.4))
         if fate != "taken":

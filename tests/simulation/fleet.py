@@ -102,6 +102,7 @@ class Fleet:
         self.struck[what] += 1
         if what == "clock":
             machine.ahead = self.chance.choice((0, self.chance.randrange(AHEAD_SECONDS_MAX))) * 1_000_000
+            machine.set_at = machine.time.us
         elif what == "intruder":
             self._let_in()
         else:

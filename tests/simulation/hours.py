@@ -45,13 +45,18 @@ HOLIDAYS = {
 
 
 def hours(records: Records) -> Iterator[Violation]:
-    """Every act, done or planned, at every instant it has."""
+    """Every act, done or planned, at every instant it has, and every message at the moment a provider took it."""
     for contact in records["contact"]:
         if contact["direction"] != "out" or contact["status"] in DROPPED:
             continue
         acts = {(contact["at"], records.last_moment(contact)), *records.acts(contact["id"], *_acts(contact))}
         for at, moment in sorted(acts):
             yield from _outside(records, contact, at, moment)
+    for one in records.handed or ():
+        if one.at is not None and one.contact in records.contacts:
+            contact = records.contacts[one.contact]
+            offers = [moment for at, moment in records.acts(one.contact, "sending") if at <= one.at]
+            yield from _outside(records, contact, one.at, max(offers, default=records.last_moment(contact)))
 
 
 def _acts(contact: Row) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Machine:
     Attributes:
         strike: asked before every statement, before and after every commit, and around every message; it may do
             something else meanwhile, raise what a driver raises, or switch the machine off.
-        ahead: how far its clock is ahead of the true time, in microseconds.
+        ahead: how far its clock is ahead of the true time, in microseconds. set_at: when it was set last, by the true time.
         busy: it is in the middle of something.
         job: what it does, or did last.
         errors: how often the database failed it in this job.
@@ -53,6 +53,7 @@ class Machine:
     strike: Callable[["Machine", str], None]
     outward: Callable[["Machine"], Outward]
     ahead: int = 0
+    set_at: int = 0
     on: bool = False
     busy: bool = False
     job: str = ""

@@ -56,6 +56,7 @@ class Handed:
     Attributes:
         committed: what the database said of its contact at that moment.
         ended: what the stand-in reported of it afterwards: delivered, failed; empty: nothing.
+        at: when it was taken, by the clock of whoever handed it over; None: that clock stood still, or had just been set.
     """
 
     contact: str
@@ -64,6 +65,7 @@ class Handed:
     committed: str | None = None
     text: str = ""
     ended: str = ""
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

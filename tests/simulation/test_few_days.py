@@ -15,7 +15,7 @@ from store.tables import Run
 from tests.simulation.checker import check
 from tests.simulation.mutations import MUTATIONS, Mutation, mutate
 from tests.simulation.opener import teach
-from tests.simulation.records import Handed, Violation
+from tests.simulation.records import HOUR, Handed, Violation
 from tests.simulation.witness import Finished, live_through
 
 BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,6 +71,7 @@ def test_the_checker_compares_with_the_providers(three_days: Finished) -> None:
         "went to another number": [replace(first, to="+12125550100"), *rest],
         "nobody planned it": [stranger, first, *rest],
         "no provider took it": rest,
+        "house: calls and messages 08:00 to 21:00": [replace(first, at=_night(three_days, first)), *rest],
         "its message holds the name of person": [replace(first, text=_name_of_somebody_else(three_days, first)), *rest],
     }
     for says, handed in wrongs.items():
@@ -94,6 +95,13 @@ def _name_of_somebody_else(finished: Finished, handed: Handed) -> str:
         teach(connection, finished.database)
         name: str = connection.execute(query, (handed.contact,)).fetchone()[0]
     return f"Dear {name}, ..."
+
+
+def _night(finished: Finished, handed: Handed) -> int:
+    """Twelve hours after it was offered, which was by day."""
+    with closing(sqlite3.connect(finished.database)) as connection:
+        at: int = connection.execute("select at from contact where id = ?", (handed.contact,)).fetchone()[0]
+    return at + 12 * HOUR
 
 
 def _contacts(finished: Finished) -> list[tuple[str, ...]]:

@@ -207,13 +207,12 @@ def _duties(month: Month) -> Select[Any]:
 
 def _endpoints() -> Select[Any]:
     """
-    Numbers and addresses by id. `same_as`: the lowest id with the same hash, so that a number that two people share is known as one;
-    the value itself stays in the database.
+    Numbers and addresses by id. `same_as`: the lowest id with the same hash, so that a number that two people share, or that is listed
+    as mobile and as landline, is known as one; the value itself stays in the database.
     """
     endpoint = table_of("endpoint")
-    of = (endpoint.c.kind, endpoint.c.value_hash)
     names = ("id", "person_id", "kind", "zone", "valid", "place", "marks", "learnt_marks", "basis", "basis_at")
-    same = func.min(endpoint.c.id).over(partition_by=of).label("same_as")
+    same = func.min(endpoint.c.id).over(partition_by=endpoint.c.value_hash).label("same_as")
     return select(*(endpoint.c[name] for name in names), same)
 
 
