@@ -148,6 +148,7 @@ class Works:
             stop=stop,
             reader=self.reader,
             backlog_share_max=settings.backlog_share_max,
+            spread=timedelta(minutes=settings.spread_minutes),
             **options,
         )
         call_off(self.door, now=now)

@@ -97,6 +97,7 @@ def sweep(
     reader: ChunkReader | None = None,
     processes: int = 1,
     backlog_share_max: float | None = None,
+    spread: timedelta = timedelta(0),
 ) -> SweepResult:
     """
     Decide every borrower of the book and write what follows.
@@ -113,6 +114,7 @@ def sweep(
         stop: asked between chunks; true ends the sweep there, to be gone on with.
         processes: at most so many decide at once; a small book is done by this one alone.
         backlog_share_max: more contacts than this share of the loans put the brake on; None: nothing does.
+        spread: over how long messages are dealt, from when each may go; the decisions do not depend on it.
     Raises:
         StoreError: another sweep is running, the clock went backwards, or the database cannot be written.
     """
@@ -123,7 +125,7 @@ def sweep(
         if frozen.finished:
             return SweepResult(frozen.id, frozen.now, True, frozen.counts or {})
         expire(database, now=frozen.now)
-        setup = _setup(database, rulebook, gate, frozen, queues or {}, lender, write=True)
+        setup = _setup(database, rulebook, gate, frozen, queues or {}, lender, write=True, spread=spread)
         # Whose lock was lost with its connection stops: another sweep may have begun.
         work = _Sweep(database, setup, loans_per_chunk, progress, lambda: stop() or not still_mine())
         finished = work.run(reader, actor, processes)
@@ -176,6 +178,7 @@ def _setup(
     zone: ZoneInfo,
     *,
     write: bool,
+    spread: timedelta = timedelta(0),
 ) -> Setup:
     listening = {
         name
@@ -188,7 +191,7 @@ def _setup(
     with reading(database) as source:
         retry = put_off(source, listening, since=frozen.now - RETRY, until=frozen.now)
     goes_on = bool(frozen.done_to or frozen.counts)
-    return Setup(rulebook, gate, frozen, queues, zone, retry, write, goes_on)
+    return Setup(rulebook, gate, frozen, queues, zone, retry, write, goes_on, spread)
 
 
 class _Sweep:
