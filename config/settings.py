@@ -256,6 +256,9 @@ class Settings(BaseSettings):
     backlog_share_max: float = Field(
         0.25, gt=0, le=1, description="a catch-up run that would contact more of the book than this waits for a person"
     )
+    spread_minutes: int = Field(
+        0, ge=0, le=720, description="a sweep's messages leave over so long from when they may, not all at once"
+    )
 
     @classmethod
     def settings_customise_sources(

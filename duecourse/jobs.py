@@ -66,7 +66,7 @@ class Jobs:
         raise KeyError(name)
 
     def _sweep(self, works: Works, now: datetime, stop: Callable[[], bool]) -> Mapping[str, int]:
-        result, _ = works.sweep(now, lambda _done, _total: None, stop=stop)
+        result = works.sweep(now, lambda _done, _total: None, stop=stop)
         if result.failed:
             raise StoreError(result.failed)
         return result.counts

@@ -29,7 +29,6 @@ from store.db import Database
 from store.lock import Busy
 from store.situations import Happened
 from store.tables import Contact, DecisionRow, Loan
-from workflows.brake import apply_brake
 from workflows.chunk import ChunkReader
 from workflows.completeness import match
 from workflows.decide import Decided, decide_borrowers, fresh_situations
@@ -139,27 +138,28 @@ class Works:
             reader=self.reader,
         )
 
-    def sweep(
-        self, now: datetime, progress: Progress, *, plan: bool = False, stop: Stop = _never
-    ) -> tuple[SweepResult, str | None]:
-        """
-        Decide the whole book, and call off the tasks that nothing asks for any more.
-
-        Returns:
-            what it did, and why the brake went on, if it did.
-        """
+    def sweep(self, now: datetime, progress: Progress, *, plan: bool = False, stop: Stop = _never) -> SweepResult:
+        """Decide the whole book, and call off the tasks that nothing asks for any more."""
         workspace, settings = self.workspace, self.workspace.settings
         options = self._sweep_options(now, progress)
         # For one sweep: what it remembers is about one instant.
         gate = BulkGate(workspace.gate)
         if plan:
-            return plan_sweep(self.database, workspace.rulebook, gate, **options), None
+            return plan_sweep(self.database, workspace.rulebook, gate, **options)
         self.enter(now)
-        result = sweep(self.database, workspace.rulebook, gate, stop=stop, reader=self.reader, **options)
+        result = sweep(
+            self.database,
+            workspace.rulebook,
+            gate,
+            stop=stop,
+            reader=self.reader,
+            backlog_share_max=settings.backlog_share_max,
+            spread=timedelta(minutes=settings.spread_minutes),
+            **options,
+        )
         call_off(self.door, now=now)
-        brake = apply_brake(self.database, share_max=settings.backlog_share_max, now=now)
         self._keep_log_after(now)
-        return result, brake
+        return result
 
     def keep_log(self, now: datetime, *, progress: Progress = _unseen, stop: Stop = _never) -> Kept:
         """Bring the log up to date: positions, a signature where there is a key, witnesses."""

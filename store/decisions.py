@@ -69,13 +69,21 @@ class DecisionRows:
         self.rows: Rows = {}
 
     def add_loan(
-        self, borrower: int, on: date, decided: LoanDecision, before: LoanBefore, *, after: Placed | None = None
+        self,
+        borrower: int,
+        on: date,
+        decided: LoanDecision,
+        before: LoanBefore,
+        *,
+        after: Placed | None = None,
+        leaves: Mapping[str, datetime] | None = None,
     ) -> None:
         """
         One loan's decision, with its contacts and its move.
 
         Args:
             after: the loan's stage columns after the move; given exactly when the stage changed.
+            leaves: slot -> when the contact is due, where that is later than it may go.
         """
         self._add(
             "decision",
@@ -93,7 +101,8 @@ class DecisionRows:
             entry, periods["episode"] = after.stage_entry, str(after.episode)
             self._move(decided, on, after)
         for n, contact in enumerate(decided.contacts):
-            self._contact(contact, f"{self._run_id}-{decided.loan}-{n}", canonical_json(periods), entry)
+            at = (leaves or {}).get(contact.slot, contact.not_before)
+            self._contact(contact, f"{self._run_id}-{decided.loan}-{n}", canonical_json(periods), entry, at)
 
     def _move(self, decided: LoanDecision, on: date, after: Placed) -> None:
         cause = next(move.rule for move in decided.moves if move.taken)
@@ -123,10 +132,10 @@ class DecisionRows:
             episode_on=after.episode_on,
         )
 
-    def _contact(self, contact: PlannedContact, contact_id: str, period_json: str, entry: int) -> None:
+    def _contact(self, contact: PlannedContact, contact_id: str, period_json: str, entry: int, due: datetime) -> None:
         if contact.stage_entry != entry:
             raise AssertionError(f"contact {contact_id} is of stage entry {contact.stage_entry}, the loan of {entry}")
-        at = to_us(contact.not_before)
+        at = to_us(due)
         self._add(
             "contact",
             id=contact_id,

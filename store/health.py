@@ -151,6 +151,13 @@ def brakes(session: Session) -> Mapping[str, str]:
     return {name.partition(".")[2] or "all": why for name, why in session.exec(wanted.order_by(col(Setting.name)))}
 
 
+def sweep_not_ended(session: Session) -> datetime | None:
+    """When the newest sweep was begun, where it has not ended: what it planned waits for that."""
+    newest = select(Run.status, Run.started_at).where(col(Run.kind) == "sweep").order_by(col(Run.id).desc()).limit(1)
+    status, at = session.exec(newest).first() or ("done", None)
+    return at if status in ("running", "stopped") else None
+
+
 def last_sweep(session: Session) -> Mapping[str, int]:
     """What the newest sweep counted; empty: there was none."""
     newest = select(Run.counts_json).where(col(Run.kind) == "sweep").order_by(col(Run.id).desc()).limit(1)

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from store.columns import from_us, to_us
 from store.db import Database
-from store.tables import Contact, ContactStatus, Endpoint, MessageText, Person, Setting
+from store.tables import Contact, ContactStatus, Endpoint, MessageText, Person, Run, Setting
 
 TASK_CHANNELS: Final = ("call", "visit", "letter", "legal")
 """What people do, from a work queue; the other channels leave through an adapter."""
@@ -167,7 +167,20 @@ def _claimable(names: Collection[str], now: datetime) -> tuple[ColumnElement[boo
         col(Contact.direction) == "out",
         lanes().in_(names),
         col(Contact.person_id).not_in(select(Contact.person_id).where(_leaving(now))),
+        _is_let_go(),
     )
+
+
+def _is_let_go() -> ColumnElement[bool]:
+    """
+    Not of a sweep that has not ended: whether the brake goes on is known only then.
+
+    What was broken off is gone on with, or given up, by the next sweep; until then its contacts may reach their end.
+    """
+    # By the run's key for each contact that is due: to look for such sweeps first would read through all runs, which
+    # only become more, and a join might be planned so.
+    sweep = select(Run.status).where(col(Run.id) == col(Contact.run_id), col(Run.kind) == "sweep").scalar_subquery()
+    return func.coalesce(sweep, "done").not_in(("running", "stopped"))
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

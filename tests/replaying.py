@@ -76,7 +76,7 @@ def decide_all(database: Database) -> None:
 
 def few_packs() -> Workspace:
     """The shipped workspace with few of its packs, which are read anew faster."""
-    workspace = open_workspace(shipped_folder(), {"backlog_share_max": 1.0})
+    workspace = open_workspace(shipped_folder(), {"backlog_share_max": 1.0, "spread_minutes": 90})
     packs = [pack for pack in workspace.packs if pack.id.startswith(("cn.cba", "house.", "us.regf"))]
     workspace.gate = Gate(packs, ["CN", "US"])
     return workspace

@@ -6,25 +6,28 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from engine.errors import Problem, SettingsError
-from store.db import Database
 from store.settings import read_setting, write_setting
 from store.tables import Contact, Loan, Setting
 
 
-def apply_brake(database: Database, *, share_max: float, now: datetime) -> str | None:
+def apply_brake(session: Session, run_id: int, planned: int, *, share_max: float, now: datetime) -> str | None:
     """
-    Stop dispatch when more of the book waits to be contacted than usual; returns why, or None.
+    Stop dispatch when more of the book is to be contacted than usual; returns why, or None.
 
-    After an outage, or an edit that meant more than it said, a person looks before a whole book is written to.
+    After an outage, or an edit that meant more than it said, a person looks before a whole book is written to. For
+    the transaction that ends a sweep: before it nothing of the sweep leaves (`store.outbox`), after it the brake is on.
+
+    Args:
+        planned: contacts that the run planned, whatever has become of them. What waits from before counts as well.
     """
-    with database.write() as session:
-        loans = session.exec(select(func.count()).select_from(Loan).where(col(Loan.stage) != "closed")).one()
-        planned = session.exec(select(func.count()).select_from(Contact).where(col(Contact.status) == "planned")).one()
-        if not loans or planned <= share_max * loans:
-            return None
-        why = f"{planned} contacts are planned for {loans} loans, more than {share_max:.0%}, at {now:%Y-%m-%d %H:%M}Z"
-        write_setting(session, "brake", why)
-        return why
+    loans = session.exec(select(func.count()).select_from(Loan).where(col(Loan.stage) != "closed")).one()
+    before = select(func.count()).where(col(Contact.status) == "planned", func.coalesce(Contact.run_id, 0) != run_id)
+    planned += session.exec(before).one()
+    if not loans or planned <= share_max * loans:
+        return None
+    why = f"{planned} contacts are planned for {loans} loans, more than {share_max:.0%}, at {now:%Y-%m-%d %H:%M}Z"
+    write_setting(session, "brake", why)
+    return why
 
 
 def brake_channel(session: Session, lane: str, why: str) -> None:

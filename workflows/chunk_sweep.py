@@ -27,6 +27,7 @@ from store.db import Database
 from workflows.allotment import Claim, Claimant, Closed, claims_of, limited
 from workflows.chunk import ChunkReader, SweptChunk
 from workflows.recording import QuietDecider, Recorded, Recorder, moved_meanwhile
+from workflows.spreading import Spread
 from workflows.sweep_job import Done, Job, Setup
 from workflows.uncollected import uncollected
 from workflows.waiting import Waits, put_aside, taken_up, waits
@@ -55,6 +56,7 @@ class ChunkSweep:
         self._reader = reader
         self._limited = frozenset(limited(setup.queues))
         self._quiet = QuietDecider(setup.rulebook, setup.frozen.now)
+        self._spread = Spread(setup.rulebook, setup.gate, setup.spread)
 
     def run(self, job: Job) -> Done:
         """
@@ -121,7 +123,7 @@ class ChunkSweep:
                 closed = job.closed[situation.borrower.id]
                 granted = waited[situation.borrower.id].claims[closed]
                 decision = self._seated(situation, anew, closed, granted)
-                yield _answer(anew, situation, decision, bool(closed))
+                yield self._answer(anew, situation, decision, bool(closed))
             yield from self._quiet_answers(anew)
 
         self._write(done, answers, versions, afresh)
@@ -182,7 +184,7 @@ class ChunkSweep:
                 self._see(decision, situation)
             one = self._waits(decision, situation, swept) if self._limited else None
             if one is None:
-                answers.append(_answer(swept, situation, decision))
+                answers.append(self._answer(swept, situation, decision))
             else:
                 waiting.append(one)
         answers += self._quiet_answers(swept)
@@ -198,7 +200,7 @@ class ChunkSweep:
 
         def recorded(chosen: Decision) -> Recorded:
             recorder = Recorder(self._setup.frozen)
-            recorder.add(chosen, swept.chunk.before)
+            recorder.add(chosen, swept.chunk.before, self._spread.leaves(situation, chosen))
             return recorder.recorded()
 
         return waits(
@@ -208,6 +210,17 @@ class ChunkSweep:
             claims=lambda chosen: self._claims(chosen, situation),
             record=recorded,
         )
+
+    def _answer(
+        self, swept: SweptChunk, situation: Situation, decision: Decision, turned_away: bool = False
+    ) -> _Answer:
+        leaves = self._spread.leaves(situation, decision)
+
+        def record(recorder: Recorder) -> None:
+            recorder.add(decision, swept.chunk.before, leaves)
+            recorder.counts["turned_away"] += turned_away
+
+        return _Answer(situation.borrower.id, (situation.borrower.id, *situation.others), record)
 
     def _seated(self, situation: Situation, swept: SweptChunk, closed: Closed, granted: tuple[Claim, ...]) -> Decision:
         """Decide with the queues closed that turned this borrower away."""
@@ -248,14 +261,6 @@ class ChunkSweep:
         )
         with reading(self._database) as source:
             return frozenset(source.read(mine)["borrower_id"].to_pylist())
-
-
-def _answer(swept: SweptChunk, situation: Situation, decision: Decision, turned_away: bool = False) -> _Answer:
-    def record(recorder: Recorder) -> None:
-        recorder.add(decision, swept.chunk.before)
-        recorder.counts["turned_away"] += turned_away
-
-    return _Answer(situation.borrower.id, (situation.borrower.id, *situation.others), record)
 
 
 def _take(recorded: Recorded, turned_away: bool, recorder: Recorder) -> None:

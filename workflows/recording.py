@@ -46,14 +46,21 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self._all_loans = all_loans
 
-    def add(self, decision: Decision, before: Mapping[int, LoanBefore]) -> None:
-        """One borrower's decision. Loans that are neither overdue nor asked about leave no row in a sweep."""
+    def add(
+        self, decision: Decision, before: Mapping[int, LoanBefore], leaves: Mapping[str, datetime] | None = None
+    ) -> None:
+        """
+        One borrower's decision. Loans that are neither overdue nor asked about leave no row in a sweep.
+
+        Args:
+            leaves: slot -> when a contact is due, where that is later than it may go.
+        """
         refuse_illegal(decision.loans)
         news = [loan for loan in decision.loans if self._all_loans or is_news(loan, before[loan.loan].dpd)]
         for decided in news:
             was = before[decided.loan]
             after = placed(was, decided, decision.on) if decided.stage_after != decided.stage_before else None
-            self.rows.add_loan(decision.borrower, decision.on, decided, was, after=after)
+            self.rows.add_loan(decision.borrower, decision.on, decided, was, after=after, leaves=leaves)
             self._count(decided)
         self.counts["borrowers"] += bool(news)
 

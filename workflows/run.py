@@ -2,7 +2,8 @@
 The run record: one act of deciding, with its moment and the hashes of everything that decided, frozen at its start.
 
 A sweep that was stopped or killed goes on with what it froze, so that half a book is never decided by other rules
-than the rest. It is left behind where that is no longer the right question: another day, or other rules.
+than the rest. It is left behind where that is no longer the right question: another day, or other rules. What it
+planned waits until the sweep that took its place has ended, and the brake has been judged on both.
 """
 
 import hashlib
@@ -152,12 +153,22 @@ def counts_of(session: Session, run_id: int) -> dict[str, int]:
 
 
 def end(session: Session, run_id: int, *, now: datetime, counts: Mapping[str, int], status: str = "done") -> None:
-    """Close a run with what it did."""
+    """Close a run with what it did; `status` as in `Run`."""
     run = session.get_one(Run, run_id)
+    if status == "stopped" and run.status != "running":
+        # Who lost the lock of a sweep stops, maybe after another has gone on with it and ended it.
+        return
     run.status, run.ended_at = status, now
     run.counts_json = json.dumps(counts, sort_keys=True)
     if status == "done":
         alert_unknown(counts, run=run_id)
+
+
+def leave_behind(session: Session, run_id: int) -> None:
+    """Close the sweeps before this one that were broken off: nobody goes on with them."""
+    broken = select(Run).where(col(Run.kind) == "sweep", col(Run.status) == "stopped", col(Run.id) < run_id)
+    for run in session.exec(broken):
+        run.status = "left"
 
 
 def _add(

@@ -61,6 +61,7 @@ class Status:
         failures: of the last 24 hours.
         feeds: kind of file -> of when its newest content is.
         sweep: what the newest sweep counted.
+        broken_off: when the newest sweep was begun, where it has not ended and nobody is at it.
         problems: what somebody has to look at; none: all is well.
     """
 
@@ -79,6 +80,7 @@ class Status:
     feeds: Mapping[str, datetime]
     log: health.Log
     sweep: Mapping[str, int]
+    broken_off: datetime | None = None
     problems: Sequence[Problem] = ()
 
     def doubts_by_age(self) -> Mapping[str, int]:
@@ -98,7 +100,7 @@ def status(database: Database, entries: Mapping[str, Entry], *, owner: str, now:
     Raises:
         StoreError: the database cannot be read.
     """
-    acting = holder(database, LOCK)
+    acting, sweeping = holder(database, LOCK), holder(database, "sweep")
     with database.session() as session:
         found = Status(
             at=now,
@@ -116,6 +118,7 @@ def status(database: Database, entries: Mapping[str, Entry], *, owner: str, now:
             feeds=health.feeds(session),
             log=health.log(session),
             sweep=health.last_sweep(session),
+            broken_off=None if sweeping else health.sweep_not_ended(session),
         )
     return replace(found, problems=tuple(_problems(found)))
 
@@ -150,6 +153,10 @@ def _problems(found: Status) -> Iterator[Problem]:
     if found.inbox.parked:
         what = f"{found.inbox.parked} things from outside are parked"
         yield Problem(what, "`duecourse inbox list` says why")
+    if found.broken_off is not None:
+        waiting = found.sweep.get("contacts", 0)
+        what = f"the sweep of {_minute(found.broken_off)} was broken off, and the {waiting} contacts it planned wait"
+        yield Problem(what, "run `duecourse sweep`: it goes on, and then they leave")
     if stale := found.sweep.get("outcome.stale_feed", 0):
         what = f"the newest sweep left {stale} loans alone, because the payment feed was too old"
         yield Problem(what, "import the payments")

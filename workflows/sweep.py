@@ -30,10 +30,11 @@ from store.snapshots import OF_THE_RUN
 from store.snapshots import row as snapshot_row
 from workflows import crew as crews
 from workflows.allotment import Claimant, Queue, Seats, allot, limited, seats_taken
+from workflows.brake import apply_brake
 from workflows.chunk import ChunkReader
 from workflows.chunk_sweep import See
 from workflows.crew import Crew
-from workflows.run import Frozen, advance, begin_sweep, counts_of, end, frozen_plan
+from workflows.run import Frozen, advance, begin_sweep, counts_of, end, frozen_plan, leave_behind
 from workflows.screening import Screen
 from workflows.seat_log import packed_round
 from workflows.sweep_job import Done, Job, Setup
@@ -68,6 +69,7 @@ class SweepResult:
         counts: decisions, contacts, moves, borrowers, `outcome.*`, `contacts.*` (by channel), redone, turned_away.
         seconds: where the time went, by step; those of several processes added up.
         failed: chunks that could not be decided, and why.
+        brake: why the brake went on; None: it did not.
     """
 
     run_id: int | None
@@ -76,6 +78,7 @@ class SweepResult:
     counts: Mapping[str, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
     failed: tuple[Problem, ...] = ()
+    brake: str | None = None
 
 
 def sweep(
@@ -93,6 +96,8 @@ def sweep(
     stop: Callable[[], bool] = _never,
     reader: ChunkReader | None = None,
     processes: int = 1,
+    backlog_share_max: float | None = None,
+    spread: timedelta = timedelta(0),
 ) -> SweepResult:
     """
     Decide every borrower of the book and write what follows.
@@ -108,6 +113,8 @@ def sweep(
         reader: one of this rulebook that is at hand, to save its making.
         stop: asked between chunks; true ends the sweep there, to be gone on with.
         processes: at most so many decide at once; a small book is done by this one alone.
+        backlog_share_max: more contacts than this share of the loans put the brake on; None: nothing does.
+        spread: over how long messages are dealt, from when each may go; the decisions do not depend on it.
     Raises:
         StoreError: another sweep is running, the clock went backwards, or the database cannot be written.
     """
@@ -118,14 +125,20 @@ def sweep(
         if frozen.finished:
             return SweepResult(frozen.id, frozen.now, True, frozen.counts or {})
         expire(database, now=frozen.now)
-        setup = _setup(database, rulebook, gate, frozen, queues or {}, lender, write=True)
+        setup = _setup(database, rulebook, gate, frozen, queues or {}, lender, write=True, spread=spread)
         # Whose lock was lost with its connection stops: another sweep may have begun.
         work = _Sweep(database, setup, loans_per_chunk, progress, lambda: stop() or not still_mine())
         finished = work.run(reader, actor, processes)
+        brake = None
         with database.write() as session:
             counts = counts_of(session, frozen.id)
-            end(session, frozen.id, now=now, counts=counts, status="done" if finished else "stopped")
-    return SweepResult(frozen.id, frozen.now, finished, counts, work.seconds, tuple(work.failed))
+            end(session, frozen.id, now=now, counts=counts, status=work.status)
+            if work.status != "stopped":
+                leave_behind(session, frozen.id)
+                if backlog_share_max is not None:
+                    planned = counts.get("contacts", 0)
+                    brake = apply_brake(session, frozen.id, planned, share_max=backlog_share_max, now=now)
+    return SweepResult(frozen.id, frozen.now, finished, counts, work.seconds, tuple(work.failed), brake)
 
 
 def plan_sweep(
@@ -165,6 +178,7 @@ def _setup(
     zone: ZoneInfo,
     *,
     write: bool,
+    spread: timedelta = timedelta(0),
 ) -> Setup:
     listening = {
         name
@@ -177,7 +191,7 @@ def _setup(
     with reading(database) as source:
         retry = put_off(source, listening, since=frozen.now - RETRY, until=frozen.now)
     goes_on = bool(frozen.done_to or frozen.counts)
-    return Setup(rulebook, gate, frozen, queues, zone, retry, write, goes_on)
+    return Setup(rulebook, gate, frozen, queues, zone, retry, write, goes_on, spread)
 
 
 class _Sweep:
@@ -216,6 +230,11 @@ class _Sweep:
         if not self._stopped:
             self._progress(self._total, self._total)
         return not (self._stopped or self.failed)
+
+    @property
+    def status(self) -> str:
+        """How its run ends. Where it looked at everybody it holds nothing back, whoever it could not decide."""
+        return "stopped" if self._stopped else "failed" if self.failed else "done"
 
     def _look(self, crew: Crew, screen: Screen) -> None:
         """Decide everybody who needs no seat in a limited queue."""

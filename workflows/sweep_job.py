@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ class Setup:
         retry: loan id -> rules whose contact, called for by an event, the gate put off.
         write: False only counts what would be written.
         goes_on: the run was begun earlier, so that some borrowers may be decided already.
+        spread: over how long messages are dealt, from when they may go; zero: all are due at once.
     """
 
     rulebook: Rulebook
@@ -33,6 +35,7 @@ class Setup:
     retry: Mapping[int, frozenset[str]]
     write: bool
     goes_on: bool
+    spread: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,8 @@ def _sweep(session: Session, at: "datetime", *, plan: bool) -> None:
     from workflows.alerts import PREFIX
 
     with session.output.progress("deciding") as progress:
-        result, brake = session.works.sweep(at, progress, plan=plan)
-    answer = {"run": result.run_id, "now": result.now, "finished": result.finished, "brake": brake}
+        result = session.works.sweep(at, progress, plan=plan)
+    answer = {"run": result.run_id, "now": result.now, "finished": result.finished, "brake": result.brake}
     head = "what a sweep would do" if plan else f"run {result.run_id}"
     _answer(session, answer, f"{head} at {result.now:%Y-%m-%d %H:%M}Z", result.counts)
     if unknown := ", ".join(
@@ -85,8 +85,8 @@ def _sweep(session: Session, at: "datetime", *, plan: bool) -> None:
         if count and name.startswith(PREFIX)
     ):
         session.output.note(f"nobody is contacted where something is not known: {unknown}; `duecourse log` shows whom")
-    if brake:
-        session.output.note(f"the brake is on: {brake}; `duecourse dispatch --release` lets go")
+    if result.brake:
+        session.output.note(f"the brake is on: {result.brake}; `duecourse dispatch --release` lets go")
     if result.failed:
         session.output.fail(StoreError(result.failed))
 

@@ -158,9 +158,11 @@ def test_the_brake_stops_everything_until_a_person_lets_go(database: Database) -
     loans = book(database, 4)
     for loan in loans[:2]:
         plan(database, loan)
-    assert apply_brake(database, share_max=0.5, now=NOW) is None
+    with database.write() as session:
+        assert apply_brake(session, 1, 0, share_max=0.5, now=NOW) is None
     plan(database, loans[2])
-    why = apply_brake(database, share_max=0.5, now=NOW)
+    with database.write() as session:
+        why = apply_brake(session, 1, 0, share_max=0.5, now=NOW)
     assert why == "3 contacts are planned for 4 loans, more than 50%, at 2026-11-24 04:00Z"
     adapter, wired = to(database)
     with pytest.raises(SettingsError) as caught:

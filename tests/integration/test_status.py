@@ -161,7 +161,9 @@ def test_the_log_and_the_last_sweep_are_told(well: Database) -> None:
     """A log that was signed once and is not any more, a stale feed, and what nobody knows."""
     day = timedelta(days=1)
     counts = '{"decisions": 9, "outcome.stale_feed": 4, "unknown.zone": 2}'
-    given = {"kind": "sweep", "now_at": NOW, "known_at": NOW, "started_at": NOW}
+    given: dict[str, Any] = {
+        "kind": "sweep", "now_at": NOW, "known_at": NOW, "started_at": NOW, "status": "done"
+    }  # fmt: skip
     add(
         well,
         LogCheckpoint(number=1, size=0, at=NOW - 2 * day, note="n"),
@@ -176,6 +178,20 @@ def test_the_log_and_the_last_sweep_are_told(well: Database) -> None:
         "the newest sweep contacted nobody 2 times, because something is not known: zone",
         f"the log was last signed at {NOW - 2 * day:%Y-%m-%d %H:%M}Z",
     ]
+
+
+def test_a_sweep_that_was_broken_off_is_told(well: Database) -> None:
+    """What it planned waits; not while somebody is at it, and not once another has taken its place."""
+    given: dict[str, Any] = {"kind": "sweep", "now_at": NOW, "known_at": NOW}
+    for ended, next_ends in (("running", "done"), ("stopped", "failed")):
+        add(well, Run(status=ended, started_at=NOW - HOUR, counts_json='{"contacts": 7}', **given))
+        with sole(well, "sweep", what="a sweep"):
+            assert troubles(now_of(well)) == []
+        assert troubles(now_of(well)) == [
+            "the sweep of 2026-11-24 03:00Z was broken off, and the 7 contacts it planned wait"
+        ]
+        add(well, Run(status=next_ends, started_at=NOW, **given))
+        assert troubles(now_of(well)) == []
 
 
 BIG = (

@@ -247,8 +247,8 @@ def settle(works: Works) -> None:
     later = now() + timedelta(minutes=30)
     works.dispatch_all(later)
     works.handle_events(later)
-    result, brake = works.sweep(later, lambda _done, _total: None)
-    assert (result.finished, brake) == (True, None)
+    result = works.sweep(later, lambda _done, _total: None)
+    assert (result.finished, result.brake) == (True, None)
 
 
 def contacts(database: Database) -> list[Contact]:

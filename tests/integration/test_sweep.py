@@ -196,7 +196,7 @@ def test_a_stopped_sweep_of_yesterday_is_left_behind(database: Database) -> None
     tomorrow = run(database, now=NOW + timedelta(days=1), loans_per_chunk=1)
     assert tomorrow.run_id != stopped.run_id
     with database.session() as session:
-        assert session.exec(select(Run.status).order_by(col(Run.id))).all() == ["stopped", "done"]
+        assert session.exec(select(Run.status).order_by(col(Run.id))).all() == ["left", "done"]
 
 
 class MeanwhileGate(DayGate):
