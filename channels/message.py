@@ -49,6 +49,7 @@ class Message:
         valid_seconds: how long a provider may hold it back before it must drop it; None: its own default.
         template, values: the template's name, and what it said for each of its variables (`loan.overdue`), for a
             gateway that sends approved templates instead of texts.
+        accounts: where several accounts serve a channel, the names of those that may send it; empty: any.
     Raises:
         ValueError: a contact id that could not stand in a Message-ID or a URL as it is.
     """
@@ -66,6 +67,7 @@ class Message:
     valid_seconds: int | None = None
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
+    accounts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not CONTACT_ID.fullmatch(self.contact_id):

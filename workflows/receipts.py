@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from channels.message import Receipt
 from compliance import PackDates
+from store.budgets import unspend
 from store.db import Database
 from store.outbox import ROW, bump_versions, lane_of, lock_versions, move
 from store.tables import Contact
@@ -50,7 +51,23 @@ def record_receipts(database: Database, answered: Sequence[Answered], dates: Pac
             contact = session.get_one(Contact, one.offer.message.contact_id, with_for_update=ROW)
             counts[_record(session, contact, one, dates)] += 1
         bump_versions(session, people)
+        for lane in sorted({one.offer.lane for one in answered}):
+            unspend(
+                session, lane, Counter(unit for one in answered if one.offer.lane == lane for unit in _not_taken(one))
+            )
     return counts
+
+
+def _not_taken(one: Answered) -> list[tuple[str, datetime]]:
+    """The budgets that a message was on and surely is no burden to: of accounts that were passed over, or took nothing."""
+    offer, receipt = one.offer, one.receipt
+    if offer.day_ends_at is None:
+        return []
+    accounts = offer.message.accounts
+    if receipt is not None and receipt.status != "retry":
+        # Where nobody can say which account was asked, it stays on the bill of each.
+        accounts = accounts - {receipt.provider} if receipt.provider in accounts else frozenset()
+    return [(account, offer.day_ends_at) for account in accounts]
 
 
 def retry_at(contact: Contact, now: datetime) -> datetime | None:

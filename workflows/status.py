@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from engine.errors import Problem
 from store import health
+from store.budgets import Spent, spent
 from store.db import Database
 from store.identity import is_production
 from store.lock import holder
@@ -18,6 +19,7 @@ from store.outbox import is_task
 from store.settings import read_setting
 from store.tables import Contact
 from workflows.alerts import PREFIX
+from workflows.budget import all_used_up
 from workflows.jobs import Entry
 from workflows.reconcile import doubts_of
 from workflows.schedule import LOCK
@@ -61,6 +63,7 @@ class Status:
         failures: of the last 24 hours.
         feeds: kind of file -> of when its newest content is.
         sweep: what the newest sweep counted.
+        spent: what provider accounts have taken of their day.
         problems: what somebody has to look at; none: all is well.
     """
 
@@ -79,6 +82,7 @@ class Status:
     feeds: Mapping[str, datetime]
     log: health.Log
     sweep: Mapping[str, int]
+    spent: Sequence[Spent] = ()
     problems: Sequence[Problem] = ()
 
     def doubts_by_age(self) -> Mapping[str, int]:
@@ -116,6 +120,7 @@ def status(database: Database, entries: Mapping[str, Entry], *, owner: str, now:
             feeds=health.feeds(session),
             log=health.log(session),
             sweep=health.last_sweep(session),
+            spent=spent(session, now),
         )
     return replace(found, problems=tuple(_problems(found)))
 
@@ -185,6 +190,7 @@ def _of_jobs(found: Status) -> Iterator[Problem]:
 
 
 def _of_contacts(found: Status) -> Iterator[Problem]:
+    yield from all_used_up(found.spent, {waits.channel: waits.due for waits in found.backlog})
     if found.sending:
         for waits in found.backlog:
             if waits.since is not None and found.at - waits.since > LATE_MAX:
