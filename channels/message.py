@@ -18,7 +18,7 @@ Meaning = Literal[
 opted_out: suppress the channel. bad_address: stop using this endpoint. try_later: may pass in minutes or hours.
 blocked: a carrier's or server's policy refused it; alert. slow_down: too many at once. misconfigured: our
 settings or our text, not the addressee; stop the channel and alert. expired: it waited too long to be worth
-sending. unclear: refused for a reason we have no name for.
+sending. unclear: refused for a reason we have no name for; alert.
 """
 MEANINGS: Final[tuple[Meaning, ...]] = get_args(Meaning)
 

@@ -106,7 +106,7 @@ def _record(session: Session, contact: Contact, one: Answered, dates: PackDates)
         record_sent(session, contact, one.offer.look, dates, now)
     elif word == "failed":
         record_failure(session, contact, receipt, now)
-    if word == "unknown" or receipt.meaning in ("blocked", "misconfigured"):
+    if word == "unknown" or receipt.meaning in ("blocked", "misconfigured", "unclear"):
         extra = {"action": "alert", "contact": contact.id, "status": word, "code": receipt.code}
         log.warning("a message needs somebody to look", extra=extra)
     return word

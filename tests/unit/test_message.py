@@ -75,6 +75,72 @@ def test_a_mail_refusal_is_sure_and_blames_the_address_only_for_the_recipient(st
         assert status == "failed"
 
 
+GONE = ("failed", "bad_address")
+UNCLEAR = ("failed", "unclear")
+FULL = ("retry", "try_later")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        (550, "5.1.1 The email account that you tried to reach does not exist", GONE),
+        (550, "5.1.1 <bob@b.example>: Recipient address rejected: User unknown in virtual mailbox table", GONE),
+        (550, "5.1.10 Null MX", GONE),
+        (554, "5.1.2 no such domain", GONE),
+        (550, "#5.1.0 Address rejected.", UNCLEAR),
+        (550, "5.1.0 <bob@b.example>: user unknown", GONE),
+        (550, "5.1.0 <us@lender.example> Sender rejected, user unknown", UNCLEAR),
+        (550, "5.1.8 <us@lender.example>: Sender address rejected: Domain not found", UNCLEAR),
+        (550, "No such user here", GONE),
+        (550, "no such recipient <blocked@spam.example>", GONE),
+        (550, "Unknown user", GONE),
+        (550, "User bob@b.example does not exist", GONE),
+        (550, "<bob@b.example>: Recipient address rejected: User unknown in local recipient table", GONE),
+        (550, "Mailbox not found", GONE),
+        (550, "Invalid recipient <bob@b.example>", GONE),
+        (550, "That address doesn't exist.", GONE),
+        (551, "bob@b.example is not a known user", GONE),
+        (553, "invalid mailbox", GONE),
+        (550, "unrouteable address", GONE),
+        (550, "no mailbox here by that name", GONE),
+        (554, "Service unavailable; Client host [203.0.113.7] blocked using zen.spamhaus.org", UNCLEAR),
+        (550, "blocked using zen.spamhaus.org; mailbox not found in our list", UNCLEAR),
+        (550, "Client host [5.1.1.7] refused", UNCLEAR),
+        (550, "5.1.1.7 is listed", UNCLEAR),
+        (550, "Sender verify failed", UNCLEAR),
+        (550, "Sender verify failed: no such user here", UNCLEAR),
+        (550, "SPF check failed for lender.example", UNCLEAR),
+        (550, "SPF: address not found in the record", UNCLEAR),
+        (550, "Reverse DNS invalid for your address", UNCLEAR),
+        (550, "Recipient address rejected: Access denied", UNCLEAR),
+        (550, "Requested action not taken: mailbox unavailable", UNCLEAR),
+        (550, "no-such-user@b.example refuses mail", UNCLEAR),
+        (550, "", UNCLEAR),
+        (554, "transaction failed: no such user", UNCLEAR),
+        (550, "5.2.1 mailbox disabled", UNCLEAR),
+        (550, "5.7.1 no such user, says our policy", ("failed", "blocked")),
+        (552, "quota exceeded", FULL),
+        (552, "Requested mail action aborted: exceeded storage allocation", FULL),
+        (552, "5.2.2 over quota", FULL),
+        (550, "5.2.2 user unknown to have room", FULL),
+        (550, "5.4.4 no route", ("retry", "try_later")),
+    ],
+)  # fmt: skip
+def test_only_words_about_the_mailbox_cost_an_address(code: int, text: str, expected: tuple[str, str]):
+    """A server that blames us, our address, a list or nothing when the addressee is named loses nobody's address."""
+    assert mail_refusal("recipient", code, text)[:2] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("5.2.2 over quota", FULL), ("mailbox full", FULL), ("message too big", ("failed", "blocked")),
+     ("5.3.4 no space for a message of this size", ("failed", "blocked"))],
+)  # fmt: skip
+def test_a_mailbox_may_be_full_only_after_the_text(text: str, expected: tuple[str, str]):
+    """552 then means that, or that the message is too long; only words tell."""
+    assert mail_refusal("data", 552, text)[:2] == expected
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "a", "a@", "@b", "a b@c.example", "a@b.example,c@d.example", "A <a@b.example>", "a@b..example", "a\n@b.example",
