@@ -109,7 +109,7 @@ def test_the_same_run_gives_the_same_ids():
         (21614, Receipt("failed", "twilio", "", "21614", "bad_address", "number cannot receive text messages")),
         (21611, Receipt("retry", "twilio", "", "21611", "try_later", "sender's queue full")),
         (429, Receipt("retry", "twilio", "", "20429", "slow_down", "too many requests")),
-        (21606, Receipt("retry", "twilio", "", "21606", "misconfigured", "sender may not send to this number")),
+        (21606, Receipt("failed", "twilio", "", "21606", "unclear", "sender may not send to this number")),
         (21999, Receipt("failed", "twilio", "", "21999", "unclear", "refused with a code we have no name for")),
         (500, Receipt("unknown", "twilio", "", "500", "unclear", "the provider broke while it had the message")),
         (503, Receipt("unknown", "twilio", "", "503", "unclear", "the provider broke while it had the message")),
@@ -133,7 +133,7 @@ def test_every_kind_of_answer_says_how_sure_it_is(provider: FakeProvider, fault:
 
 @pytest.mark.parametrize(
     ("to", "meaning"),
-    [("+15005550001", "bad_address"), ("+15005550002", "bad_address"), ("+15005550003", "misconfigured"),
+    [("+15005550001", "bad_address"), ("+15005550002", "bad_address"), ("+15005550003", "unclear"),
      ("+15005550004", "opted_out"), ("+15005550009", "bad_address")],
 )  # fmt: skip
 def test_the_providers_magic_numbers_mean_what_its_manual_says(provider: FakeProvider, to: str, meaning: str):

@@ -43,6 +43,29 @@ def test_a_providers_code_has_a_meaning_and_an_unknown_one_a_default(
     assert twilio_refusal(code, http_status) == expected
 
 
+STOPS = frozenset({
+    10001, 10002, 20003, 20005, 20403, 20404, 21205, 21210, 21212, 21213, 21601, 21603, 21607, 21609, 21660, 21661, 21701,
+    21703, 21704, 30002, 30035, 30037, 63007,
+})  # fmt: skip
+"""Codes about our account, our senders or our addresses: whatever goes next would be refused alike."""
+OF_ONE_TEXT = frozenset({21201, 21602, 21604, 21605, 21617, 21619, 21620})
+"""Refused before the text is taken, so no callback brings them; as `failed` they stop nothing."""
+
+
+@pytest.mark.parametrize("code", [21203, 21215, 21219, 21408, 21606, 21608, 30012, 30018, 30019, 30024])
+def test_a_code_about_one_destination_or_text_fails_that_contact_alone(code: int):
+    """A region that is not enabled, or a number that a trial account may not write to, stops nobody else's messages."""
+    assert twilio_refusal(code)[:2] in (("failed", "unclear"), ("failed", "blocked"))
+
+
+def test_only_codes_about_our_account_stop_a_channel():
+    """Whoever adds one says here on which side it stands."""
+    stops = {code for code in range(10_000, 70_000) if twilio_refusal(code)[1] == "misconfigured"}
+    assert stops == STOPS | OF_ONE_TEXT
+    assert {twilio_refusal(code)[0] for code in OF_ONE_TEXT} == {"failed"}
+    assert {twilio_refusal(code)[0] for code in STOPS} == {"retry"}
+
+
 def test_a_table_of_codes_is_checked_whole():
     """Every mistake of the table is named with its place and mend."""
     text = "failed:\n  opted_uot:\n    1: x\n  blocked:\n    2: a\n    2x: b\nretry:\n  blocked:\n    2: c\nsent: {}\nx: {}\n"
