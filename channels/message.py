@@ -111,7 +111,12 @@ class Adapter(Protocol):
         ...
 
     async def send(self, message: Message) -> Receipt:
-        """Send once, never twice. Answers with a receipt, also for odd input and a silent or broken provider."""
+        """
+        Send once, never twice. Answers with a receipt, also for odd input and a silent or broken provider.
+
+        Cancelled before it has handed anything over it answers as well, with `retry`: a message that nobody saw is in
+        no doubt. Cancelled later it is cancelled, and what became of the message is unknown.
+        """
         ...
 
     async def close(self) -> None:

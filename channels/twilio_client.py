@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from channels.faults import in_doubt, receipt_of_fault
+from channels.faults import ask, in_doubt, noticing, receipt_of_fault
 from channels.message import Receipt, Secret
 from channels.refusals import twilio_refusal
 
@@ -98,7 +98,7 @@ class _TimedSession:
     async def request(self, *, auth: Any, headers: dict[str, str], **given: Any) -> Any:
         # aiohttp wants credentials as a header and warns about `auth`; Twilio's client still hands it `auth`.
         login = {"Authorization": auth.encode()} if auth else {}
-        return await self._session.request(**{**given, "headers": headers | login, "timeout": self._limit})
+        return await ask(self._session, **{**given, "headers": headers | login, "timeout": self._limit})
 
     async def close(self) -> None:
         await self._session.close()
@@ -111,5 +111,6 @@ def _http_client(timeout_seconds: float, connections: int) -> Any:
     # max_retries stays None: it would send an accepted message again after a 503.
     http = AsyncTwilioHttpClient(pool_connections=False, logger=_SILENT, max_retries=None)
     limit = ClientTimeout(total=timeout_seconds, connect=timeout_seconds / 2)
-    http.session = _TimedSession(ClientSession(connector=TCPConnector(limit=connections)), limit)
+    session = ClientSession(connector=TCPConnector(limit=connections), trace_configs=[noticing()])
+    http.session = _TimedSession(session, limit)
     return http

@@ -52,7 +52,7 @@ _UNANSWERED_MAX: Final = 10
 _STOP_SECONDS: Final = 0.5
 """How often `stop` is asked while messages are under way."""
 _LAST_SECONDS: Final = 10.0
-"""How long a message that is under way may still take once dispatch is to stop. What takes longer is in doubt."""
+"""How long a message that is under way may still take once dispatch is to stop. What takes longer is in doubt, if it was handed over."""
 _WRITE_AGAIN_SECONDS: Final = (0.1, 1.0, 3.0)
 
 _T = TypeVar("_T")

@@ -82,7 +82,7 @@ class Outward:
             address on this machine proves nothing, since a relay may listen there.
         allow_list: numbers and addresses that may be reached outside production.
         lanes: name -> how fast; one that is missing is the usual.
-        send_seconds_max: a send that takes longer is in doubt.
+        send_seconds_max: a send that takes longer is broken off, and in doubt if it was handed over.
         zone: the lender's, whose calendar days the accounts' budgets are for.
     """
 
