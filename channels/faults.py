@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 NO_LIST: Final = "no_list"
 """The code of a message in doubt that nobody can be asked about."""
 
+MOVED: Final = (301, 307, 308)
+"""Redirects that promise that nothing was done yet. The others, 302 and 303 before all, may follow work done."""
+
 
 class NotHandedOver(Exception):  # noqa: N818 - it says what is certain
     """A request was broken off before any of it was written."""

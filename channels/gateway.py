@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from channels.faults import ask, in_doubt, no_list, noticing, receipt_of_fault
+from channels.faults import MOVED, ask, in_doubt, no_list, noticing, receipt_of_fault
 from channels.gateway_lookup import found_in
 from channels.gateway_sign import PLACE, compact, fill, fill_tree, number_for, sign, sorted_values, time_for
 from channels.gateway_spec import Approved, Call, Gateway, Signature, Tree
@@ -23,8 +23,6 @@ from channels.reports import Refused
 
 ANSWER_MAX: Final = 65_536
 """Bytes of an answer that are read; what is longer is no answer to a text message."""
-_MOVED: Final = (301, 307, 308)
-"""Redirects that promise that nothing was done yet. 302 and 303 may follow work done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +201,7 @@ class GatewayAdapter:
         answer = self._gateway.answer
         if refusal := answer.http.get(str(status)):
             return Receipt(refusal[0], self.name, "", str(status), refusal[1], refusal[2])
-        if status in _MOVED:
+        if status in MOVED:
             words = "the gateway's address answers with something else; see `send.url`"
             return Receipt("retry", self.name, "", str(status), "misconfigured", words)
         if len(body) > ANSWER_MAX:
