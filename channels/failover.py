@@ -39,9 +39,11 @@ class Failover:
         self._accounts = tuple(accounts)
 
     async def send(self, message: Message) -> Receipt:
-        """Send once, by the first account that does not surely refuse for reasons of its own."""
+        """Send once, by the first of the message's accounts that does not surely refuse for reasons of its own."""
         refused: list[Receipt] = []
         for account in self._accounts:
+            if message.accounts and account.name not in message.accounts:
+                continue
             receipt = await account.send(message)
             if not may_go_elsewhere(receipt):
                 return receipt

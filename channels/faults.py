@@ -1,11 +1,64 @@
 """What a broken HTTP exchange says for certain: surely nothing was sent, or nobody can tell."""
 
-from typing import Final
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from channels.message import Receipt
 
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, TraceConfig
+
 NO_LIST: Final = "no_list"
 """The code of a message in doubt that nobody can be asked about."""
+
+MOVED: Final = (301, 307, 308)
+"""Redirects that promise that nothing was done yet. The others, 302 and 303 before all, may follow work done."""
+
+
+class NotHandedOver(Exception):  # noqa: N818 - it says what is certain
+    """A request was broken off before any of it was written."""
+
+
+@dataclass(slots=True)
+class _Request:
+    handed_over: bool = False
+
+
+def noticing() -> "TraceConfig":
+    """Lets a session notice when a request that `ask` makes has its connection: from then on it is being written."""
+    from aiohttp import TraceConfig
+
+    async def has_connection(_session: object, context: Any, _about: object) -> None:
+        context.trace_request_ctx.handed_over = True
+
+    traced = TraceConfig()
+    traced.on_connection_create_end.append(has_connection)
+    traced.on_connection_reuseconn.append(has_connection)
+    return traced
+
+
+async def ask(session: Any, **given: Any) -> "ClientResponse":
+    """
+    Make a request by a session that has `noticing` among its traces.
+
+    Raises:
+        NotHandedOver: cancelled while it looked the name up, waited for a connection or opened one.
+    """
+    request = _Request()
+    try:
+        answer: ClientResponse = await session.request(**given, trace_request_ctx=request)
+    except asyncio.CancelledError:
+        if request.handed_over:
+            raise
+        raise NotHandedOver from None
+    return answer
+
+
+def broken_off(provider: str) -> Receipt:
+    """A receipt for a message that was cancelled before the provider had any of it."""
+    words = "it was broken off before the provider had any of it; nothing was sent"
+    return Receipt("retry", provider, "", "broken_off", "try_later", words)
 
 
 def receipt_of_fault(error: Exception, provider: str, setting: str) -> Receipt:
@@ -17,6 +70,8 @@ def receipt_of_fault(error: Exception, provider: str, setting: str) -> Receipt:
     """
     import aiohttp
 
+    if isinstance(error, NotHandedOver):
+        return broken_off(provider)
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
         return Receipt("retry", provider, "", "tls", "misconfigured", "the provider's certificate is not trusted")
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):

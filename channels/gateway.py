@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from channels.faults import in_doubt, no_list, receipt_of_fault
+from channels.faults import MOVED, ask, in_doubt, no_list, noticing, receipt_of_fault
 from channels.gateway_lookup import found_in
 from channels.gateway_sign import PLACE, compact, fill, fill_tree, number_for, sign, sorted_values, time_for
 from channels.gateway_spec import Approved, Call, Gateway, Signature, Tree
@@ -23,8 +23,6 @@ from channels.reports import Refused
 
 ANSWER_MAX: Final = 65_536
 """Bytes of an answer that are read; what is longer is no answer to a text message."""
-_MOVED: Final = (301, 307, 308)
-"""Redirects that promise that nothing was done yet. 302 and 303 may follow work done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +172,8 @@ class GatewayAdapter:
 
         # What was signed must go as it was signed: nothing is quoted anew.
         url = URL(request.url, encoded=True)
-        async with session.request(
-            request.method, url, headers=request.headers, data=request.body or None, allow_redirects=False
-        ) as answer:
+        given = {"method": request.method, "url": url, "headers": request.headers, "data": request.body or None}
+        async with await ask(session, **given, allow_redirects=False) as answer:
             body = b""
             async for chunk in answer.content.iter_any():
                 body += chunk
@@ -194,7 +191,9 @@ class GatewayAdapter:
             limit = ClientTimeout(total=self._timeout_seconds, connect=self._timeout_seconds / 2)
             tls = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
             connector = TCPConnector(limit=self._connections, ssl=tls)
-            self._session = ClientSession(connector=connector, timeout=limit, middlewares=(_once,))
+            self._session = ClientSession(
+                connector=connector, timeout=limit, middlewares=(_once,), trace_configs=[noticing()]
+            )
             self._loop = loop
         return self._session
 
@@ -202,7 +201,7 @@ class GatewayAdapter:
         answer = self._gateway.answer
         if refusal := answer.http.get(str(status)):
             return Receipt(refusal[0], self.name, "", str(status), refusal[1], refusal[2])
-        if status in _MOVED:
+        if status in MOVED:
             words = "the gateway's address answers with something else; see `send.url`"
             return Receipt("retry", self.name, "", str(status), "misconfigured", words)
         if len(body) > ANSWER_MAX:

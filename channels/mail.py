@@ -9,11 +9,12 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Final
 
+from channels.faults import broken_off
 from channels.mail_connection import NAME, cleared, connect, drop, later, leave, refused
 from channels.mail_message import NotMailable, compose
 from channels.mail_settings import MailSettings
@@ -40,6 +41,22 @@ class _Line:
     client: "SMTP"
     sends: int = 0
     idle_since: float = 0
+
+
+@dataclass(slots=True)
+class _Sending:
+    """
+    One mail on its way, as far as it is certain.
+
+    Attributes:
+        dotted: the final dot is written: from now on the server may take it.
+        said: what came of it, where the conversation has come to an end.
+    """
+
+    to: str
+    body: bytes = field(repr=False)
+    dotted: bool = False
+    said: Receipt | None = None
 
 
 class MailAdapter:
@@ -71,8 +88,14 @@ class MailAdapter:
         if s.dkim is not None:
             body = s.dkim.signed(body)
         self._enter_loop()
-        async with self._slots:
-            receipt = await self._send(message.to, body)
+        sending = _Sending(message.to, body)
+        try:
+            async with self._slots:
+                receipt = await self._send(sending)
+        except asyncio.CancelledError:
+            if sending.said is None and sending.dotted:
+                raise
+            receipt = sending.said or broken_off(self.name)
         if receipt.status not in ("sent", "unknown"):
             return receipt
         ref = message_id(message.contact_id, s.from_address, s.id_secret)
@@ -89,9 +112,9 @@ class MailAdapter:
         if self._loop is not loop:
             self._loop, self._idle, self._slots = loop, [], asyncio.Semaphore(self._settings.connections)
 
-    async def _send(self, to: str, body: bytes) -> Receipt:
+    async def _send(self, sending: _Sending) -> Receipt:
         while line := await self._kept():
-            receipt, step = await self._deliver(line, to, body)
+            receipt, step = await self._deliver(line, sending)
             # A kept connection may have died or been used up unseen. At the first step that is certain and says
             # nothing about this message; every such line is dropped, so this ends.
             if step != "sender" or receipt.status != "retry" or line.client.is_connected:
@@ -99,7 +122,7 @@ class MailAdapter:
         connected = await connect(self._settings, self._context)
         if isinstance(connected, Receipt):
             return connected
-        return (await self._deliver(_Line(connected), to, body))[0]
+        return (await self._deliver(_Line(connected), sending))[0]
 
     def _context(self) -> ssl.SSLContext:
         # Once: it reads every certificate of the machine.
@@ -115,11 +138,12 @@ class MailAdapter:
             await leave(line.client)
         return None
 
-    async def _deliver(self, line: _Line, to: str, body: bytes) -> tuple[Receipt, MailStep]:
+    async def _deliver(self, line: _Line, sending: _Sending) -> tuple[Receipt, MailStep]:
         """One message on one connection, which is kept afterwards if the conversation ended in good order."""
         whole = False
         try:
-            receipt, step = await self._converse(line.client, to, body)
+            receipt, step = await self._converse(line.client, sending)
+            sending.said = receipt
             line.sends += 1
             whole = receipt.status == "sent" or await cleared(line.client, receipt)
         finally:
@@ -131,14 +155,14 @@ class MailAdapter:
                 drop(line.client)
         return receipt, step
 
-    async def _converse(self, client: "SMTP", to: str, body: bytes) -> tuple[Receipt, MailStep]:
+    async def _converse(self, client: "SMTP", sending: _Sending) -> tuple[Receipt, MailStep]:
         from aiosmtplib import SMTPException, SMTPResponseException, SMTPTimeoutError
 
         step: MailStep = "sender"
         try:
             await client.mail(self._sender)
             step = "recipient"
-            await client.rcpt(to)
+            await client.rcpt(sending.to)
             step = "data"
             answer = await client.execute_command(b"DATA")
             if answer.code != 354:
@@ -154,7 +178,9 @@ class MailAdapter:
             return later("cut", "the mail server broke off the conversation; nothing was sent"), step
         try:
             # `client.data()` would hide whether the connection broke before or after the final dot.
-            protocol.write(_DOT.sub(b"..", body) + b".\r\n")
+            # What an earlier connection said is over.
+            sending.dotted, sending.said = True, None
+            protocol.write(_DOT.sub(b"..", sending.body) + b".\r\n")
             answer = await protocol.read_response(timeout=self._settings.timeout_seconds)
         except Exception as e:  # noqa: BLE001  the message may be out, so whatever went wrong, it is in doubt
             drop(client)

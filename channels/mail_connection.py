@@ -52,6 +52,9 @@ async def connect(s: MailSettings, tls: Callable[[], ssl.SSLContext]) -> "SMTP |
                 # The library would hang up; a server that is told so closes its side at once.
                 await leave(client)
                 raise
+            except asyncio.CancelledError:
+                drop(client)
+                raise
     except SMTPResponseException as e:
         return refused("auth" if isinstance(e, SMTPAuthenticationError) else "connect", e.code, e.message)
     except (SMTPConnectError, SMTPServerDisconnected, SMTPTimeoutError) as e:

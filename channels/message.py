@@ -18,7 +18,7 @@ Meaning = Literal[
 opted_out: suppress the channel. bad_address: stop using this endpoint. try_later: may pass in minutes or hours.
 blocked: a carrier's or server's policy refused it; alert. slow_down: too many at once. misconfigured: our
 settings or our text, not the addressee; stop the channel and alert. expired: it waited too long to be worth
-sending. unclear: refused for a reason we have no name for.
+sending. unclear: refused for a reason we have no name for; alert.
 """
 MEANINGS: Final[tuple[Meaning, ...]] = get_args(Meaning)
 
@@ -49,6 +49,7 @@ class Message:
         valid_seconds: how long a provider may hold it back before it must drop it; None: its own default.
         template, values: the template's name, and what it said for each of its variables (`loan.overdue`), for a
             gateway that sends approved templates instead of texts.
+        accounts: where several accounts serve a channel, the names of those that may send it; empty: any.
     Raises:
         ValueError: a contact id that could not stand in a Message-ID or a URL as it is.
     """
@@ -66,6 +67,7 @@ class Message:
     valid_seconds: int | None = None
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
+    accounts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not CONTACT_ID.fullmatch(self.contact_id):
@@ -109,7 +111,12 @@ class Adapter(Protocol):
         ...
 
     async def send(self, message: Message) -> Receipt:
-        """Send once, never twice. Answers with a receipt, also for odd input and a silent or broken provider."""
+        """
+        Send once, never twice. Answers with a receipt, also for odd input and a silent or broken provider.
+
+        Cancelled before it has handed anything over it answers as well, with `retry`: a message that nobody saw is in
+        no doubt. Cancelled later it is cancelled, and what became of the message is unknown.
+        """
         ...
 
     async def close(self) -> None:

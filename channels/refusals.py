@@ -88,7 +88,23 @@ def codes_of(
     return codes
 
 
-_ENHANCED: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+_ENHANCED: Final = re.compile(r"[\s#(]*([245])\.(\d{1,3})\.(\d{1,3})\b(?!\.\d)")
+"""In front of the words alone: what looks like one further back may be part of somebody's IP address."""
+_NO_MAILBOX: Final = (1, 2, 3, 4, 6, 10)
+"""Details of 5.1.x that are about the addressee: 5.1.0 says nothing, 5.1.5 that it is valid, 5.1.7 to 5.1.9 blame the sender."""
+_ADDRESSES: Final = re.compile(r"<[^>]*>|\S+@\S+")
+_WHO: Final = r"(?:users?|mailbox|recipients?|address(?:ee)?|account)"
+_GONE: Final = re.compile(
+    rf"no such (?:\w+ )?{_WHO}\b|no (?:mailbox|user|account) (?:here|by|with|named)\b|not a (?:valid|known) {_WHO}\b"
+    rf"|\b(?:unknown|invalid|non-?existent|bad|unrouteable) (?:\w+ )?{_WHO}\b"
+    rf"|\b{_WHO}\b[^.:;,]{{0,40}}?(?:\bunknown|\bnot (?:found|known|exist)|\binvalid|n't exist|\bnon-?existent|\bno longer exists)"
+)
+"""Words that name the mailbox as not there, in a reply without a code that does."""
+_NOT_THEIRS: Final = re.compile(
+    r"\b(?:sender|from|helo|ehlo|host|ip|dns|ptr|spf|dkim|dmarc|spam\w*|(?:un)?block\w*|\w*blacklist\w*|policy|reputation|denied)\b"
+)
+"""Words by which a reply is about us, whatever else it names."""
+_FULL: Final = re.compile(r"\b(?:quota|full|storage|space)\b")
 
 
 def mail_refusal(step: MailStep, code: int, text: str) -> Refusal:
@@ -99,7 +115,8 @@ def mail_refusal(step: MailStep, code: int, text: str) -> Refusal:
 
     Args:
         code: the three-digit reply, 400 to 599.
-        text: its words; an enhanced status code (RFC 3463) in front of them decides where there is one.
+        text: its words; an enhanced status code (RFC 3463) in front of them decides where there is one. Without one an
+            address is lost only where they name it as not there: servers refuse at this step for reasons of ours as well.
     """
     if code < 500:
         if step == "auth":
@@ -111,18 +128,33 @@ def mail_refusal(step: MailStep, code: int, text: str) -> Refusal:
     if code in (530, 535, 538) or "relay" in text.lower():
         return "retry", "misconfigured", "the mail server does not accept mail from us without more"
     subject, detail = _enhanced(text)
+    if _is_full(step, code, (subject, detail), text):
+        return "retry", "try_later", "the mailbox is full"
     if step == "data" or subject == 7:
         return "failed", "blocked", "the mail server's policy refuses the message"
-    if (subject, detail) == (2, 2):
-        return "retry", "try_later", "the mailbox is full"
     if subject in (3, 4):
         return "retry", "try_later", "the addressee's mail system is out of order"
-    return "failed", "bad_address", "the mail server knows no such mailbox"
+    if (subject == 1 and detail in _NO_MAILBOX) or ((subject, detail) in ((0, 0), (1, 0)) and _is_gone(code, text)):
+        return "failed", "bad_address", "the mail server knows no such mailbox"
+    return "failed", "unclear", "the mail server refuses it, and does not say that the mailbox is the reason"
+
+
+def _is_full(step: MailStep, code: int, enhanced: tuple[int, int], text: str) -> bool:
+    if enhanced != (0, 0):
+        return enhanced == (2, 2)
+    # After the text, 552 may as well be about its size.
+    return code == 552 and (step == "recipient" or _FULL.search(text.lower()) is not None)
+
+
+def _is_gone(code: int, text: str) -> bool:
+    # Whatever an address is called says nothing.
+    words = _ADDRESSES.sub(" ", text.lower())
+    return code in (550, 551, 553) and _GONE.search(words) is not None and _NOT_THEIRS.search(words) is None
 
 
 _OURS: Final = {"connect": "connection", "auth": "login", "sender": "sender address"}
 
 
 def _enhanced(text: str) -> tuple[int, int]:
-    found = _ENHANCED.search(text)
+    found = _ENHANCED.match(text)
     return (int(found[2]), int(found[3])) if found else (0, 0)

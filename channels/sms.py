@@ -5,6 +5,7 @@ The interface has no idempotency key, so a send happens once: a refusal (4xx) is
 was never made is sure, and everything else that is not a plain yes is `unknown`, until `find` has asked.
 """
 
+import asyncio
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from channels.faults import in_doubt
+from channels.faults import broken_off, in_doubt
 from channels.message import E164, Message, Receipt, Secret, Sought
 from channels.posted import is_web_address
 from channels.refusals import twilio_refusal
@@ -117,9 +118,12 @@ class SmsAdapter:
         sender = self._sender(message)
         if refused := self._unsendable(message):
             return refused
-        if sender and not await self._pace.turn(sender):
-            words = "the sender number of this addressee is busy; nothing was sent"
-            return Receipt("retry", NAME, "", "pace", "slow_down", words)
+        try:
+            if sender and not await self._pace.turn(sender):
+                words = "the sender number of this addressee is busy; nothing was sent"
+                return Receipt("retry", NAME, "", "pace", "slow_down", words)
+        except asyncio.CancelledError:
+            return broken_off(NAME)
         try:
             client = self._client.open()
             if message.channel == "call":

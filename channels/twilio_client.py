@@ -4,11 +4,17 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from channels.faults import in_doubt, receipt_of_fault
+from channels.faults import MOVED, ask, in_doubt, noticing, receipt_of_fault
 from channels.message import Receipt, Secret
 from channels.refusals import twilio_refusal
 
 NAME: Final = "twilio"
+
+_UNSURE: Final = (408, 409)
+"""
+Refusals that are not sure without a code of theirs: whatever stands in between may say that it waited too long for an
+answer, or that the same had come already.
+"""
 
 # The client logs request lines; a list request has the addressee's number in it.
 _SILENT: Final = logging.getLogger("channels.twilio_client.library")
@@ -75,9 +81,11 @@ def receipt_of_error(error: Exception) -> Receipt:
 def _answered(http_status: int, code: int | None) -> Receipt:
     if http_status >= 500:
         return in_doubt(NAME, str(http_status), "the provider broke while it had the message")
-    if http_status < 400:
+    if http_status in MOVED:
         words = "the provider's address answers with something else; see `sms.base_url`"
         return Receipt("retry", NAME, "", str(http_status), "misconfigured", words)
+    if http_status < 400 or (http_status in _UNSURE and (code is None or code == http_status)):
+        return in_doubt(NAME, str(http_status), "the provider's address did not say whether it took the message")
     status, meaning, words = twilio_refusal(code, http_status)
     return Receipt(status, NAME, "", str(code or http_status), meaning, words)
 
@@ -98,7 +106,7 @@ class _TimedSession:
     async def request(self, *, auth: Any, headers: dict[str, str], **given: Any) -> Any:
         # aiohttp wants credentials as a header and warns about `auth`; Twilio's client still hands it `auth`.
         login = {"Authorization": auth.encode()} if auth else {}
-        return await self._session.request(**{**given, "headers": headers | login, "timeout": self._limit})
+        return await ask(self._session, **{**given, "headers": headers | login, "timeout": self._limit})
 
     async def close(self) -> None:
         await self._session.close()
@@ -111,5 +119,6 @@ def _http_client(timeout_seconds: float, connections: int) -> Any:
     # max_retries stays None: it would send an accepted message again after a 503.
     http = AsyncTwilioHttpClient(pool_connections=False, logger=_SILENT, max_retries=None)
     limit = ClientTimeout(total=timeout_seconds, connect=timeout_seconds / 2)
-    http.session = _TimedSession(ClientSession(connector=TCPConnector(limit=connections)), limit)
+    session = ClientSession(connector=TCPConnector(limit=connections), trace_configs=[noticing()])
+    http.session = _TimedSession(session, limit)
     return http

@@ -88,7 +88,9 @@ class Sms(_Part):
     timeout_seconds: float = Field(10, gt=0, le=120)
     connections: int = Field(64, ge=1, le=500)
     sends_per_second_max: int = Field(10, ge=1, le=500, description="agreed with the carrier")
+    sends_per_day_max: int | None = Field(None, ge=1, description="texts that it takes a calendar day; none: no limit")
     calls_per_second_max: float = Field(1, gt=0, le=100, description="recorded calls that the provider takes up")
+    calls_per_day_max: int | None = Field(None, ge=1, description="recorded calls that it takes a calendar day")
 
 
 class SmsGateway(_Part):
@@ -101,6 +103,7 @@ class SmsGateway(_Part):
     timeout_seconds: float = Field(10, gt=0, le=120)
     connections: int = Field(16, ge=1, le=500)
     sends_per_second_max: int = Field(10, ge=1, le=500, description="agreed with the gateway")
+    sends_per_day_max: int | None = Field(None, ge=1, description="texts that it takes a calendar day; none: no limit")
 
 
 class Dkim(_Part):
@@ -136,6 +139,8 @@ class Mail(_Part):
     ca_file: str | None = Field(None, description="certificates to trust besides the machine's own")
     timeout_seconds: float = Field(20, gt=0, le=300)
     connections: int = Field(4, ge=1, le=32)
+    sends_per_second_max: float | None = Field(None, gt=0, le=500, description="agreed with the server; none: no limit")
+    sends_per_day_max: int | None = Field(None, ge=1, description="mails that it takes a calendar day; none: no limit")
     bounce_address: str = Field("", description="where reports go; empty: from_address")
     id_secret: SecretStr | None = Field(
         None, description="seals Message-IDs; best handed in as DUECOURSE_MAIL__ID_SECRET"

@@ -1,6 +1,5 @@
 """What comes from outside, bound to a workspace: handled, read from the mailbox, asked for at the providers."""
 
-import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -9,6 +8,7 @@ from typing import Final
 
 from duecourse.people import take_reply
 from duecourse.providers import inward
+from duecourse.unwaited import run
 from duecourse.wiring import Works
 from engine.errors import DataError, Problem
 from store.inbox import detail_of, private_of
@@ -54,7 +54,7 @@ def read_reports(works: Works, clock: Clock, stop: Stop = lambda: False) -> Coun
 def look_up_unknown(works: Works, clock: Clock, stop: Stop = lambda: False) -> Reconciled:
     """Ask the providers about messages that may or may not have gone out."""
     adapters = works.door.outward.adapters
-    return asyncio.run(reconcile(works.database, adapters, works.evidence, clock, stop=stop))
+    return run(reconcile(works.database, adapters, works.evidence, clock, stop=stop))
 
 
 def hear_text(works: Works, arrival: Arrival, now: datetime) -> str:

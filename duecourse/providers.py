@@ -58,18 +58,22 @@ def outward(workspace: Workspace) -> Outward:
             accounts.append(_gateway(workspace, settings.sms_gateway))
         if settings.sms is not None:
             accounts.append(_twilio(settings.sms, callback_url(settings)))
+        per_day = {account.name: part.sends_per_day_max for account, part in zip(accounts, texts, strict=True)}
         adapters["sms"] = accounts[0] if len(accounts) == 1 else _in_turn(accounts)
         # Whichever account takes everything must stand it.
-        lanes["sms"] = Lane(min(part.connections for part in texts), min(part.sends_per_second_max for part in texts))
+        at_once, per_second = min(part.connections for part in texts), min(part.sends_per_second_max for part in texts)
+        lanes["sms"] = Lane(at_once, per_second, per_day)
     if settings.sms is not None and settings.sms.calls_from:
-        adapters[RECORDED_CALL] = _twilio(settings.sms, callback_url(settings))
-        lanes[RECORDED_CALL] = Lane(settings.sms.connections, settings.sms.calls_per_second_max)
+        calls = adapters[RECORDED_CALL] = _twilio(settings.sms, callback_url(settings))
+        calls_per_day = {calls.name: settings.sms.calls_per_day_max}
+        lanes[RECORDED_CALL] = Lane(settings.sms.connections, settings.sms.calls_per_second_max, calls_per_day)
     if settings.mail is not None:
         from channels.mail import MailAdapter
 
-        lanes["email"] = Lane(settings.mail.connections)
-        adapters["email"] = MailAdapter(mail_settings(workspace, settings.mail), this_moment)
-    return Outward(adapters, allow_list=frozenset(settings.allow_list), lanes=lanes)
+        mail = settings.mail
+        server = adapters["email"] = MailAdapter(mail_settings(workspace, mail), this_moment)
+        lanes["email"] = Lane(mail.connections, mail.sends_per_second_max, {server.name: mail.sends_per_day_max})
+    return Outward(adapters, allow_list=frozenset(settings.allow_list), lanes=lanes, zone=settings.zone)
 
 
 def inward(workspace: Workspace) -> Inward:

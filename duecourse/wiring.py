@@ -1,6 +1,5 @@
 """The one place where everything meets: a workspace, its book, the rules, the law, and the ways out."""
 
-import asyncio
 import logging
 import os
 import secrets
@@ -20,6 +19,7 @@ from duecourse.audit import Kept, keep_log
 from duecourse.compose import Composer
 from duecourse.providers import outward
 from duecourse.texts import Texts
+from duecourse.unwaited import run
 from duecourse.workspace import Workspace
 from engine.errors import DuecourseError
 from engine.matching import InterpreterMatcher, Matcher
@@ -206,7 +206,7 @@ class Works:
                 throughout, and nobody keeps to a rate.
         """
         running = clock or (lambda: now)
-        return asyncio.run(dispatch(self.door, running, paced=clock is not None, limit=limit, stop=stop))
+        return run(dispatch(self.door, running, paced=clock is not None, limit=limit, stop=stop))
 
     @property
     def evidence(self) -> Evidence:

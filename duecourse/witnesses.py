@@ -1,6 +1,5 @@
 """Witnesses of the log: a folder, a mail address, an HTTP endpoint, each of which keeps checkpoints where we cannot reach them."""
 
-import asyncio
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 from channels.mail_settings import MailSettings
 from config.settings import Witness as WitnessSettings
 from duecourse.providers import mail_settings
+from duecourse.unwaited import run
 from duecourse.workspace import Workspace
 from engine.errors import Problem, SettingsError
 from workflows.log_checkpoint import Witness
@@ -89,7 +89,7 @@ class HttpWitness:
 
     def take(self, number: int, note: str) -> None:
         """Post it."""
-        asyncio.run(self._post(number, note))
+        run(self._post(number, note))
 
     async def _post(self, number: int, note: str) -> None:
         from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -120,7 +120,7 @@ class MailWitness:
 
     def take(self, number: int, note: str) -> None:
         """Mail it."""
-        asyncio.run(self._mail(number, note))
+        run(self._mail(number, note))
 
     async def _mail(self, number: int, note: str) -> None:
         from email.message import EmailMessage

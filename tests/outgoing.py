@@ -213,7 +213,9 @@ DATES = PackDates([pack for pack in shipped_packs() if pack.is_house], actor="fi
 def door_of(database: Database, adapters: Mapping[str, Adapter], **changes: Any) -> Door:
     """A door to these adapters; `changes` are fields of the door or of its way out."""
     rules = changes.pop("rulebook", None) or small_rulebook()
-    outward = {name: changes.pop(name) for name in ("allow_list", "lanes", "send_seconds_max") if name in changes}
+    outward = {
+        name: changes.pop(name) for name in ("allow_list", "lanes", "send_seconds_max", "zone") if name in changes
+    }
     stand_in = changes.pop("stand_in", True)
     reader = ChunkReader(rules, actor="first_party")
     given: dict[str, Any] = {

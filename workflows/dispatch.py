@@ -22,6 +22,7 @@ from store.outbox import RECORDED_CALL, TASK_CHANNELS, expire, give_up_on, is_le
 from workflows.alerts import alert_unknown
 from workflows.batches import doubt
 from workflows.brake import brake_channel, channel_brake
+from workflows.budget import used_up
 from workflows.door import (
     LOOK_TO_SEND_MAX,
     Dispatched,
@@ -51,7 +52,7 @@ _UNANSWERED_MAX: Final = 10
 _HEED_SECONDS: Final = 0.5
 """How often a lane asks, while messages are under way, whether it is to stop or a switch was turned off."""
 _LAST_SECONDS: Final = 10.0
-"""How long a message that is under way may still take once dispatch is to stop. What takes longer is in doubt."""
+"""How long a message that is under way may still take once dispatch is to stop. What takes longer is in doubt, if it was handed over."""
 _WRITE_AGAIN_SECONDS: Final = (0.1, 1.0, 3.0)
 
 _T = TypeVar("_T")
@@ -221,15 +222,16 @@ class _Lane:
         return is_left(self.door.database, self.names, now=self.clock())
 
     async def stands_still(self) -> bool:
-        """Whether the brake is on for its channel; the dispatch then says why."""
-        problem = await self._at_desk(self._brake) if self.adapter is not None else None
+        """Whether the brake is on for its channel, or its day's budget is used up; the dispatch then says why."""
+        problem = await self._at_desk(self._hindrance) if self.adapter is not None else None
         if problem is not None:
             self.done.problems.append(problem)
         return problem is not None
 
-    def _brake(self) -> Problem | None:
+    def _hindrance(self) -> Problem | None:
+        name = self.names[0]
         with self.door.database.session() as session:
-            return channel_brake(session, self.names[0])
+            return channel_brake(session, name) or used_up(session, self.door.outward, name, self.clock())
 
     def _is_switched_off(self) -> bool:
         """Whether a person or another worker said meanwhile that nothing more is to leave."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from channels.message import Adapter, Message
@@ -56,15 +57,18 @@ Situations = Callable[[Sequence[int], datetime], Mapping[int, Fresh]]
 @dataclass(frozen=True, slots=True)
 class Lane:
     """
-    How fast a provider account may be used.
+    How fast the provider accounts of a lane may be used, and how much.
 
     Attributes:
         at_once: sends under way at the same time, of one process.
         per_second: of all processes together; None: as fast as it goes.
+        per_day: account -> how many messages it may take a calendar day, of all processes together; None: as many as
+            there are. No account: nobody counts.
     """
 
     at_once: int = 4
     per_second: float | None = None
+    per_day: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class Outward:
             address on this machine proves nothing, since a relay may listen there.
         allow_list: numbers and addresses that may be reached outside production.
         lanes: name -> how fast; one that is missing is the usual.
-        send_seconds_max: a send that takes longer is in doubt.
+        send_seconds_max: a send that takes longer is broken off, and in doubt if it was handed over.
+        zone: the lender's, whose calendar days the accounts' budgets are for.
     """
 
     adapters: Mapping[str, Adapter]
@@ -86,6 +91,7 @@ class Outward:
     allow_list: frozenset[str] = frozenset()
     lanes: Mapping[str, Lane] = field(default_factory=dict)
     send_seconds_max: float = 60
+    zone: str = "UTC"
 
     def lane(self, name: str) -> Lane:
         """How fast a lane may be used."""
@@ -169,16 +175,21 @@ def without_provider(door: Door, session: Session, wanted: Sequence[str], now: d
     """What is due in lanes that nothing is set up for."""
     problems = []
     for lane in (lane for lane in wanted if lane not in door.outward.adapters):
-        due = select(Contact.id).where(
-            col(Contact.status) == "planned",
-            lanes() == lane,
-            col(Contact.not_before_at) <= now,
-            col(Contact.expires_at) > now,
-        )
-        if count := len(session.exec(due).all()):
+        if count := due_in(session, lane, now):
             what = f"{count} {_plainly(lane)} contacts are due, and no {_plainly(lane)} provider is set up"
             problems.append(Problem(what, f"write `{_SETTINGS[lane]}:` in duecourse.yaml"))
     return problems
+
+
+def due_in(session: Session, lane: str, now: datetime) -> int:
+    """How many contacts are due in a lane."""
+    due = select(func.count()).where(
+        col(Contact.status) == "planned",
+        lanes() == lane,
+        col(Contact.not_before_at) <= now,
+        col(Contact.expires_at) > now,
+    )
+    return session.exec(due).one()
 
 
 async def close_all(adapters: Collection[Adapter]) -> None:

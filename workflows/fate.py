@@ -202,6 +202,6 @@ def _fail(session: Session, contact: Contact, fate: Fate, now: datetime) -> None
     record_failure(session, contact, receipt, now)
     if fate.meaning == "misconfigured":
         brake_channel(session, lane_of(contact), f"{fate.provider} refused our settings ({fate.code or 'no code'})")
-    if fate.meaning in ("blocked", "misconfigured"):
+    if fate.meaning in ("blocked", "misconfigured") or (fate.meaning == "unclear" and not fate.by_hand):
         extra = {"action": "alert", "contact": contact.id, "status": "failed", "code": fate.code}
         log.warning("a message needs somebody to look", extra=extra)

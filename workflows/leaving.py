@@ -18,11 +18,13 @@ from sqlmodel import Session, col, select
 
 from channels.message import Message
 from engine.errors import DataError, StoreError
+from store.budgets import spend
 from store.outbox import RECORDED_CALL, bump_versions, claim, is_task, lane_of, lock_versions, move, release, reserve
 from store.tables import Contact, Endpoint
 from workflows.alerts import unknowns
 from workflows.allotment import rank_text
 from workflows.brake import channel_brake
+from workflows.budget import day_ends_at, room
 from workflows.door import LEASE, LOOK_TO_SEND_MAX, NOT_ALLOWED, TURN_WAIT_MAX, Door, reach
 from workflows.look_log import kept_looks
 from workflows.looking import Looked, look_again
@@ -44,6 +46,7 @@ class Offer:
         looked_at: the instant of its second look.
         worker, attempt: whose it is, and its which try.
         turn_at: when its turn at the provider account is; None: at once.
+        day_ends_at: when the day ends whose budget it is on, of every account that it may be sent by; None: on none.
     """
 
     message: Message
@@ -53,6 +56,7 @@ class Offer:
     worker: str
     attempt: int
     turn_at: datetime | None = None
+    day_ends_at: datetime | None = None
 
     def is_of(self, contact: Contact) -> bool:
         """Whether the contact still waits for what becomes of this very try."""
@@ -90,7 +94,7 @@ def take(door: Door, paces: Mapping[str, float | None], clock: Callable[[], date
         StoreError: the database cannot be read or written. What was claimed is given back, or lapses.
     """
     now, began = clock(), time.monotonic()
-    limits = {lane: _fitting(limit, per_second) for lane, per_second in paces.items()}
+    limits = _limits(door, paces, now, limit)
     ids = claim(door.database, limits, now=now, worker=door.worker, lease=LEASE)
     taken = Taken(claimed=len(ids))
     if not ids:
@@ -105,6 +109,18 @@ def take(door: Door, paces: Mapping[str, float | None], clock: Callable[[], date
             release(door.database, ids, worker=door.worker, at=now, why="dispatch stopped before it could go")
         raise
     return taken
+
+
+def _limits(door: Door, paces: Mapping[str, float | None], now: datetime, limit: int) -> dict[str, int]:
+    """How many of each lane; a lane whose budget is used up is left out, so that its contacts stay as they are."""
+    with door.database.session() as session:
+        rooms = {lane: room(session, door.outward, lane, now) for lane in paces}
+    fitting = {lane: _fitting(limit, per_second) for lane, per_second in paces.items()}
+    return {
+        lane: most if left is None else min(most, left)
+        for lane, most in fitting.items()
+        if (left := rooms[lane]) is None or left
+    }
 
 
 def _fitting(limit: int, per_second: float | None) -> int:
@@ -153,9 +169,11 @@ def _write(
                     offers.append(Offer(message, one.look, tuple(one.seen), now, door.worker, contact.attempts))
         bump_versions(session, told)
         offers = [
-            turned
+            afforded
             for lane, per_second in paces.items()
-            for turned in _turns(session, lane, offers, per_second, clock(), counts)
+            for afforded in _afforded(
+                session, door, lane, _turns(session, lane, offers, per_second, clock(), counts), clock(), counts
+            )
         ]
     # Only what is committed counts, and is sent.
     taken.counts, taken.offers = counts, offers
@@ -234,14 +252,39 @@ def _turns(
     if per_second is None or not offers:
         return offers
     first, turns = reserve(session, lane, len(offers), per_second=per_second, now=now, within=TURN_WAIT_MAX)
-    for offer in offers[turns:]:
-        contact = session.get_one(Contact, offer.message.contact_id)
-        contact.attempts -= 1
-        move(session, contact, "planned", at=now, why="the provider account is busy; once more soon")
-        counts["offered"] -= 1
-        counts["waiting"] += 1
+    _put_back(session, offers[turns:], now, counts, "the provider account is busy; once more soon")
     step = timedelta(seconds=1 / per_second)
     return [replace(offer, turn_at=first + turn * step) for turn, offer in enumerate(offers[:turns])]
+
+
+def _afforded(
+    session: Session, door: Door, lane: str, offers: Sequence[Offer], now: datetime, counts: Counter[str]
+) -> Sequence[Offer]:
+    """Put each message of a lane on the day's budget of the accounts that have room for it; those without any go back."""
+    per_day = door.outward.lane(lane).per_day
+    if not per_day or not offers:
+        return offers
+    until_at = day_ends_at(door.outward, now)
+    granted = spend(session, lane, per_day, len(offers), now=now, until_at=until_at)
+    most = max(granted.values())
+    _put_back(session, offers[most:], now, counts, "what the provider account may take today is used up")
+    return [
+        replace(
+            offer,
+            message=replace(offer.message, accounts=frozenset(name for name, n in granted.items() if place < n)),
+            day_ends_at=until_at,
+        )
+        for place, offer in enumerate(offers[:most])
+    ]
+
+
+def _put_back(session: Session, offers: Sequence[Offer], now: datetime, counts: Counter[str], why: str) -> None:
+    for offer in offers:
+        contact = session.get_one(Contact, offer.message.contact_id)
+        contact.attempts -= 1
+        move(session, contact, "planned", at=now, why=why)
+        counts["offered"] -= 1
+        counts["waiting"] += 1
 
 
 def _alert(contact: Contact, text: str, error: Exception) -> None:

@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from channels.message import Receipt
 from compliance import PackDates
+from store.budgets import unspend
 from store.db import Database
 from store.outbox import ROW, bump_versions, lane_of, lock_versions, move
 from store.tables import Contact
@@ -46,11 +47,32 @@ def record_receipts(database: Database, answered: Sequence[Answered], dates: Pac
     with database.write() as session:
         people = {person for one in answered for person in one.offer.people}
         lock_versions(session, people)
+        news: list[Answered] = []
         for one in answered:
             contact = session.get_one(Contact, one.offer.message.contact_id, with_for_update=ROW)
-            counts[_record(session, contact, one, dates)] += 1
+            if one.offer.is_of(contact):
+                counts[_record(session, contact, one, dates)] += 1
+                news.append(one)
+            else:
+                # It is written down already, by a commit whose answer was lost, or was settled meanwhile. By now it may
+                # be in other hands, and what they did is not ours to tell.
+                counts["waiting" if one.receipt is None else one.receipt.status] += 1
         bump_versions(session, people)
+        for lane in sorted({one.offer.lane for one in news}):
+            unspend(session, lane, Counter(unit for one in news if one.offer.lane == lane for unit in _not_taken(one)))
     return counts
+
+
+def _not_taken(one: Answered) -> list[tuple[str, datetime]]:
+    """The budgets that a message was on and surely is no burden to: of accounts that were passed over, or took nothing."""
+    offer, receipt = one.offer, one.receipt
+    if offer.day_ends_at is None:
+        return []
+    accounts = offer.message.accounts
+    if receipt is not None and receipt.status != "retry":
+        # Where nobody can say which account was asked, it stays on the bill of each.
+        accounts = accounts - {receipt.provider} if receipt.provider in accounts else frozenset()
+    return [(account, offer.day_ends_at) for account in accounts]
 
 
 def retry_at(contact: Contact, now: datetime) -> datetime | None:
@@ -63,10 +85,6 @@ def retry_at(contact: Contact, now: datetime) -> datetime | None:
 
 def _record(session: Session, contact: Contact, one: Answered, dates: PackDates) -> str:
     now, receipt = one.at, one.receipt
-    if not one.offer.is_of(contact):
-        # It is written down already, by a commit whose answer was lost, or was settled meanwhile. By now it may be in
-        # other hands, and what they did is not ours to tell.
-        return "waiting" if receipt is None else receipt.status
     if receipt is None and contact.status == "unknown":
         # Given up on while this worker slept. It may not go by itself any more, but nobody has to find out.
         move(session, contact, "failed", at=now, why="its turn came too late; nobody was asked to send it")
@@ -98,7 +116,7 @@ def _record(session: Session, contact: Contact, one: Answered, dates: PackDates)
         record_sent(session, contact, one.offer.look, dates, now)
     elif word == "failed":
         record_failure(session, contact, receipt, now)
-    if word == "unknown" or receipt.meaning in ("blocked", "misconfigured"):
+    if word == "unknown" or receipt.meaning in ("blocked", "misconfigured", "unclear"):
         extra = {"action": "alert", "contact": contact.id, "status": word, "code": receipt.code}
         log.warning("a message needs somebody to look", extra=extra)
     return word

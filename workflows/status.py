@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from engine.errors import Problem
 from store import health
+from store.budgets import Spent, spent
 from store.db import Database
 from store.identity import is_production
 from store.lock import holder
@@ -18,6 +19,7 @@ from store.outbox import is_task
 from store.settings import read_setting
 from store.tables import Contact
 from workflows.alerts import PREFIX
+from workflows.budget import all_used_up
 from workflows.jobs import Entry
 from workflows.reconcile import doubts_of
 from workflows.schedule import LOCK
@@ -62,6 +64,7 @@ class Status:
         feeds: kind of file -> of when its newest content is.
         sweep: what the newest sweep counted.
         broken_off: when the newest sweep was begun, where it has not ended and nobody is at it.
+        spent: what provider accounts have taken of their day.
         problems: what somebody has to look at; none: all is well.
     """
 
@@ -81,6 +84,7 @@ class Status:
     log: health.Log
     sweep: Mapping[str, int]
     broken_off: datetime | None = None
+    spent: Sequence[Spent] = ()
     problems: Sequence[Problem] = ()
 
     def doubts_by_age(self) -> Mapping[str, int]:
@@ -119,6 +123,7 @@ def status(database: Database, entries: Mapping[str, Entry], *, owner: str, now:
             log=health.log(session),
             sweep=health.last_sweep(session),
             broken_off=None if sweeping else health.sweep_not_ended(session),
+            spent=spent(session, now),
         )
     return replace(found, problems=tuple(_problems(found)))
 
@@ -192,6 +197,7 @@ def _of_jobs(found: Status) -> Iterator[Problem]:
 
 
 def _of_contacts(found: Status) -> Iterator[Problem]:
+    yield from all_used_up(found.spent, {waits.channel: waits.due for waits in found.backlog})
     if found.sending:
         for waits in found.backlog:
             if waits.since is not None and found.at - waits.since > LATE_MAX:

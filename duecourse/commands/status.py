@@ -54,6 +54,7 @@ def as_json(found: "Status") -> dict[str, Any]:
         **plain,
         "jobs": [job_json(line) for line in found.jobs],
         "backlog": [asdict(one) for one in found.backlog],
+        "spent_today": [asdict(one) for one in found.spent],
         "leaving": asdict(found.leaving),
         "doubts": {"by_age": found.doubts_by_age(), "left_to_people": [asdict(d) for d in found.doubts if d.left]},
         "failures_24h": [asdict(one) for one in found.failures],
@@ -80,6 +81,9 @@ def _lines(found: "Status") -> Iterator[tuple[str, str]]:
     for waits in found.backlog:
         since = f", the oldest since {_minute(waits.since)}" if waits.since else ""
         yield f"waiting {waits.channel}", f"{waits.due:,} due{since}; {waits.later:,} later"
+    for account in found.spent:
+        bound = f" of {account.per_day:,}" if account.per_day is not None else ""
+        yield f"today {account.lane.replace('_', ' ')} {account.account}", f"{account.used:,}{bound}"
     yield "leaving", f"{found.leaving.in_hand:,} in hand, {found.leaving.lapsed:,} of them too long"
     ages = ", ".join(f"{count:,} {name}" for name, count in found.doubts_by_age().items() if count)
     left = sum(doubt.left for doubt in found.doubts)

@@ -168,6 +168,26 @@ def test_what_the_real_protocol_says_of_a_text(
     assert contact_of(sqlite_database, text).status == status
 
 
+def test_a_number_in_a_region_that_is_not_enabled_stops_nobody_elses_texts(
+    sqlite_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It fails alone, keeps its number, and somebody is told; the others of the round and of the next go."""
+    abroad, *others = (plan(sqlite_database, loan) for loan in book(sqlite_database, 4))
+    contact = contact_of(sqlite_database, abroad)
+    (number,) = rows(sqlite_database, Endpoint, col(Endpoint.id) == contact.endpoint_id)
+    with FakeProvider() as provider, FakeMailServer() as mails:
+        provider.fault(number.value, 21408, always=True)
+        wired = {"database": sqlite_database, "adapters": real_adapters(provider, mails), "lanes": {"sms": Lane(1)}}
+        done = go(door_of(**wired))
+        assert (counts(done), done.problems) == ({"failed": 1, "sent": 3}, [])
+        plan(sqlite_database, book(sqlite_database)[0])
+        assert counts(go(door_of(**wired), NOW + timedelta(hours=1))) == {"sent": 1}
+    assert [contact_of(sqlite_database, one).status for one in others] == ["sent"] * 3
+    assert rows(sqlite_database, Endpoint, col(Endpoint.id) == contact.endpoint_id)[0].valid
+    told = [(one.contact, one.code) for one in caplog.records if getattr(one, "action", "") == "alert"]  # type: ignore[attr-defined]
+    assert told == [(abroad, "21408")]
+
+
 def test_an_unreachable_provider_loses_nothing(sqlite_database: Database) -> None:
     """With nobody listening at either address every contact is planned again, for later."""
     loans = book(sqlite_database, 2)

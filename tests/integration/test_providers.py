@@ -16,6 +16,7 @@ from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FakeProvider
 from duecourse.providers import inward, outward
 from duecourse.workspace import Workspace, open_workspace
 from engine.errors import DuecourseError, SettingsError
+from store.outbox import RECORDED_CALL
 from workflows.door import Lane
 
 EXAMPLE = Path(gateway_file.__file__).with_name("gateway_example.yaml")
@@ -41,7 +42,8 @@ def test_a_gateway_and_an_account_share_the_work(tmp_path: Path):
             workspace(
                 tmp_path,
                 f"sms: {{account_sid: {ACCOUNT_SID}, auth_token: {AUTH_TOKEN}, base_url: '{provider.base_url}',\n"
-                "  from_numbers: ['+15005550020', '+15005550021'], sends_per_second_max: 50}\n"
+                "  from_numbers: ['+15005550020', '+15005550021'], sends_per_second_max: 50,\n"
+                "  sends_per_day_max: 20000}\n"
                 f"sms_gateway: {{file: gateway.yaml, account: {ACCOUNT}, secret: {SECRET}, sends_per_second_max: 20}}\n",
             )
         )
@@ -55,7 +57,7 @@ def test_a_gateway_and_an_account_share_the_work(tmp_path: Path):
                 await adapter.close()
 
         assert asyncio.run(work()) == ["freedonia", "twilio"]
-        assert made.lanes["sms"] == Lane(16, 20)
+        assert made.lanes["sms"] == Lane(16, 20, {"freedonia": None, "twilio": 20_000})
         assert gateway.taken[0].fields["params"] == {"name": "王芳", "amount": "1,234.50元", "phone": "+1 555 0100"}
 
 
@@ -84,6 +86,25 @@ def test_a_mail_is_signed_and_sealed_as_the_settings_say(tmp_path: Path):
         read = inward(made)
         assert read.mailbox == Maildir(tmp_path / "reports")
         assert read.mail is not None
+
+
+def test_each_account_has_its_rate_and_its_day(tmp_path: Path):
+    """Texts, calls and mail are counted apart, and the day is the lender's."""
+    made = outward(
+        workspace(
+            tmp_path,
+            "zone: Asia/Shanghai\n"
+            f"sms: {{account_sid: {ACCOUNT_SID}, auth_token: x, from_number: '+15550100123', callback_url: 'https://a.example',\n"
+            "  calls_from: '+15550100123', sends_per_day_max: 20000, calls_per_day_max: 300}\n"
+            "mail: {host: mx, from_address: care@lender.example, sends_per_second_max: 2.5, sends_per_day_max: 5000}\n",
+        )
+    )
+    assert made.zone == "Asia/Shanghai"
+    assert made.lanes == {
+        "sms": Lane(64, 10, {"twilio": 20_000}),
+        RECORDED_CALL: Lane(64, 1, {"twilio": 300}),
+        "email": Lane(4, 2.5, {"smtp": 5_000}),
+    }
 
 
 def test_an_imap_mailbox_is_one_too(tmp_path: Path):

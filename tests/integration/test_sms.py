@@ -17,6 +17,7 @@ import pytest
 from jsonschema import ValidationError
 from pydantic import SecretStr
 
+from channels.failover import may_go_elsewhere
 from channels.message import Message, Receipt, Sought
 from channels.sms import SmsAdapter, SmsSettings
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, Asked, FakeProvider, Fault
@@ -109,7 +110,7 @@ def test_the_same_run_gives_the_same_ids():
         (21614, Receipt("failed", "twilio", "", "21614", "bad_address", "number cannot receive text messages")),
         (21611, Receipt("retry", "twilio", "", "21611", "try_later", "sender's queue full")),
         (429, Receipt("retry", "twilio", "", "20429", "slow_down", "too many requests")),
-        (21606, Receipt("retry", "twilio", "", "21606", "misconfigured", "sender may not send to this number")),
+        (21606, Receipt("failed", "twilio", "", "21606", "unclear", "sender may not send to this number")),
         (21999, Receipt("failed", "twilio", "", "21999", "unclear", "refused with a code we have no name for")),
         (500, Receipt("unknown", "twilio", "", "500", "unclear", "the provider broke while it had the message")),
         (503, Receipt("unknown", "twilio", "", "503", "unclear", "the provider broke while it had the message")),
@@ -133,7 +134,7 @@ def test_every_kind_of_answer_says_how_sure_it_is(provider: FakeProvider, fault:
 
 @pytest.mark.parametrize(
     ("to", "meaning"),
-    [("+15005550001", "bad_address"), ("+15005550002", "bad_address"), ("+15005550003", "misconfigured"),
+    [("+15005550001", "bad_address"), ("+15005550002", "bad_address"), ("+15005550003", "unclear"),
      ("+15005550004", "opted_out"), ("+15005550009", "bad_address")],
 )  # fmt: skip
 def test_the_providers_magic_numbers_mean_what_its_manual_says(provider: FakeProvider, to: str, meaning: str):
@@ -220,12 +221,44 @@ def test_the_newer_error_form_is_read_too():
         assert send_one(SmsAdapter(settings(other.url)), message()).meaning == "opted_out"
 
 
-def test_a_redirect_is_not_followed():
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_redirect_is_not_followed(status: int):
     """Nothing of a message is handed to another address than the one in the settings."""
-    with answering(307, b"", {"Location": "http://127.0.0.1:9/"}) as other:
+    with answering(status, b"", {"Location": "http://127.0.0.1:9/"}) as other:
         receipt = send_one(SmsAdapter(settings(other.url)), message())
     words = "the provider's address answers with something else; see `sms.base_url`"
-    assert receipt == Receipt("retry", "twilio", "", "307", "misconfigured", words)
+    assert receipt == Receipt("retry", "twilio", "", str(status), "misconfigured", words)
+    assert len(other.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (300, b""),
+        (302, b""),
+        (303, b""),
+        (304, b""),
+        (408, b""),
+        (409, b""),
+        (408, b"<html>"),
+        (409, b'{"message": "x"}'),
+    ],
+)
+def test_an_answer_that_may_follow_work_done_is_in_doubt(status: int, body: bytes):
+    """`See the message there`, `it took too long` and `it is there already` are no promise that nothing was sent; no other account is asked."""
+    with answering(status, body, {"Location": "http://127.0.0.1:9/"}) as other:
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
+    words = "the provider's address did not say whether it took the message"
+    assert receipt == Receipt("unknown", "twilio", "", str(status), "unclear", words)
+    assert not may_go_elsewhere(receipt)
+    assert len(other.seen) == 1
+
+
+def test_a_refusal_with_a_code_of_theirs_is_sure_whatever_its_status():
+    """What Twilio itself says, it says for certain."""
+    with answering(409, b'{"code": 21610, "message": "x", "status": 409}') as other:
+        receipt = send_one(SmsAdapter(settings(other.url)), message())
+    assert (receipt.status, receipt.meaning, receipt.code) == ("failed", "opted_out", "21610")
 
 
 def test_a_message_refused_in_the_answer_itself_is_not_sent():

@@ -88,6 +88,8 @@ def test_a_mailbox_that_is_gone_is_known_in_every_shape(content: bytes):
         ({"Status": "5.2.2", "Diagnostic-Code": "smtp; 552 5.2.2 full"}, "failed", "552 5.2.2", "try_later"),
         ({"Status": "5.7.1", "Diagnostic-Code": "smtp; 550 5.7.1 spam"}, "failed", "550 5.7.1", "blocked"),
         ({"Status": "5.0.0", "Diagnostic-Code": "smtp; 550 message looks like spam"}, "failed", "5.0.0", "unclear"),
+        ({"Status": "5.1.8", "Diagnostic-Code": "smtp; 550 5.1.8 sender"}, "failed", "550 5.1.8", "unclear"),
+        ({"Status": "5.2.1", "Diagnostic-Code": "smtp; 550 5.2.1 disabled"}, "failed", "550 5.2.1", "unclear"),
         ({"Status": "", "Diagnostic-Code": ""}, "failed", "", "unclear"),
     ],
 )

@@ -43,6 +43,29 @@ def test_a_providers_code_has_a_meaning_and_an_unknown_one_a_default(
     assert twilio_refusal(code, http_status) == expected
 
 
+STOPS = frozenset({
+    10001, 10002, 20003, 20005, 20403, 20404, 21205, 21210, 21212, 21213, 21601, 21603, 21607, 21609, 21660, 21661, 21701,
+    21703, 21704, 30002, 30035, 30037, 63007,
+})  # fmt: skip
+"""Codes about our account, our senders or our addresses: whatever goes next would be refused alike."""
+OF_ONE_TEXT = frozenset({21201, 21602, 21604, 21605, 21617, 21619, 21620})
+"""Refused before the text is taken, so no callback brings them; as `failed` they stop nothing."""
+
+
+@pytest.mark.parametrize("code", [21203, 21215, 21219, 21408, 21606, 21608, 30012, 30018, 30019, 30024])
+def test_a_code_about_one_destination_or_text_fails_that_contact_alone(code: int):
+    """A region that is not enabled, or a number that a trial account may not write to, stops nobody else's messages."""
+    assert twilio_refusal(code)[:2] in (("failed", "unclear"), ("failed", "blocked"))
+
+
+def test_only_codes_about_our_account_stop_a_channel():
+    """Whoever adds one says here on which side it stands."""
+    stops = {code for code in range(10_000, 70_000) if twilio_refusal(code)[1] == "misconfigured"}
+    assert stops == STOPS | OF_ONE_TEXT
+    assert {twilio_refusal(code)[0] for code in OF_ONE_TEXT} == {"failed"}
+    assert {twilio_refusal(code)[0] for code in STOPS} == {"retry"}
+
+
 def test_a_table_of_codes_is_checked_whole():
     """Every mistake of the table is named with its place and mend."""
     text = "failed:\n  opted_uot:\n    1: x\n  blocked:\n    2: a\n    2x: b\nretry:\n  blocked:\n    2: c\nsent: {}\nx: {}\n"
@@ -73,6 +96,72 @@ def test_a_mail_refusal_is_sure_and_blames_the_address_only_for_the_recipient(st
     if meaning == "bad_address":
         assert step == "recipient"
         assert status == "failed"
+
+
+GONE = ("failed", "bad_address")
+UNCLEAR = ("failed", "unclear")
+FULL = ("retry", "try_later")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        (550, "5.1.1 The email account that you tried to reach does not exist", GONE),
+        (550, "5.1.1 <bob@b.example>: Recipient address rejected: User unknown in virtual mailbox table", GONE),
+        (550, "5.1.10 Null MX", GONE),
+        (554, "5.1.2 no such domain", GONE),
+        (550, "#5.1.0 Address rejected.", UNCLEAR),
+        (550, "5.1.0 <bob@b.example>: user unknown", GONE),
+        (550, "5.1.0 <us@lender.example> Sender rejected, user unknown", UNCLEAR),
+        (550, "5.1.8 <us@lender.example>: Sender address rejected: Domain not found", UNCLEAR),
+        (550, "No such user here", GONE),
+        (550, "no such recipient <blocked@spam.example>", GONE),
+        (550, "Unknown user", GONE),
+        (550, "User bob@b.example does not exist", GONE),
+        (550, "<bob@b.example>: Recipient address rejected: User unknown in local recipient table", GONE),
+        (550, "Mailbox not found", GONE),
+        (550, "Invalid recipient <bob@b.example>", GONE),
+        (550, "That address doesn't exist.", GONE),
+        (551, "bob@b.example is not a known user", GONE),
+        (553, "invalid mailbox", GONE),
+        (550, "unrouteable address", GONE),
+        (550, "no mailbox here by that name", GONE),
+        (554, "Service unavailable; Client host [203.0.113.7] blocked using zen.spamhaus.org", UNCLEAR),
+        (550, "blocked using zen.spamhaus.org; mailbox not found in our list", UNCLEAR),
+        (550, "Client host [5.1.1.7] refused", UNCLEAR),
+        (550, "5.1.1.7 is listed", UNCLEAR),
+        (550, "Sender verify failed", UNCLEAR),
+        (550, "Sender verify failed: no such user here", UNCLEAR),
+        (550, "SPF check failed for lender.example", UNCLEAR),
+        (550, "SPF: address not found in the record", UNCLEAR),
+        (550, "Reverse DNS invalid for your address", UNCLEAR),
+        (550, "Recipient address rejected: Access denied", UNCLEAR),
+        (550, "Requested action not taken: mailbox unavailable", UNCLEAR),
+        (550, "no-such-user@b.example refuses mail", UNCLEAR),
+        (550, "", UNCLEAR),
+        (554, "transaction failed: no such user", UNCLEAR),
+        (550, "5.2.1 mailbox disabled", UNCLEAR),
+        (550, "5.7.1 no such user, says our policy", ("failed", "blocked")),
+        (552, "quota exceeded", FULL),
+        (552, "Requested mail action aborted: exceeded storage allocation", FULL),
+        (552, "5.2.2 over quota", FULL),
+        (550, "5.2.2 user unknown to have room", FULL),
+        (550, "5.4.4 no route", ("retry", "try_later")),
+    ],
+)  # fmt: skip
+def test_only_words_about_the_mailbox_cost_an_address(code: int, text: str, expected: tuple[str, str]):
+    """A server that blames us, our address, a list or nothing when the addressee is named loses nobody's address."""
+    assert mail_refusal("recipient", code, text)[:2] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("5.2.2 over quota", FULL), ("mailbox full", FULL), ("message too big", ("failed", "blocked")),
+     ("5.3.4 no space for a message of this size", ("failed", "blocked"))],
+)  # fmt: skip
+def test_a_mailbox_may_be_full_only_after_the_text(text: str, expected: tuple[str, str]):
+    """552 then means that, or that the message is too long; only words tell."""
+    assert mail_refusal("data", 552, text)[:2] == expected
 
 
 @pytest.mark.parametrize(
