@@ -61,6 +61,9 @@ def hear_text(works: Works, arrival: Arrival, now: datetime) -> str:
     """
     A text message from outside. A stop is everybody's whose number it is; other words are from whom we wrote to last.
 
+    Also "wrong person": it answers what we wrote last, and says whose the number is not. The others who have it on file may
+    well be whoever answers; of them it becomes wrong when they, or who has it, say so to what is written to them.
+
     Raises:
         DataError: nobody with a loan has that number.
     """

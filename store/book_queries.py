@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Select, case, func, literal, or_, select, union_all
 
 from store.bulk_arrow import table_of
+from store.fact_sql.contacts import HAPPENED, TASKS
 from store.ids import among
 
 CONTACT_DAYS: Final = 400
@@ -93,8 +94,8 @@ def other_queries(wanted: Wanted, now: datetime, contact_days: int) -> Mapping[s
         "notice": rows_of("notice", "loan_id", loans, notice.c.voided_at.is_(None)),
         "promise": rows_of("promise", "loan_id", loans),
         "stage_change": rows_of("stage_change", "loan_id", loans, change.c.on_on >= _year_before(now)),
-        "contact": _contacts("contact", wanted, since),
-        "contact_loan": _contacts("contact_loan", wanted, since),
+        "contact": _contacts("contact", wanted, since, now),
+        "contact_loan": _contacts("contact_loan", wanted, since, now),
         "feed": feed_query(),
     }
 
@@ -154,16 +155,19 @@ def _holds(people: Iterable[int], now: datetime) -> Select[Any]:
 def _at_the_latest(
     name: str, instant: str, people: Iterable[int], ahead: ColumnElement[bool], now: datetime
 ) -> Select[Any]:
-    """
-    Rows about these people, of which an instant that is ahead is taken for now.
+    """Rows about these people, of which an instant that is ahead is taken for now."""
+    return select(*_by_now(name, instant, ahead, now)).where(among(table_of(name).c.person_id, people))
 
-    What came between the moment that is decided for and the look at the book, or by another clock, forbids at once.
+
+def _by_now(name: str, instant: str, ahead: ColumnElement[bool], now: datetime) -> list[ColumnElement[Any]]:
     """
-    table = table_of(name)
-    at = table.c[instant]
+    The columns of a table, of which an instant that is ahead is taken for now.
+
+    What came between the moment that is decided for and the look at the book, or by another clock, counts at once.
+    """
+    at = table_of(name).c[instant]
     known = case((ahead, literal(now, at.type)), else_=at).label(instant)
-    columns = [known if column.name == instant else column for column in _kept(name)]
-    return select(*columns).where(among(table.c.person_id, people))
+    return [known if column.name == instant else column for column in _kept(name)]
 
 
 def _columns(name: str) -> Select[Any]:
@@ -237,8 +241,12 @@ def latest_values(loans: Iterable[int], now: datetime) -> Select[Any]:
     return select(value).where(among(value.c.loan_id, loans), value.c.as_of_at <= now, ~overtaken)
 
 
-def _contacts(name: str, wanted: Wanted, since: datetime) -> Select[Any]:
-    """Rows of `contact`, or of `contact_loan` about the same contacts, without those that name a contact's own loan."""
+def _contacts(name: str, wanted: Wanted, since: datetime, now: datetime) -> Select[Any]:
+    """
+    Rows of `contact`, or of `contact_loan` about the same contacts, without those that name a contact's own loan.
+
+    What was made has been made by now, whatever clock says when; what waits has its time, as a call-back that was promised.
+    """
     contact = table_of("contact")
     recent, with_people = contact.c.at >= since, among(contact.c.person_id, wanted.people)
     # Said by what it is not, for which no index is asked: of what is planned there is far more than of one person.
@@ -252,9 +260,11 @@ def _contacts(name: str, wanted: Wanted, since: datetime) -> Select[Any]:
     ]
     if wanted.long_spells:
         parts.append((~recent, ~unfinished, among(contact.c.loan_id, wanted.long_spells)))
-    columns = _columns(name)
+    waits = (contact.c.status == "sent") & (contact.c.outcome == "") & contact.c.channel.in_(TASKS)
+    ahead = (contact.c.at > now) & contact.c.status.in_(HAPPENED) & ~waits
+    columns = select(*_by_now("contact", "at", ahead, now))
     if name != "contact":
         about = table_of(name)
         others = (about.c.contact_id == contact.c.id) & (about.c.loan_id != contact.c.loan_id)
-        columns = columns.select_from(contact.join(about, others))
+        columns = _columns(name).select_from(contact.join(about, others))
     return select(union_all(*(columns.where(*part) for part in parts)).subquery())

@@ -13,9 +13,10 @@ from engine.facts import Counter
 from store.fact_sql.clock import DAY_US
 from store.fact_sql.piece import Piece, texts
 
-_HAPPENED: Final = ("sending", "sent", "delivered", "unknown", "failed")
-
-_TASKS: Final = ("call", "visit", "letter", "legal")
+HAPPENED: Final = ("sending", "sent", "delivered", "unknown", "failed")
+"""Statuses of what has left us, or may have."""
+TASKS: Final = ("call", "visit", "letter", "legal")
+"""Channels of which `sent` without an outcome is a task that waits."""
 
 REACHED: Final = ("conversation", "met", "promise", "refused", "dispute")
 """Outcomes in which the right person was spoken to."""
@@ -33,8 +34,8 @@ _COLUMNS: Final = f"""
 _ON_A_DAY: Final = f"""
 join clock_span on clock_span.clock = borrowed.clock
     and clock_span.from_us <= contact.at and contact.at < clock_span.until_us
-where contact.status in ({texts(_HAPPENED)})
-    and not (contact.status = 'sent' and contact.outcome = '' and contact.channel in ({texts(_TASKS)}))
+where contact.status in ({texts(HAPPENED)})
+    and not (contact.status = 'sent' and contact.outcome = '' and contact.channel in ({texts(TASKS)}))
     and not contact.misdirected and contact.at <= (select now_us from moment)
 """
 

@@ -111,6 +111,18 @@ def test_what_counts_as_a_contact(sqlite_database: Database) -> None:
     assert of(sqlite_database, loan, *names) == (2, 4, 0, 1, 1, 1)
 
 
+def test_what_a_clock_ahead_wrote_has_happened(database: Database) -> None:
+    """A call stamped later than now, past midnight even, was made today; a call-back that was promised was not made yet."""
+    person = make_person(database)
+    loan = make_loan(database, borrower_id=person, instalments=MONTHLY)
+    ahead = contact(loan, person, NOW + timedelta(minutes=5), outcome="conversation")
+    tomorrow = contact(loan, person, NOW + timedelta(days=1), "sms", status="sent")
+    log(database, ahead, tomorrow, contact(loan, person, NOW + timedelta(hours=2), status="sent", outcome=""))
+    names = ("days_since_call", "days_since_conversation", "calls_7d", "calls_30d_loan", "days_since_message")
+    assert of(database, loan, *names) == (0, 0, 1, 1, 0)
+    assert of(database, loan, *names, now=NOW + timedelta(days=3)) == (3, 3, 1, 1, 2)
+
+
 def test_conversations_are_with_the_right_person_in_either_direction(sqlite_database: Database) -> None:
     """A conversation, a promise or a visit that met them; no recorded call or voicemail; the borrower's own call included."""
     loan = make_loan(sqlite_database, instalments=MONTHLY)

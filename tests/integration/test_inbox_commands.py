@@ -184,6 +184,21 @@ def test_a_stop_from_a_shared_number_is_everybodys(works: Works, opened: Databas
     assert [c.person_id for c in rows(opened, Consent, col(Consent.kind) == "opt_in")] == [borrower_of(opened, second)]
 
 
+def test_a_wrong_person_at_a_shared_number_is_who_was_written_to_last(works: Works, opened: Database) -> None:
+    """The number leads to that person no more; of the other it stays, who may be the one who answers."""
+    first, second = book(opened, 2)
+    own = mobile_of(opened, first)
+    shared = Endpoint(person_id=borrower_of(opened, second), kind="mobile", value=own.value, rank=9, recorded_at=NOW)
+    add(opened, shared)
+    plan(opened, first, status="delivered", at=NOW - timedelta(hours=2))
+    plan(opened, second, status="delivered", at=NOW - timedelta(hours=1), endpoint_id=shared.id)
+    arrive(opened, text("wrong person", own.value, "SM1"))
+    assert handle_inbox(works, lambda: NOW) == TakenIn(done=1)
+    assert {row.id: row.valid for row in rows(opened, Endpoint) if row.value == own.value} == {
+        own.id: True, shared.id: False,
+    }  # fmt: skip
+
+
 def test_a_stop_of_somebody_who_has_paid_everything(works: Works, opened: Database) -> None:
     """Whoever owes nothing any more is heard as well: their next loan finds the channel closed."""
     person = make_person(opened, mobile="+8613777777777")
