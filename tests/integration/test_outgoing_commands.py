@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from sqlmodel import col
 from duecourse.jobs import Jobs
 from duecourse.workspace import open_workspace
 from engine.errors import RuleError, SettingsError
+from store.budgets import spend
 from store.db import Database
 from store.tables import Contact, Endpoint, LogCheckpoint, Promise
 from tests.conftest import Run
@@ -108,6 +109,26 @@ def test_the_brake_is_let_go_by_a_person(run: Run, opened: Database) -> None:
         ),
     )
     assert run("dispatch", "--release") == (0, "nothing was due", "")
+
+
+def test_status_shows_what_accounts_have_taken_of_their_day(run: Run, opened: Database) -> None:
+    """For people in a line each, for programs as values; an account without a limit is shown as well."""
+    midnight = NOW + timedelta(hours=12)
+    with opened.write() as session:
+        spend(session, "sms", {"freedonia": None, "twilio": 20_000}, 1234, now=NOW, until_at=midnight)
+        spend(session, "recorded_call", {"twilio": 300}, 7, now=NOW, until_at=midnight)
+    _, out, _ = run("status", "--at", AT)
+    assert [" ".join(line.split()) for line in out.splitlines() if line.startswith("today ")] == [
+        "today recorded call twilio 7 of 300",
+        "today sms freedonia 1,234",
+        "today sms twilio 1,234 of 20,000",
+    ]
+    _, out, _ = run("--json", "status", "--at", AT)
+    until = json.loads(out)["spent_today"][2].pop("until_at")
+    assert datetime.fromisoformat(until) == midnight
+    assert [(one["lane"], one["account"], one["used"], one["per_day"]) for one in json.loads(out)["spent_today"]] == [
+        ("recorded_call", "twilio", 7, 300), ("sms", "freedonia", 1234, None), ("sms", "twilio", 1234, 20_000),
+    ]  # fmt: skip
 
 
 def test_an_agent_works_a_task(run: Run, opened: Database) -> None:
