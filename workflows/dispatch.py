@@ -336,7 +336,8 @@ class _Lane:
     async def _turn(self, offer: Offer, halt: asyncio.Event) -> None:
         if offer.turn_at is None:
             return
-        wait = (offer.turn_at - self.clock()).total_seconds()
+        # No longer than its look is good for, whatever becomes of the clock on the wall.
+        wait = min(offer.turn_at - self.clock(), LOOK_TO_SEND_MAX).total_seconds()
         with suppress(TimeoutError):
             await asyncio.wait_for(halt.wait(), max(0, wait))
 
