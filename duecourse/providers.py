@@ -13,6 +13,7 @@ from channels.mail_signing import DkimKey, domain_of
 from channels.mailbox import Imap, Mailbox, Maildir
 from channels.message import Adapter
 from channels.twilio_callbacks import TwilioCallbacks
+from channels.twilio_client import NAME as TWILIO
 from config.files import read_text
 from config.settings import Bounces, Mail, Settings, Sms, SmsGateway
 from duecourse.clock import now as this_moment
@@ -95,6 +96,23 @@ def inward(workspace: Workspace) -> Inward:
         what = "reports of mails would be believed whoever wrote them"
         raise SettingsError(Problem(what, "set `mail.id_secret`, best as DUECOURSE_MAIL__ID_SECRET"))
     return Inward(twilio, reports, _mailbox(workspace, mail.bounces), MailReports(mail.from_address, mail.id_secret))
+
+
+def reporting(workspace: Workspace) -> frozenset[str]:
+    """
+    The providers that report what became of each message, as contacts name them; mail servers do not.
+
+    Raises:
+        RuleError: the gateway's file does not mean anything.
+    """
+    settings, names = workspace.settings, set()
+    if settings.sms is not None and callback_url(settings):
+        names.add(TWILIO)
+    if settings.sms_gateway is not None:
+        gateway = _described(workspace, settings.sms_gateway)
+        if gateway.receipts is not None:
+            names.add(gateway.name)
+    return frozenset(names)
 
 
 def callback_url(settings: Settings) -> str:

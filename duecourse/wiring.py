@@ -17,7 +17,7 @@ from channels.paper import Press
 from compliance import BulkGate
 from duecourse.audit import Kept, keep_log
 from duecourse.compose import Composer
-from duecourse.providers import outward
+from duecourse.providers import outward, reporting
 from duecourse.texts import Texts
 from duecourse.unwaited import run
 from duecourse.workspace import Workspace
@@ -291,7 +291,7 @@ class Works:
 
     def match(self, now: datetime) -> Mapping[str, int]:
         """Match what providers said with the contacts and the log; what is found stands in the book of duties."""
-        return match(self.database, now=now, zone=self.workspace.settings.zone)
+        return match(self.database, now=now, zone=self.workspace.settings.zone, reporting=reporting(self.workspace))
 
     @cached_property
     def press(self) -> Press:

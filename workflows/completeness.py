@@ -8,17 +8,18 @@ matches again is taken off it, and what a person settled stays settled.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_
+from sqlalchemy import ColumnElement, and_, exists, func, literal, or_
 from sqlmodel import Session, col, select
 
 from store.db import Database
 from store.lock import sole
+from store.outbox import tasks
 from store.tables import Arrival, Contact, ContactStatus, DecisionRow, Duty, StageChange
 from workflows.arriving import REPORT
 from workflows.duties import CLOSED, MATCH, OPEN, OURSELVES, Values, closed, write_duties
@@ -29,6 +30,10 @@ OWNER: Final = "compliance"
 """Whose the findings are until they are given to somebody else."""
 SILENT_MAX: Final = timedelta(hours=24)
 """How long a message may be on its way without a word from its provider."""
+UNREPORTED_MAX: Final = timedelta(days=3)
+"""How long after a message has gone its report may come: carriers keep one for a telephone that is off for up to 72 hours."""
+_UNREPORTED_FOR: Final = timedelta(days=30)
+"""Of what is longer ago nothing new is found: a book from before reports came would be found whole."""
 _LOOK_IN: Final = timedelta(days=1)
 _SETTLE_IN: Final = timedelta(days=3)
 _TOLD: Final = ("sent", "delivered", "failed", "unknown")
@@ -46,12 +51,13 @@ class Finding:
     person: int | None = None
 
 
-def match(database: Database, *, now: datetime, zone: str) -> Counter[str]:
+def match(database: Database, *, now: datetime, zone: str, reporting: Collection[str] = ()) -> Counter[str]:
     """
     Match everything with everything, and bring the findings in the book of duties up to date.
 
     Args:
         zone: the lender's: says what today is.
+        reporting: the providers that report what became of each message, as contacts name them.
     Returns:
         how many are `new`, `gone` since they match now, `reopened`, and `open` in all.
     Raises:
@@ -61,7 +67,7 @@ def match(database: Database, *, now: datetime, zone: str) -> Counter[str]:
     today = now.astimezone(where).date()
     with sole(database, "match", what="the match of receipts, contacts and the log"):
         with database.session() as session:
-            found = {(f"{MATCH}{one.kind}", one.subject): one for one in findings(session, now)}
+            found = {(f"{MATCH}{one.kind}", one.subject): one for one in findings(session, now, reporting)}
             known = {(duty.rule, duty.subject): duty for duty in session.exec(_known())}
             session.expunge_all()
         new = [_duty(one, now, today, where) for key, one in found.items() if key not in known]
@@ -80,10 +86,11 @@ def is_finding() -> ColumnElement[bool]:
     return col(Duty.rule).startswith(MATCH, autoescape=True)
 
 
-def findings(session: Session, now: datetime) -> Iterator[Finding]:
-    """Whatever does not match at this moment."""
+def findings(session: Session, now: datetime, reporting: Collection[str] = ()) -> Iterator[Finding]:
+    """Whatever does not match at this moment; `reporting` as in `match`."""
     yield from _receipts_without_entry(session)
     yield from _entries_without_receipt(session, now)
+    yield from _messages_without_report(session, now, reporting)
     yield from _contacts_without_entry(session)
     yield from _contacts_without_decision(session)
     yield from _decisions_without_contact(session)
@@ -111,6 +118,24 @@ def _entries_without_receipt(session: Session, now: datetime) -> Iterator[Findin
     for contact in session.exec(silent.order_by(col(Contact.id))):
         what = f"contact {contact.id} was about to leave, and no receipt says what became of it"
         yield _about(contact, "entry_without_receipt", what)
+
+
+def _messages_without_report(session: Session, now: datetime, reporting: Collection[str]) -> Iterator[Finding]:
+    # What was found once stays until it is reported on, or somebody settles it.
+    known = exists().where(
+        col(Duty.rule) == f"{MATCH}message_without_report", col(Duty.subject) == literal("contact:") + col(Contact.id)
+    )
+    silent = select(Contact).where(
+        col(Contact.direction) == "out",
+        col(Contact.status) == "sent",
+        ~tasks(),
+        col(Contact.provider).in_(reporting),
+        col(Contact.at) < now - UNREPORTED_MAX,
+        or_(col(Contact.at) > now - _UNREPORTED_FOR, known),
+    )
+    for contact in session.exec(silent.order_by(col(Contact.id))):
+        what = f"{contact.provider} took contact {contact.id}, and never reported whether it arrived"
+        yield _about(contact, "message_without_report", what)
 
 
 def _contacts_without_entry(session: Session) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ until the whole book has been looked at; then the seats are given out and they a
 queues that turned them away closed. One process or several do the chunks: the decisions are the same.
 """
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -38,6 +39,8 @@ from workflows.run import Frozen, advance, begin_sweep, counts_of, end, frozen_p
 from workflows.screening import Screen
 from workflows.seat_log import packed_round
 from workflows.sweep_job import Done, Job, Setup
+
+log = logging.getLogger(__name__)
 
 RETRY: Final = timedelta(days=7)
 """For how long a contact that an event called for, and the gate put off, is looked at again in sweeps."""
@@ -124,7 +127,9 @@ def sweep(
             frozen = begin_sweep(session, rulebook.strategies, gate, now=now, known_at=known_at or now, zone=lender)
         if frozen.finished:
             return SweepResult(frozen.id, frozen.now, True, frozen.counts or {})
-        expire(database, now=frozen.now)
+        if late := expire(database, now=frozen.now):
+            # After an outage: what was to go meanwhile is decided anew, and nobody is to wonder where it went.
+            log.info("contacts expired before they could go", extra={"action": "contacts_expired", "count": late})
         setup = _setup(database, rulebook, gate, frozen, queues or {}, lender, write=True, spread=spread)
         # Whose lock was lost with its connection stops: another sweep may have begun.
         work = _Sweep(database, setup, loans_per_chunk, progress, lambda: stop() or not still_mine())

@@ -1,5 +1,6 @@
 """What waits in the queues as people see it: what to do, about which loan, why, and until when it is worth doing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from engine.rulebook import Rulebook
 from store.outbox import tasks as are_tasks
 from store.tables import Contact, DecisionRow
 from store.timeline import loan_refs
+from workflows.allotment import Queue
 from workflows.call_backs import is_call_back
 from workflows.tasks import waiting
 
@@ -21,6 +23,7 @@ class Listed:
     Attributes:
         script: the template that is read or followed.
         reason: the rule, and why it asks. hands: whose it is now; empty: nobody's.
+        skills: what whoever takes it must be able to do, as its queue's file says.
         since: from when it could be taken. due: when it lapses.
     """
 
@@ -34,9 +37,12 @@ class Listed:
     rule: str
     reason: str
     hands: str
+    skills: tuple[str, ...] = ()
 
 
-def task_list(session: Session, rulebook: Rulebook, *, queue: str | None, now: datetime) -> list[Listed]:
+def task_list(
+    session: Session, rulebook: Rulebook, queues: Mapping[str, Queue], *, queue: str | None, now: datetime
+) -> list[Listed]:
     """What waits in a queue, or in all of them, in the order in which it is taken."""
     tasks = waiting(session, queue=queue, now=now)
     refs = loan_refs(session, (task.loan_id for task in tasks))
@@ -46,9 +52,14 @@ def task_list(session: Session, rulebook: Rulebook, *, queue: str | None, now: d
             task.id, task.queue or task.channel, task.channel, task.name, refs[task.loan_id],
             max(task.at, task.not_before_at), task.expires_at, task.rule or "",
             _reason(task, rulebook, strategies.get(task.id)), _hands(task),
+            _skills(queues.get(task.queue or task.channel)),
         )
         for task in tasks
     ]  # fmt: skip
+
+
+def _skills(queue: Queue | None) -> tuple[str, ...]:
+    return queue.skills if queue is not None else ()
 
 
 def _strategies(session: Session) -> dict[str, str | None]:

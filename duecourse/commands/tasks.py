@@ -39,11 +39,15 @@ def list_tasks(
     if queue is not None:
         known_queue(session, queue)
     with session.database.session() as reading:
-        listed = task_list(reading, session.workspace.rulebook, queue=queue, now=instant(at))
-    drawn = table("task", "queue", "script", "loan", "since", "until", "with", "why")
+        workspace = session.workspace
+        listed = task_list(reading, workspace.rulebook, workspace.queues, queue=queue, now=instant(at))
+    # Of most queues nothing is asked for.
+    needs = ("needs",) if any(task.skills for task in listed) else ()
+    drawn = table("task", "queue", *needs, "script", "loan", "since", "until", "with", "why")
     for task in listed:
         times = (f"{when:%m-%d %H:%M}Z" for when in (task.since, task.due))
-        cells = (task.task, task.queue, task.script, task.loan, *times, task.hands, task.reason)
+        skills = (", ".join(task.skills),) if needs else ()
+        cells = (task.task, task.queue, *skills, task.script, task.loan, *times, task.hands, task.reason)
         drawn.add_row(*map(Text, cells))
     session.output.answer(listed, lambda console: console.print(drawn if listed else "nothing is waiting"))
 

@@ -115,3 +115,31 @@ def test_a_finding_is_somebodys_until_it_is_settled(database: Database) -> None:
     assert match(database, now=LATER, zone="UTC") == {"new": 0, "gone": 0, "reopened": 0, "open": 0}
     (duty,) = rows(database, Duty)
     assert (duty.status, duty.closed_by, duty.evidence) == ("done", "mei", "ticket 7")
+
+
+def test_a_message_that_nobody_reports_on_is_found(database: Database) -> None:
+    """Of providers that report, after three days; what was found stays until it is reported on, and mails are left alone."""
+    late, new, *_ = sent(database, 2)
+    day = timedelta(days=1)
+    options: dict[str, Any] = {"zone": "UTC", "reporting": {"silent"}}
+
+    def open_at(days: int) -> set[str]:
+        match(database, now=NOW + days * day, **options)
+        return {one.subject for one in rows(database, Duty) if one.status == "open"}
+
+    broken(database, "update contact set provider = 'mail' where channel = 'email'")
+    broken(database, "update contact set provider = 'silent' where channel = 'sms'")
+    assert open_at(2) == set()
+    assert open_at(4) == {f"contact:{late.id}", f"contact:{new.id}"}
+    assert {one.rule for one in rows(database, Duty)} == {"match.message_without_report"}
+    broken(database, "update contact set status = 'delivered' where id = :id", id=late.id)
+    broken(database, "update contact_status set status = 'delivered' where contact_id = :id", id=late.id)
+    broken(database, "update duty set due_on = :on", on=(NOW + 60 * day).date().isoformat())
+    assert open_at(40) == {f"contact:{new.id}"}
+
+
+def test_what_was_sent_before_reports_came_is_not_found_whole(database: Database) -> None:
+    """A book of years without them is not made into as many findings; and no provider that does not report makes any."""
+    sent(database, 2)
+    for days, reporting in ((31, {"silent"}), (4, set[str]()), (4, {"other"})):
+        assert match(database, now=NOW + timedelta(days=days), zone="UTC", reporting=reporting)["new"] == 0

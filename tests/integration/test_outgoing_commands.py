@@ -138,6 +138,12 @@ def test_an_agent_works_a_task(run: Run, opened: Database) -> None:
     assert code == 0
     assert task in out
     assert "Somebody" not in out
+    assert "needs" not in out
+    for name in ("card-senior", "card-early"):
+        with opened.write() as session:
+            session.get_one(Contact, task).queue = name
+        skilled = run("tasks", "list", "--at", AT)[1]
+        assert ("needs" in skilled) == ("hardship" in skilled) == (name == "card-senior")
     queue = next(iter(open_workspace(Path(opened.place).parents[1], {}).queues))
     with opened.write() as session:
         session.get_one(Contact, task).queue = queue

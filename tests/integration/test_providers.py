@@ -13,7 +13,7 @@ from channels.message import Message
 from channels.testing.gateway import ACCOUNT, SECRET, FakeGateway
 from channels.testing.mailserver import FakeMailServer
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FakeProvider
-from duecourse.providers import inward, outward
+from duecourse.providers import inward, outward, reporting
 from duecourse.workspace import Workspace, open_workspace
 from engine.errors import DuecourseError, SettingsError
 from store.outbox import RECORDED_CALL
@@ -59,6 +59,17 @@ def test_a_gateway_and_an_account_share_the_work(tmp_path: Path):
         assert asyncio.run(work()) == ["freedonia", "twilio"]
         assert made.lanes["sms"] == Lane(16, 20, {"freedonia": None, "twilio": 20_000})
         assert gateway.taken[0].fields["params"] == {"name": "王芳", "amount": "1,234.50元", "phone": "+1 555 0100"}
+
+
+def test_who_reports_what_became_of_messages(tmp_path: Path):
+    """Twilio where it is told where to, a gateway whose file describes it; a mail server never does."""
+    (tmp_path / "gateway.yaml").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    gateway = f"sms_gateway: {{file: gateway.yaml, account: {ACCOUNT}, secret: {SECRET}}}\n"
+    account = f"sms: {{account_sid: {ACCOUNT_SID}, auth_token: {AUTH_TOKEN}, from_numbers: ['+15005550020']}}\n"
+    mail = "mail: {host: localhost, from_address: care@lender.example}\n"
+    assert reporting(workspace(tmp_path, account + mail)) == set()
+    ours = "listen: {public_url: 'https://lender.example'}\n"
+    assert reporting(workspace(tmp_path, account + gateway + mail + ours)) == {"twilio", "freedonia"}
 
 
 def test_a_mail_is_signed_and_sealed_as_the_settings_say(tmp_path: Path):

@@ -187,9 +187,11 @@ def test_a_call_back_comes_at_its_time_first_to_who_promised_it(database: Databa
     door = door_of(database, {})
     assert contact_of(database, back).kept_for == "ann"
     with database.session() as session:
-        assert back not in [task.task for task in task_list(session, door.rulebook, queue="junior", now=NOW)]
-        listed = task_list(session, door.rulebook, queue="junior", now=LATER)
+        assert back not in [task.task for task in task_list(session, door.rulebook, {}, queue="junior", now=NOW)]
+        skilled = {"junior": Queue("junior", skills=("patience",))}
+        listed = task_list(session, door.rulebook, skilled, queue="junior", now=LATER)
     assert (listed[0].task, listed[0].reason) == (back, "ann promised to call back")
+    assert {task.skills for task in listed} == {("patience",)}
     for agent, now, wanted in (("ben", LATER, False), ("ann", LATER, True)):
         handed = take_next(door, queue="junior", agent=agent, now=now)
         assert handed is not None
