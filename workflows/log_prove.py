@@ -14,7 +14,7 @@ from sqlalchemy import Select, or_, select
 from compliance.checkpoint import Checkpoint, NotVouched, PublicKey, read_checkpoint
 from compliance.log_encoding import salt_of, value_element
 from compliance.merkle import Subtree, consistency, inclusion, leaf_hash, root, root_by
-from engine.errors import DataError, Problem, StoreError
+from engine.errors import DataError, Problem, ProofError
 from store import log
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
@@ -127,7 +127,7 @@ def prove(
         opened: also tell the withheld fields of these entries, each with its salt.
     Raises:
         DataError: an entry or checkpoint that is not there, or not signed yet.
-        StoreError: the log does not hold together, so that nothing can be proved by it.
+        ProofError: the log does not hold together, or no key is at hand, so that nothing can be proved by it.
     """
     with reading(database) as reader, _encoder(database) as encoder:
         note, checkpoint = _newest(reader, keys)
@@ -226,7 +226,7 @@ def _vouched(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
     try:
         return read_checkpoint(note, keys)
     except NotVouched as answer:
-        raise _torn(f"a checkpoint cannot be used: {answer.why}") from None
+        raise _torn(f"a checkpoint cannot be used: {answer.why}", unknown=answer.unknown) from None
 
 
 def _encoder(database: Database) -> Encoder:
@@ -241,8 +241,8 @@ def _keys(reader: Reader, statement: Select[tuple[object]]) -> list[object]:
     return sorted(reader.read(statement)["key"].to_pylist())
 
 
-def _torn(what: str) -> StoreError:
-    return StoreError(Problem(what, "run `duecourse audit verify`"))
+def _torn(what: str, *, unknown: bool = False) -> ProofError:
+    return ProofError(Problem(what, "run `duecourse audit verify`"), unknown=unknown)
 
 
 def _base64(data: bytes) -> str:

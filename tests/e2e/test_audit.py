@@ -111,7 +111,7 @@ def test_a_lenders_way_from_a_key_to_a_proof(lender: Lender) -> None:
         assert (said.code, said.err) == (3, "")
         assert f"altered: `{name}`, position {entry['position']:,}\n" in said.out
         said = lender.run("audit", "prove", name)
-        assert (said.code, said.out) == (1, "")
+        assert (said.code, said.out) == (3, "")
         assert f"`{name}` is not what was signed" in said.err
         assert lender.check("cn-20.proof", "--keys", keys)[0] == 0
     finally:
@@ -270,6 +270,35 @@ def test_a_key_from_the_environment_and_its_successor(tmp_path: Path) -> None:
     assert "the clock went backwards" in said.err
 
 
+def test_without_a_key_or_a_checkpoint_that_can_be_read_it_cannot_be_told(tmp_path: Path) -> None:
+    """Missing or garbled keys, and a kept checkpoint that is not there or no text: 4; somebody else's key: 3; never 1 or a traceback."""
+    assert duecourse("init", "lender", cwd=tmp_path).code == 0
+    lender = Lender(tmp_path / "lender")
+    lender.audit("keygen", "--name", "lender.example/log", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", f"{_DAY}T01:00Z")
+    (tmp_path / "blot").write_bytes(b"\xff")
+    for path, why in ((tmp_path / "none", "there is no file"), (tmp_path / "blot", "not UTF-8 text")):
+        said = lender.run("audit", "verify", "--checkpoint", str(path))
+        assert (said.code, said.err) == (4, "")
+        assert f"cannot tell: {path}: {why}" in said.out
+    keys = lender.folder / "config" / "log-keys.txt"
+    own = keys.read_text(encoding="utf-8")
+    export = ("export", "--from", f"{_DAY}T00:00Z", "--to", f"{_DAY}T02:00Z", "--out", "made")
+    asked = (("verify",), ("prove", "deed:1"), export)
+    for spoil in (keys.unlink, lambda: keys.write_text("nonsense\n"), lambda: keys.write_bytes(b"\xff")):
+        spoil()
+        said = [lender.run("audit", *arguments) for arguments in asked]
+        assert [one.code for one in said] == [4, 4, 4], said
+    from compliance.checkpoint import PublicKey, Signer, new_key, read_keys
+
+    (mine,) = read_keys(own, "keys")
+    stranger = PublicKey(mine.name, Signer(new_key(mine.name)).public, mine.from_at)
+    keys.write_text(f"{stranger.line}\n", encoding="utf-8")
+    assert [lender.run("audit", *arguments).code for arguments in asked] == [3, 3, 3]
+    keys.write_text(own, encoding="utf-8")
+    assert [lender.run("audit", *arguments).code for arguments in asked] == [0, 0, 0]
+
+
 def test_decisions_are_derived_again_matched_and_made_good(lender: Lender) -> None:
     """Replay, match and makegood as an officer runs them: yes, no and cannot tell by exit code, in words and as JSON."""
     assert lender.audit("replay", "--from", f"{_DAY}T00:20Z").out.endswith(" equal, 0 different, 0 not derivable\n")
@@ -304,6 +333,9 @@ def test_a_month_is_reviewed_and_a_day_exported_by_command(lender: Lender, tmp_p
     at = "--at", "2026-05-01T00:00Z"
     said = lender.run("audit", "review", "--month", "2026-3", *at)
     assert (said.code, said.err) == (1, "`2026-3` is no month\n  mend: write one like `2026-03`\n")
+    for month in ("9999-12", "0001-01"):
+        said = lender.run("audit", "review", "--month", month, *at)
+        assert (said.code, said.err) == (1, f"`{month}` is no month\n  mend: write one like `2026-03`\n")
     quiet = lender.run("--json", "audit", "review", "--month", "2026-03", "--out", str(tmp_path / "quiet"), *at)
     assert (quiet.code, quiet.answer["findings"]) == (0, 0)
     night = 1_773_000_000_000_000  # 2026-03-08T20:00Z, four in the morning in Shanghai
