@@ -1,5 +1,6 @@
 """`duecourse audit ...`: the log as evidence: positions, signatures, proofs, and whether it stands as it was signed."""
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from duecourse.clock import At
+from duecourse.clock import At, instant
 from duecourse.commands.audit_export import export, keys_to_prove_by
 from duecourse.commands.makegood import makegood
 from duecourse.commands.match import match
@@ -146,20 +147,31 @@ def prove(
     ] = None,
     opened: Annotated[bool, typer.Option("--open", help="also tell what is withheld: free texts, who it was")] = False,
     out: Annotated[Path | None, typer.Option(help="write to this file, not to standard output")] = None,
+    by: Annotated[str, typer.Option(help="with --open: who hands it out")] = "",
+    because: Annotated[str, typer.Option(help="with --open: what for; `privacy deeds` shows it")] = "",
+    at: At = None,
 ) -> None:
     """
     Write a proof that anybody can check without us, by docs/verify_proof.py and the log's public keys.
 
     Withheld fields stand in it as commitments. With --open they can be read by whoever gets the file: personal data.
+    Then the log keeps a deed about each person concerned, and the book by whom and what for.
     Exit code 3: the log is not what was signed. 4: no key is at hand by which to tell.
     """
     from workflows.log_prove import prove as run
+    from workflows.privacy.evidence_deeds import handed_out, people_of, say_whose_reasons
 
     session: Session = context.obj
+    if opened:
+        say_whose_reasons(by, because)
     wanted = _entries(session, entries or (), loan)
     if not wanted and since is None:
         raise typer.BadParameter("name an entry, a loan with --loan, or a checkpoint with --since")
     text = run(session.database, wanted, keys_to_prove_by(session), since=since, opened=opened)
+    if opened:
+        people = people_of(session.database, wanted)
+        detail = {"digest": hashlib.sha256(text.encode()).hexdigest(), "rows": len(wanted)}
+        handed_out(session.database, people, "log", detail, by=by, because=because, now=instant(at))
     if out is None:
         typer.echo(text, nl=False)
         return

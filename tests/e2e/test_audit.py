@@ -119,6 +119,29 @@ def test_a_lenders_way_from_a_key_to_a_proof(lender: Lender) -> None:
     assert lender.run("audit", "verify").code == 0
 
 
+def test_what_is_withheld_is_told_with_a_deed(lender: Lender, tmp_path: Path) -> None:
+    """`prove --open` asks who and what for, and leaves a deed about each person whose words it tells; without it, none."""
+    if not (lender.folder / "config" / "log-keys.txt").exists():
+        lender.audit("keygen", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", f"{_DAY}T01:45Z")
+    out = tmp_path / "open.proof"
+    lender.audit("prove", "--loan", "CN-20", "--out", str(out))
+    before = lender.run("--json", "privacy", "deeds").answer
+    out.unlink()
+    refused = lender.run("audit", "prove", "--loan", "CN-20", "--open", "--out", str(out))
+    assert refused.failure == (
+        1, "", "it is not said who hands it out, or what for\n  mend: write `--by NAME --because TEXT`\n"
+    )  # fmt: skip
+    assert not out.exists()
+    assert lender.run("--json", "privacy", "deeds").answer == before
+    who = ("--by", "li", "--because", "case 7", "--at", f"{_DAY}T01:50Z")
+    lender.audit("prove", "--loan", "CN-20", "--open", "--out", str(out), *who)
+    assert "\nopen " in out.read_text(encoding="utf-8")
+    new = [one for one in lender.run("--json", "privacy", "deeds").answer if one not in before]
+    assert new
+    assert {(one["kind"], one["by"], one["because"]) for one in new} == {("evidence", "li", "case 7")}
+
+
 def test_a_stranger_gets_a_clear_answer_to_any_file(lender: Lender, tmp_path: Path) -> None:
     """Cut short, out of order, foreign, newer, of another key, not there: 3 or 4 and a sentence, never a traceback."""
     if not (lender.folder / "config" / "log-keys.txt").exists():
