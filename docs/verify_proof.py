@@ -11,7 +11,8 @@ only grown since. The formats are described in log-format.md, so that this can b
 
 Exit code 0: everything in the file stands as it was signed. 3: it does not. 4: it cannot be told, because the file or
 the keys are not of a kind that this program knows. It needs Python 3.9 or newer, the library `cryptography`, and for an
-export as Parquet the library `pyarrow`.
+export as Parquet the library `pyarrow`. What it prints of the evidence stands on one line each: control characters, line
+breaks and whatever else nobody would see are spelled as `\\n`, `\\x1b`, `\\u202e`.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from datetime import datetime, timedelta, timezone
 
 FORMAT = "duecourse-proof/"
@@ -364,7 +366,7 @@ def check_export(folder, keys):
     leaves, derived, expected, counts = {}, {}, {"verdict": [], "contact": []}, {}
     for name, file in sorted(files.items()):
         whole = os.path.join(folder, name)
-        if not os.path.exists(whole):
+        if not os.path.isfile(whole):
             raise No(f"{name} is missing")
         count = 0
         for row in read_rows(whole, file):
@@ -373,7 +375,7 @@ def check_export(folder, keys):
                 derived.setdefault(file["table"], []).append(tuple(row.values()))
                 continue
             position, data = row["position"], row_entry(file, row)
-            if not isinstance(position, int) or not start <= position < end or position in leaves:
+            if type(position) is not int or not start <= position < end or position in leaves:
                 raise No(f"{name}: position {position} does not belong there, or stands there twice")
             leaves[position] = leaf_hash(data)
             expect(file["table"], row, expected)
@@ -401,7 +403,7 @@ def read_manifest(folder):
     """What the manifest says, as far as this program needs it."""
     try:
         manifest = json.loads(read_text(os.path.join(folder, "manifest.json"), "manifest.json"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CannotTell("manifest.json cannot be read: it is cut short, or none of ours")
     form = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(form, str) or not form.startswith(EXPORT):
@@ -414,6 +416,8 @@ def read_manifest(folder):
             if os.path.basename(name) != name or [name.rpartition(".")[0]] != [file["table"]]:
                 raise ValueError
             types = {column["name"]: column["type"] for column in file["columns"]}
+            # Half a character in a name (JSON can spell one) is none that anybody could have written.
+            "".join([name, *types]).encode("utf-8")
             if any(of not in LETTERS for of in types.values()) or len(types) != len(file["columns"]):
                 raise ValueError
             if file["table"] in DERIVED and list(types) != DERIVED[file["table"]]:
@@ -517,11 +521,18 @@ def read_parquet(path, name, types):
         with pq.ParquetFile(path) as table:
             if table.schema_arrow.names != list(types):
                 raise No(f"{name} has other columns than the manifest says")
+            for column in table.schema_arrow:
+                # Nanoseconds or a clock without a zone could be read as another instant than was logged.
+                if types[column.name] == "instant" and column.type != pa.timestamp("us", "UTC"):
+                    raise No(f"{name}: the column {column.name!r} holds no instants as they are written")
             for batch in table.iter_batches(batch_size=ROWS):
                 for row in batch.to_pylist():
                     yield {c: str(v) if types[c] == "date" and v is not None else v for c, v in row.items()}
     except (pa.ArrowException, OSError):
         raise CannotTell(f"{name} is cut short, or no Parquet file")
+    except (ValueError, TypeError, OverflowError):
+        # Text that is no UTF-8, an instant of no year that there is: well-formed, and never written by an export.
+        raise No(f"{name} holds a value that cannot be read")
 
 
 def row_entry(file, row):
@@ -591,7 +602,7 @@ def expect(table, row, expected):
             return
         said = [(row["position"], reason["rule"], reason["outcome"], reason["citation"]) for reason in reasons]
         expected["verdict"].append((row["position"], said))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError):
         raise No(f"what position {row['position']} explains cannot be read")
 
 
@@ -666,13 +677,33 @@ def main(arguments=None):
         else:
             said = check(read_text(given.proof, "the proof"), keys, since)
     except No as answer:
-        print(f"no: {answer}")
+        tell([f"no: {answer}"])
         return 3
     except CannotTell as answer:
-        print(f"cannot tell: {answer}")
+        tell([f"cannot tell: {answer}"])
         return 4
-    sys.stdout.buffer.write(("\n".join(said) + "\n").encode("utf-8", "replace"))
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, OSError) as error:
+        # Nobody has thought of this way to be broken: it was not checked to its end, and so neither stands nor falls.
+        tell([f"cannot tell: something in it cannot be read ({type(error).__name__}: {error})"])
+        return 4
+    tell(said)
     return 0
+
+
+def tell(lines):
+    """Print lines that hold what strangers wrote: none of it may look like a further line, or move the cursor."""
+    text = "".join(visible(line) + "\n" for line in lines)
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()
+
+
+def visible(text):
+    """A text on one line, what cannot be seen spelled by its escape."""
+    return "".join(
+        # Spaces other than the usual one are part of Chinese texts, and do no harm.
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from engine.errors import DuecourseError, Problem
+from engine.errors import DuecourseError, Problem, ProofError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,8 +72,10 @@ class Output:
                 self.err.print(str(problem), markup=False)
 
     def fail(self, error: DuecourseError) -> NoReturn:
-        """Print every problem with its mend and stop: could not run."""
+        """Print every problem with its mend and stop: could not run; where a proof was asked for, no or cannot tell."""
         self.problems(error.problems)
+        if isinstance(error, ProofError):
+            raise SystemExit(CANNOT_TELL if error.unknown else ANSWER_IS_NO)
         raise SystemExit(COULD_NOT_RUN)
 
     @contextmanager

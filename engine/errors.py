@@ -59,6 +59,19 @@ class StoreError(DuecourseError):
     """The database is locked, full, older, newer or out of reach."""
 
 
+class ProofError(StoreError):
+    """
+    The log gives no proof of what was asked for.
+
+    Attributes:
+        unknown: it may stand as it was signed, and nothing at hand tells. False: it does not.
+    """
+
+    def __init__(self, problems: Problem | Iterable[Problem], *, unknown: bool = False) -> None:
+        self.unknown = unknown
+        super().__init__(problems)
+
+
 class SettingsError(DuecourseError):
     """How Duecourse is told to run does not hold together."""
 

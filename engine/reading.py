@@ -35,9 +35,11 @@ def read_again(name: str, source: str, reading: str) -> tuple[Strategy, Catalogu
         kept = json.loads(reading)
         catalogue = load_catalogue(*((text, file) for text, file in kept["added"]))
         content = {rule: list(acts) for rule, acts in kept["content"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        kept, content = None, {}
+    if kept is None or not all(isinstance(said, dict) for acts in content.values() for said in acts):
         problem = Problem(f"what strategy `{name}` was read with is not as it was written", "restore the database")
-        raise RuleError([problem]) from None
+        raise RuleError([problem])
     problems: list[Problem] = []
     strategy = read_strategy(source, f"{name} as published", catalogue, problems)
     if strategy is None:

@@ -28,7 +28,7 @@ _NULL: Final = {"", "~", "null", "Null", "NULL"}
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"[-+]?[0-9]+\.[0-9]+")
 _DIGITS_MAX: Final = 18
-_PARSED_APART: Final = re.compile(r"[\t\r\ufeff\ud800-\udfff]|[\[{][^\]}\n]*\?")
+_PARSED_APART: Final = re.compile(r"[\t\r\ufeff\ud800-\udfff]|[\[{][^\[\]{}\n]*\?")
 """What the two parsers of PyYAML read differently: tabs, lone carriage returns, and a `?` inside a flow list."""
 _SPLIT_LIST: Final = re.compile(r"\bin\s*\([^()]*$", re.IGNORECASE)
 

@@ -42,7 +42,7 @@ def record_about(
     A deed about one person, in the caller's transaction, and beside it who did it and why; its id.
 
     Args:
-        kind: export, reveal, erasure.
+        kind: export, reveal, evidence, erasure.
         by, because: in people's own words; they stay out of the log.
     """
     deed = Deed(at=now, kind=kind, subject=subject, detail_json=canonical_json(detail))

@@ -20,7 +20,7 @@ from store.book import RAW_TABLES, RawBook
 from store.bulk_arrow import Reader, table_of
 from store.columns import from_us, to_us
 from store.grouping import among, is_among
-from store.log import unreadable
+from store.log import readable, unreadable
 from store.situations import Happened
 from store.tables import Snapshot
 
@@ -135,9 +135,13 @@ def unpack(content: bytes, digest: str) -> Seen:
         happened = Happened(*(_read_names(header[name]) for name in ("by_person", "by_loan", "retry")))
         stream = pa.BufferReader(rest)
         tables = {name: pa.ipc.open_stream(stream).read_all() for name in RAW_TABLES}
+        if type(header["contact_days"]) is not int:
+            raise Unreadable("its snapshot is not as it was packed")
         book = RawBook(**tables, contact_days=header["contact_days"])
         return Seen(at, actor, happened, book, looks=tuple(header.get("looks", ())))
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException) as error:
+    except (
+        ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, OSError, pa.ArrowException,
+    ) as error:  # fmt: skip
         raise Unreadable("its snapshot is not as it was packed") from error
 
 
@@ -167,6 +171,7 @@ def snapshots_of(reader: Reader, run: int, borrower: int | None = None) -> Itera
     else:
         wanted = wanted.where(snapshot.c.last_id != OF_THE_RUN)
     whole = select(snapshot)
+    ends = select(snapshot.c.run_id, snapshot.c.first_id, snapshot.c.last_id)
     for one in reader.read(wanted)["id"].to_pylist():
         try:
             rows = reader.read(whole.where(snapshot.c.id == one)).to_pylist()
@@ -174,8 +179,8 @@ def snapshots_of(reader: Reader, run: int, borrower: int | None = None) -> Itera
             if not unreadable(error):
                 raise
             # What cannot be read is no snapshot: its digest will not fit.
-            ends = select(snapshot.c.run_id, snapshot.c.first_id, snapshot.c.last_id).where(snapshot.c.id == one)
-            rows = [{**row, "digest": "", "content": b""} for row in reader.read(ends).to_pylist()]
+            found = readable(reader, lambda keys: ends.where(snapshot.c.id.in_(keys)), [one])
+            rows = [{**row, "digest": "", "content": b""} for row in found]
         yield from (Snapshot(**row) for row in rows)
 
 

@@ -1,13 +1,19 @@
 """What people do in the book of duties: say that one is done, with evidence, or give it to somebody else."""
 
+import hashlib
 from datetime import date, datetime
+from typing import Final
 
 from sqlmodel import Session
 
 from engine.errors import DataError, Problem
 from store.db import Database
-from store.tables import Duty, Hold
-from workflows.duties import CLOSED
+from store.decisions import canonical_json
+from store.tables import Deed, Duty, Hold
+from workflows.duties import CLOSED, MATCH
+
+SETTLED: Final = "settled"
+"""The kind of deed by which a person put a finding of the match aside."""
 
 
 def close_duty(
@@ -21,7 +27,7 @@ def close_duty(
     next_on: date | None = None,
 ) -> Duty:
     """
-    Say that a duty is done.
+    Say that a duty is done. A finding of the match is gone for good by it, so that a deed in the log says that it was there.
 
     Args:
         today: where the lender is; what is done later than it was due stays marked so.
@@ -47,7 +53,16 @@ def close_duty(
             duty.lapsed_at = duty.lapsed_at or now
         duty.status, duty.closed_at, duty.closed_by, duty.evidence = "done", now, by.strip(), evidence.strip()
         session.add(duty)
+        if duty.rule.startswith(MATCH):
+            session.add(_settled(duty, now))
     return duty
+
+
+def _settled(duty: Duty, now: datetime) -> Deed:
+    """What was found, and the hash of who put it aside by what: the book of duties, which tells both, can be changed."""
+    said = hashlib.sha256(canonical_json({"by": duty.closed_by, "evidence": duty.evidence}).encode()).hexdigest()
+    detail = {"rule": duty.rule, "subject": duty.subject, "digest": said}
+    return Deed(at=now, kind=SETTLED, subject=f"duty:{duty.id}", detail_json=canonical_json(detail))
 
 
 def give_duty(database: Database, number: int, to: str) -> Duty:

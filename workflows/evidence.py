@@ -83,6 +83,12 @@ def evidence(session: Session, loan: Loan, *, lender: str, as_of: datetime, on: 
     return Document("Evidence", head, tuple(replace(part, note=_digest(part)) for part in parts), said, index=True)
 
 
+def named(session: Session, loan: Loan) -> set[int]:
+    """The people whom the bundle of a loan names."""
+    parties = session.exec(select(Party).where(col(Party.loan_id) == loan.id)).all()
+    return {loan.borrower_id, *(party.person_id for party in parties if party.role in _OF_THE_CONTRACT)}
+
+
 def _digest(part: Part) -> str:
     """Of what a part says: its title, lines, columns and rows as JSON with sorted keys and no spaces, in UTF-8."""
     said = {"title": part.title, "text": part.text, "columns": part.columns, "rows": list(part.rows)}

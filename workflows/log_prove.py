@@ -14,7 +14,7 @@ from sqlalchemy import Select, or_, select
 from compliance.checkpoint import Checkpoint, NotVouched, PublicKey, read_checkpoint
 from compliance.log_encoding import salt_of, value_element
 from compliance.merkle import Subtree, consistency, inclusion, leaf_hash, root, root_by
-from engine.errors import DataError, Problem, StoreError
+from engine.errors import DataError, Problem, ProofError
 from store import log
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
@@ -27,6 +27,8 @@ from workflows.log_sequence import read_entries
 from workflows.replay_looks import runs_of_looks
 
 HEAD: Final = "duecourse-proof/1"
+_HEX: Final = 64
+"""Digits of a digest: what else stands at the end of a line in a list of packs is a place or a calendar's edition."""
 
 Entry = tuple[str, str]
 """Kind and key."""
@@ -55,11 +57,15 @@ def entry_named(text: str) -> Entry:
 
 
 def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
-    """What the log holds of a loan: its decisions with their runs and strategies, moves, contacts and second looks, what its borrower said."""
+    """
+    What the log holds of a loan: its decisions with their runs, strategies and law, moves, contacts and second looks.
+
+    Also what everybody said who stands in a role for it or was contacted about it, and the deeds about it and its borrower.
+    """
     decision, contact, touched = table_of("decision"), table_of("contact"), table_of("contact_loan")
     status, override, change = table_of("contact_status"), table_of("override"), table_of("stage_change")
     consent, book, published = table_of("consent"), table_of("loan"), table_of("published")
-    snapshot = table_of("snapshot")
+    snapshot, party, deed, note, duty = map(table_of, ("snapshot", "party", "deed", "deed_note", "duty"))
     decided = select(decision.c.run_id).where(decision.c.loan_id == loan)
     decisions = sorted(reader.read(decided)["run_id"].to_pylist())
     moved = select(change.c.run_id).where(change.c.loan_id == loan, change.c.run_id.is_not(None))
@@ -72,6 +78,16 @@ def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
         )
     )
     borrower = select(book.c.borrower_id).where(book.c.id == loan)
+    involved = or_(
+        consent.c.person_id.in_(borrower),
+        consent.c.person_id.in_(select(party.c.person_id).where(party.c.loan_id == loan)),
+        consent.c.person_id.in_(select(contact.c.person_id).where(contact.c.id.in_(about))),
+    )
+    findings = reader.read(select(duty.c.id).where(duty.c.loan_id == loan))["id"].to_pylist()
+    done = or_(
+        deed.c.id.in_(select(note.c.deed_id).where(note.c.person_id.in_(borrower))),
+        deed.c.subject.in_([f"loan:{loan}", *(f"duty:{one}" for one in findings)]),
+    )
     by = select(decision.c.strategy_digest).where(decision.c.loan_id == loan)
     seen = (
         select(snapshot.c.id.label("key"))
@@ -88,14 +104,27 @@ def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
             "published",
             select(published.c.digest.label("key")).where(published.c.name.in_(by), published.c.kind == "reading"),
         ),
+        ("published", select(published.c.digest.label("key")).where(published.c.digest.in_(_law(reader, runs)))),
         ("snapshot", seen),
         ("stage_change", select(change.c.id.label("key")).where(change.c.loan_id == loan)),
         ("contact_status", select(status.c.id.label("key")).where(status.c.contact_id.in_(about))),
         ("override", select(override.c.contact_id.label("key")).where(override.c.contact_id.in_(about))),
-        ("consent", select(consent.c.id.label("key")).where(consent.c.person_id.in_(borrower))),
+        ("consent", select(consent.c.id.label("key")).where(involved)),
+        ("deed", select(deed.c.id.label("key")).where(done)),
     ):
         found += [(kind, str(key)) for key in _keys(reader, statement)]
     return found
+
+
+def _law(reader: Reader, runs: Sequence[int]) -> list[str]:
+    """The digests of the lists of packs that these runs decided by, and of the packs on them."""
+    run, published = table_of("run"), table_of("published")
+    digests = set(reader.read(select(run.c.gate_digest).where(among(run.c.id, runs)))["gate_digest"].to_pylist())
+    lists = select(published.c.content).where(published.c.kind == "gate")
+    for row in log.readable(reader, lambda some: lists.where(published.c.digest.in_(some)), sorted(digests)):
+        named = (line.rpartition(" ") for line in row["content"].splitlines())
+        digests |= {digest for name, _, digest in named if name and len(digest) == _HEX}
+    return sorted(digests)
 
 
 def show(database: Database, entries: Sequence[Entry]) -> list[Found]:
@@ -127,7 +156,7 @@ def prove(
         opened: also tell the withheld fields of these entries, each with its salt.
     Raises:
         DataError: an entry or checkpoint that is not there, or not signed yet.
-        StoreError: the log does not hold together, so that nothing can be proved by it.
+        ProofError: the log does not hold together, or no key is at hand, so that nothing can be proved by it.
     """
     with reading(database) as reader, _encoder(database) as encoder:
         note, checkpoint = _newest(reader, keys)
@@ -226,7 +255,7 @@ def _vouched(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
     try:
         return read_checkpoint(note, keys)
     except NotVouched as answer:
-        raise _torn(f"a checkpoint cannot be used: {answer.why}") from None
+        raise _torn(f"a checkpoint cannot be used: {answer.why}", unknown=answer.unknown) from None
 
 
 def _encoder(database: Database) -> Encoder:
@@ -241,8 +270,8 @@ def _keys(reader: Reader, statement: Select[tuple[object]]) -> list[object]:
     return sorted(reader.read(statement)["key"].to_pylist())
 
 
-def _torn(what: str) -> StoreError:
-    return StoreError(Problem(what, "run `duecourse audit verify`"))
+def _torn(what: str, *, unknown: bool = False) -> ProofError:
+    return ProofError(Problem(what, "run `duecourse audit verify`"), unknown=unknown)
 
 
 def _base64(data: bytes) -> str:

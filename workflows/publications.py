@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from compliance import Gate, Pack, load_packs
 from engine.errors import RuleError
@@ -16,6 +16,7 @@ from engine.reading import read_again
 from engine.rulebook import Rulebook
 from engine.strategy import Strategy
 from store.bulk_arrow import Reader, table_of
+from store.log import unreadable
 from workflows.run import ENGINE_VERSION
 
 _HEX: Final = 64
@@ -48,7 +49,7 @@ class Publications:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._made = cache(self._make)
+        self._made = cache(self._tried)
 
     def of_run(self, strategies_json: str, gate_digest: str, engine_version: str) -> Deciders:
         """
@@ -58,13 +59,25 @@ class Publications:
             NotKept: something of it is missing.
             NotAsKept: something of it was altered.
         """
-        return self._made(strategies_json, gate_digest, engine_version)
+        made = self._made(strategies_json, gate_digest, engine_version)
+        if isinstance(made, Deciders):
+            return made
+        raise made
+
+    def _tried(self, strategies_json: str, gate_digest: str, engine_version: str) -> Deciders | NotKept | NotAsKept:
+        """A failure is remembered as well: what is slow to be refused would be so for each of hundreds of runs."""
+        try:
+            return self._make(strategies_json, gate_digest, engine_version)
+        except (NotKept, NotAsKept) as error:
+            return error
 
     def _make(self, strategies_json: str, gate_digest: str, engine_version: str) -> Deciders:
         try:
             digests: dict[str, str] = dict(json.loads(strategies_json))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise NotAsKept("the run's list of strategies cannot be read") from None
+        if not all(isinstance(digest, str) for digest in digests.values()):
+            raise NotAsKept("the run's list of strategies cannot be read")
         strategies: dict[str, Strategy] = {}
         catalogue: Catalogue | None = None
         for name, digest in digests.items():
@@ -81,9 +94,10 @@ class Publications:
         source = self._content("strategy", name, digest)
         published = table_of("published")
         wanted = select(published.c.content).where(published.c.kind == "reading", published.c.name == digest)
-        readings = self._reader.read(wanted.order_by(published.c.published_at))["content"].to_pylist()
+        what = f"what strategy `{name}` ({digest[:12]}) was read with"
+        readings = self._texts(wanted.order_by(published.c.published_at), what)
         if not readings:
-            raise NotKept(f"what strategy `{name}` ({digest[:12]}) was read with was not kept")
+            raise NotKept(f"{what} was not kept")
         why = f"strategy `{name}`, as it was kept, is not the one that decided ({digest[:12]})"
         for reading in readings:
             try:
@@ -101,13 +115,15 @@ class Publications:
             raise NotAsKept(f"the list of packs, as it was kept, is not the one that decided ({digest[:12]})")
         lines = [line.rpartition(" ") for line in content.splitlines()]
         listed = [(name, hashed) for name, _, hashed in lines if name and len(hashed) == _HEX]
-        (calendars,) = [f"{name} {edition}" for name, _, edition in lines if name and len(edition) != _HEX]
+        editions = [f"{name} {edition}" for name, _, edition in lines if name and len(edition) != _HEX]
+        if len(editions) != 1:
+            raise NotAsKept(f"the list of packs, as it was kept, cannot be read ({digest[:12]})")
         places = [place for name, _, place in lines if not name]
         packs = self._packs([one for one in listed if not one[0].startswith("house.")], catalogue, ())
         house = self._packs([one for one in listed if one[0].startswith("house.")], catalogue, packs)
         gate = Gate((*packs, *house), places)
         # Whatever else the digest is of was compared one by one; only the calendars cannot be made again.
-        return gate, calendars
+        return gate, editions[0]
 
     def _packs(self, listed: Sequence[tuple[str, str]], catalogue: Catalogue, law: Sequence[Pack]) -> tuple[Pack, ...]:
         texts = {f"{name} as published": self._content("pack", name, digest) for name, digest in listed}
@@ -124,7 +140,18 @@ class Publications:
     def _content(self, kind: str, name: str, digest: str) -> str:
         published = table_of("published")
         wanted = select(published.c.content).where(published.c.digest == digest, published.c.kind == kind)
-        found: list[str] = self._reader.read(wanted)["content"].to_pylist()
+        what = f"{kind} `{name}` ({digest[:12]})"
+        found = self._texts(wanted, what)
         if not found:
-            raise NotKept(f"{kind} `{name}` ({digest[:12]}) was not kept")
+            raise NotKept(f"{what} was not kept")
         return found[0]
+
+    def _texts(self, wanted: Select[Any], what: str) -> list[str]:
+        """What was published, where it is text: SQLite lets a column hold something else."""
+        try:
+            found: list[str] = self._reader.read(wanted)["content"].to_pylist()
+        except Exception as error:
+            if not unreadable(error):
+                raise
+            raise NotKept(f"{what} cannot be read") from None
+        return found

@@ -13,18 +13,19 @@ from typing import Any, Final
 
 from sqlalchemy import Select, or_, select
 
+from engine.errors import Problem, StoreError
 from engine.explain_tree import ExplainNode
 from engine.rulebook import Rulebook
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
-from store.columns import from_us
 from store.db import Database
 from store.ids import among
+from store.log import readable, unreadable
 from store.snapshots import Seen, Unreadable, snapshots_of, unpack
 from workflows.chunk import Chunk, ChunkReader
 from workflows.publications import Deciders, NotAsKept, NotKept, Publications
 from workflows.replay_decisions import DecisionsAgain, loans_of, readable_rows
-from workflows.replay_findings import About, Chosen, Replayed
+from workflows.replay_findings import About, Chosen, Replayed, instant_of, odd
 from workflows.replay_looks import LooksAgain, runs_of_looks
 from workflows.replay_seats import SeatsAgain
 from workflows.replay_stages import StagesAgain
@@ -34,6 +35,7 @@ Progress = Callable[[int, int], None]
 Row = dict[str, Any]
 
 BATCH: Final = 5_000
+UNREADABLE_RUN: Final = "its run cannot be read"
 
 
 def replay(database: Database, chosen: Chosen, *, progress: Progress = lambda _done, _total: None) -> Replayed:
@@ -41,22 +43,39 @@ def replay(database: Database, chosen: Chosen, *, progress: Progress = lambda _d
     Derive decisions again and compare them with what was logged.
 
     Raises:
-        StoreError: the database cannot be read.
+        StoreError: the database cannot be read, or rows that say what there is to derive hold no numbers.
     """
     replayed = Replayed()
     with reading(database) as reader, ExitStack() as stack, uncollected():
-        runs = reader.read(_runs(reader, chosen)).to_pylist()
-        again = _Again(reader, stack, replayed)
-        for done, run in enumerate(runs):
-            progress(done, len(runs))
-            again.run(run, chosen.loan)
-        again.rest(chosen)
+        try:
+            runs = _runs(reader, chosen)
+            again = _Again(reader, stack, replayed)
+            for done, run in enumerate(runs):
+                progress(done, len(runs))
+                again.run(run, chosen.loan)
+            again.rest(chosen)
+        except Exception as error:
+            if not unreadable(error):
+                raise
+            what = f"the log holds rows that cannot be read: {error}"
+            raise StoreError(Problem(what, "run `duecourse audit verify`, which says which they are")) from None
     return replayed
 
 
-def _runs(reader: Reader, chosen: Chosen) -> Select[Any]:
+def _runs(reader: Reader, chosen: Chosen) -> list[Row]:
+    """The runs that were asked for, in order; of one that cannot be read, its id and nothing else."""
+    run = table_of("run")
+    ids = reader.read(_wanted_runs(reader, chosen))["id"].to_pylist()
+    rows: dict[int, Row] = {}
+    for start in range(0, len(ids), BATCH):
+        wanted = readable(reader, lambda keys: select(run).where(among(run.c.id, keys)), ids[start : start + BATCH])
+        rows |= {row["id"]: row for row in wanted if instant_of(row["now_at"]) is not None}
+    return [rows.get(one, {"id": one}) for one in ids]
+
+
+def _wanted_runs(reader: Reader, chosen: Chosen) -> Select[Any]:
     run, decision = table_of("run"), table_of("decision")
-    wanted = select(run).order_by(run.c.id)
+    wanted = select(run.c.id).order_by(run.c.id)
     if chosen.run is not None:
         wanted = wanted.where(run.c.id == chosen.run)
     if chosen.loan is not None:
@@ -94,15 +113,16 @@ class _Again:
         Args:
             loan: only this one.
         """
+        if len(run) == 1:
+            self._unreadable(run["id"], loan)
+            return
         if run["kind"] == "look":
             self._look(run, loan)
             return
         if run["kind"] == "entry":
             self._entry(run, loan)
             return
-        decision = table_of("decision")
-        mine = select(decision.c.loan_id, decision.c.borrower_id).where(decision.c.run_id == run["id"])
-        pairs = self._reader.read(mine if loan is None else mine.where(decision.c.loan_id == loan)).to_pylist()
+        pairs = self._pairs(run["id"], loan)
         if not pairs and (loan is not None or run["kind"] != "sweep"):
             return
         self._replayed.runs += 1
@@ -118,6 +138,22 @@ class _Again:
         rest = sorted(left, key=lambda each: (left[each], each))
         for start in range(0, len(rest), BATCH):
             one.unseen(self._rows(run["id"], rest[start : start + BATCH]), lost)
+
+    def _pairs(self, run: int, loan: int | None) -> list[Row]:
+        """Loan and borrower of each decision of a run."""
+        decision = table_of("decision")
+        mine = select(decision.c.loan_id, decision.c.borrower_id).where(decision.c.run_id == run)
+        pairs: list[Row] = self._reader.read(
+            mine if loan is None else mine.where(decision.c.loan_id == loan)
+        ).to_pylist()
+        return pairs
+
+    def _unreadable(self, run: int, loan: int | None) -> None:
+        """A run of which not even its kind can be told: nothing that names it can be derived."""
+        self._looks.cannot({"id": run}, UNREADABLE_RUN)
+        self._stages.cannot({"id": run}, UNREADABLE_RUN)
+        for pair in self._pairs(run, loan):
+            self._replayed.unknown(About(run, pair["loan_id"], None), UNREADABLE_RUN)
 
     def _look(self, run: Row, loan: int | None) -> None:
         try:
@@ -153,15 +189,15 @@ class _Again:
         for snapshot in snapshots_of(self._reader, one.id, borrower):
             try:
                 seen = unpack(snapshot.content, snapshot.digest)
+                chunk = self._chunk(one.deciders.rulebook, seen) if seen.book is not None else None
             except Unreadable as error:
                 lost[snapshot.first_id, snapshot.last_id] = str(error)
                 continue
-            if seen.book is None:
+            if chunk is None:
                 loans: Sequence[int] = list(left)
                 one.by_hand(self._rows(one.id, loans), seen)
                 left.clear()
                 continue
-            chunk = self._chunk(one.deciders.rulebook, seen)
             rows = self._rows(
                 one.id, [each for situation in chunk.situations for each in loans_of(situation) if each in left]
             )
@@ -177,14 +213,18 @@ class _Again:
             reader = self._readers[key] = self._stack.enter_context(ChunkReader(rulebook, actor=seen.actor))
         if seen.book is None:
             raise AssertionError("a contact by hand has no book")
-        return reader.again(seen.book, now=seen.at, happened=seen.happened)
+        try:
+            return reader.again(seen.book, now=seen.at, happened=seen.happened)
+        except Exception as error:
+            # Tables of other columns, ids that are none, instants of no year: no list of what there may be is whole.
+            raise Unreadable(odd("what its snapshot holds", error)) from error
 
     def _rows(self, run: int, loans: Sequence[int]) -> list[Row]:
         rows = readable_rows(self._reader, run, loans)
         return sorted(rows, key=lambda row: (row["borrower_id"], row["loan_id"]))
 
     def _cannot(self, run: Row, loans: Mapping[int, int], error: NotKept | NotAsKept) -> None:
-        at = from_us(run["now_at"])
+        at = instant_of(run["now_at"])
         for number, loan in enumerate(sorted(loans)):
             if isinstance(error, NotKept):
                 self._replayed.unknown(About(run["id"], loan, at), str(error))

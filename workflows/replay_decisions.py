@@ -1,7 +1,8 @@
 """The decisions of one run, derived again from what was read for them, and compared with what was logged."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import cache, partial
 from typing import Any, Final
@@ -26,7 +27,7 @@ from workflows.allotment import Closed
 from workflows.chunk import Chunk
 from workflows.publications import Deciders
 from workflows.replay_by_hand import by_hand_again
-from workflows.replay_findings import About, Replayed
+from workflows.replay_findings import About, Replayed, instant_of, odd
 from workflows.replay_looks import NO_SNAPSHOT
 from workflows.replay_quiet import QuietAgain
 from workflows.replay_seats import NO_SEATS, WISH, SeatsAgain
@@ -64,17 +65,43 @@ class DecisionsAgain:
             # Of an event whoever came before may have taken the last seat.
             if loan is not None and self._sweep and loan not in loans_of(situation):
                 continue
-            decide = cache(partial(self._decide, situation, seen.at))
+            decision = self._again(situation, snapshot, seen, rows, handled, loan)
+            if decision is None:
+                continue
+            for decided in decision.loans:
+                if loan is None or decided.loan == loan:
+                    with self._whatever_comes(decided.loan):
+                        self._derived(decided, decision.on, chunk.before[decided.loan], rows.get(decided.loan))
+
+    def _again(
+        self,
+        situation: Situation,
+        snapshot: int,
+        seen: Seen,
+        rows: Mapping[int, Row],
+        handled: set[int],
+        loan: int | None,
+    ) -> Decision | None:
+        """The decision about a borrower; None where there was a newer one, or none can be made of what was kept."""
+        decide = cache(partial(self._decide, situation, seen.at))
+        with self._whatever_comes(*(each for each in loans_of(situation) if each in rows and loan in (None, each))):
             wrong = self._seats.wrong_wish(snapshot, situation, decide) if self._sweep else None
             if wrong is not None:
                 self._replayed.differs(self._about(loan or situation.loans[0].id), WISH, wrong)
             if situation.borrower.id in handled:
-                continue
+                return None
             handled.add(situation.borrower.id)
-            decision = self._seats.decide(situation, decide) if self._sweep else self._next(situation, seen.at)
-            for decided in decision.loans:
-                if loan is None or decided.loan == loan:
-                    self._derived(decided, decision.on, chunk.before[decided.loan], rows.get(decided.loan))
+            return self._seats.decide(situation, decide) if self._sweep else self._next(situation, seen.at)
+        return None
+
+    @contextmanager
+    def _whatever_comes(self, *loans: int) -> Iterator[None]:
+        """Whatever goes wrong with what was kept of these, it is said of them, and the others are derived all the same."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - what may stand there has no end; the type is told
+            for loan in loans:
+                self._replayed.unknown(self._about(loan), odd("what was kept of it", error))
 
     def _derived(self, decided: LoanDecision, on: date, before: LoanBefore, row: Row | None) -> None:
         if row is None:
@@ -103,8 +130,9 @@ class DecisionsAgain:
     def by_hand(self, rows: Sequence[Row], seen: Seen) -> None:
         """A contact that a person wanted: the gate's answers to the questions that were kept."""
         for row in rows:
-            derived = by_hand_again(logged_trace(row), seen.asks, self.deciders.gate, seen.at)
-            self._compare(row, derived, {})
+            with self._whatever_comes(row["loan_id"]):
+                derived = by_hand_again(logged_trace(row), seen.asks, self.deciders.gate, seen.at)
+                self._compare(row, derived, {})
 
     def unseen(self, rows: Sequence[Row], lost: Mapping[tuple[int, int], str]) -> None:
         """Decisions of which there is no snapshot: of loans that nothing matched, or somebody has taken it away."""
@@ -117,7 +145,8 @@ class DecisionsAgain:
                 within = (why for (first, last), why in lost.items() if first <= row["borrower_id"] <= last)
                 self._replayed.unknown(self._about(row["loan_id"]), next(within, NO_SNAPSHOT))
             else:
-                self._compare(row, self._quiet.decide(row, self._now), {})
+                with self._whatever_comes(row["loan_id"]):
+                    self._compare(row, self._quiet.decide(row, self._now), {})
 
     def _about(self, loan: int) -> About:
         return About(self.id, loan, self._now)
@@ -129,7 +158,10 @@ class DecisionsAgain:
             if same:
                 self._replayed.same()
                 return
-            tree = _difference(row, decided, columns)
+            try:
+                tree = _difference(row, decided, columns)
+            except RecursionError:
+                tree = ExplainNode("what was logged is nested too deep to be compared", "no")
         else:
             tree = ExplainNode("what was logged cannot be read", "no")
         if doubt := self.deciders.doubt:
@@ -178,7 +210,7 @@ def logged_trace(row: Row) -> LoanDecision | None:
     """What a row of the log says was decided; None where it cannot be read."""
     try:
         return from_json(row["trace_json"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -189,7 +221,7 @@ def loans_of(situation: Situation) -> tuple[int, ...]:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -199,6 +231,6 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _said(name: str, value: Any) -> Any:
-    if name.endswith("_at") and isinstance(value, int):
-        return from_us(value).isoformat()
+    if name.endswith("_at") and isinstance(value, int) and (at := instant_of(value)) is not None:
+        return at.isoformat()
     return value if value is None or isinstance(value, int) else str(value)

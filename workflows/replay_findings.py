@@ -8,13 +8,30 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Select
 
 from engine.explain_tree import ExplainNode
-from store.columns import to_us
+from store.columns import from_us, to_us
 
 TOLD_MAX: Final = 100
 """So many differences are told one by one; the rest are counted."""
 
 Finding = Literal["different", "not_derivable"]
 Subject = Literal["decision", "second look", "stage change"]
+
+
+def instant_of(us: int) -> datetime | None:
+    """The instant that a row says, in microseconds; None where no calendar has it: somebody else wrote it."""
+    try:
+        return from_us(us)
+    except OverflowError:
+        return None
+
+
+def odd(what: str, error: Exception) -> str:
+    """
+    Why something cannot be derived, for a reason that nobody has thought of: what was kept is odd, or we err.
+
+    The type is said, so that an error of ours is not taken for one of the evidence.
+    """
+    return f"{what} cannot be worked with ({type(error).__name__})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +73,7 @@ class About:
     What was derived again.
 
     Attributes:
-        run: None of what no run did. at: None of where a loan stands now.
+        run: None of what no run did. at: None of where a loan stands now, and where what stands there is no instant.
         name: the contact of a second look, the number of a stage change; empty of a decision.
     """
 

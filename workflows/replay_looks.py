@@ -20,7 +20,6 @@ from engine.matching import InterpreterMatcher
 from engine.rulebook import Rulebook
 from engine.situation import Situation
 from store.bulk_arrow import Reader, table_of
-from store.columns import from_us
 from store.ids import among
 from store.log import BATCH, readable
 from store.log_kinds import erased_text
@@ -28,7 +27,7 @@ from store.snapshots import Seen, Unreadable, part_of, snapshots_of, unpack
 from workflows.chunk import Chunk
 from workflows.look_log import RUN, answer_detail, read_plain
 from workflows.publications import Deciders
-from workflows.replay_findings import About, Chosen, Replayed
+from workflows.replay_findings import About, Chosen, Replayed, instant_of, odd
 from workflows.second_look import Answer, Look, Seeing, second_look, unjudged
 
 Row = dict[str, Any]
@@ -70,15 +69,14 @@ class LooksAgain:
             try:
                 seen = unpack(snapshot.content, snapshot.digest)
                 seeing = _read(seen)
+                if loan is not None and seen.book is not None and borrower is not None:
+                    seeing = [one for one in seeing if one.contact.loan == loan]
+                    seen = _only(seen, borrower)
+                read = self._chunk(deciders.rulebook, seen).situations
             except Unreadable as error:
                 self._lost[run["id"]] = str(error)
                 continue
-            if loan is not None and seen.book is not None and borrower is not None:
-                seeing = [one for one in seeing if one.contact.loan == loan]
-                seen = _only(seen, borrower)
-            situations = {
-                one.id: found for found in self._chunk(deciders.rulebook, seen).situations for one in found.loans
-            }
+            situations = {one.id: found for found in read for one in found.loans}
             entries = self._entries(run["id"], [one.contact.id for one in seeing])
             matcher = InterpreterMatcher(deciders.rulebook.strategies)
             for one in seeing:
@@ -102,7 +100,7 @@ class LooksAgain:
             of = _run_of(row)
             if row["id"] in self._done or not chosen.wants(of, row["at"]):
                 continue
-            about = About(of, row["loan_id"], from_us(row["at"]), "second look", row["contact_id"])
+            about = About(of, row["loan_id"], instant_of(row["at"]), "second look", row["contact_id"])
             if of is not None and of in lies:
                 tree = ExplainNode("looked at with something else", "no") if not told else None
                 self._replayed.differs(about, lies[of], tree)
@@ -124,7 +122,7 @@ class LooksAgain:
         return found
 
     def _compare(self, run: Row, one: Seeing, look: Look | None, rows: Sequence[Row], doubt: str) -> None:
-        about = About(run["id"], one.contact.loan, from_us(run["now_at"]), "second look", one.contact.id)
+        about = About(run["id"], one.contact.loan, instant_of(run["now_at"]), "second look", one.contact.id)
         self._done.update(row["id"] for row in rows)
         if not rows:
             answer = look.answer if look is not None else "unknown"
@@ -134,7 +132,10 @@ class LooksAgain:
             if look is None:
                 self._replayed.unknown(about, "its borrower is not in the snapshot")
                 continue
-            found = first_difference("the second look", _logged(row), _derived(row, look, run["now_at"]))
+            try:
+                found = first_difference("the second look", _logged(row), _derived(row, look, run["now_at"]))
+            except RecursionError:
+                found = ExplainNode("what was logged is nested too deep to be compared", "no")
             if found is None and len(rows) == 1:
                 self._replayed.same("second look")
             elif doubt:
@@ -172,7 +173,10 @@ def _read(seen: Seen) -> list[Seeing]:
 
 
 def _only(seen: Seen, borrower: int) -> Seen:
-    return replace(seen, book=part_of(seen.book, [borrower])) if seen.book is not None else seen
+    try:
+        return replace(seen, book=part_of(seen.book, [borrower])) if seen.book is not None else seen
+    except Exception as error:
+        raise Unreadable(odd("what its snapshot holds", error)) from error
 
 
 def _look(seeing: Seeing, situation: Situation, deciders: Deciders, matcher: InterpreterMatcher, at: datetime) -> Look:
@@ -210,10 +214,11 @@ def _run_of(row: Row) -> int | None:
 def _detail(row: Row) -> dict[str, Any]:
     try:
         read = json.loads(row["detail_json"])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 
 
 def _instant(at: int) -> str:
-    return from_us(at).isoformat()
+    found = instant_of(at)
+    return found.isoformat() if found is not None else str(at)

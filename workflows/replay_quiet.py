@@ -28,7 +28,7 @@ class QuietAgain:
             loan = Loan(row["loan_id"], "", facts.get("stage", row["stage_before"]), 0, facts)
             situation = Situation(nobody, (loan,), {}, on)
             return decide(situation, self._rulebook, _NOBODY_TO_ASK, now, self._matcher).loans[0]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
 
 

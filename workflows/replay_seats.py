@@ -46,7 +46,7 @@ class SeatsAgain:
                     self._rounds[snapshot.id or 0] = seats
             except Unreadable as error:
                 self.lost = str(error)
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
                 self.lost = "its snapshot is not as it was packed"
 
     @property

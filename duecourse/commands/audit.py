@@ -1,5 +1,6 @@
 """`duecourse audit ...`: the log as evidence: positions, signatures, proofs, and whether it stands as it was signed."""
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from duecourse.clock import At
-from duecourse.commands.audit_export import export
+from duecourse.clock import At, instant
+from duecourse.commands.audit_export import export, keys_to_prove_by
 from duecourse.commands.makegood import makegood
 from duecourse.commands.match import match
 from duecourse.commands.replay import replay
 from duecourse.commands.review import review
 from duecourse.output import ANSWER_IS_NO, CANNOT_TELL, table
 from duecourse.session import Session
-from engine.errors import DataError, Problem
+from engine.errors import DataError, Problem, ProofError
 
 if TYPE_CHECKING:
+    from compliance.checkpoint import PublicKey
     from duecourse.audit import Kept
     from workflows.log_findings import Verified
     from workflows.log_prove import Entry
@@ -102,15 +104,24 @@ def verify(
     Exit code 0: it stands as it was signed. 3: it does not; every place is told. 4: it cannot be told.
     """
     from config.files import read_text
-    from duecourse.audit import public_keys
     from duecourse.witnesses import kept_by_folders
     from workflows.log_verify import verify as run
 
     session: Session = context.obj
     witnessed, unread = kept_by_folders(session.workspace)
-    witnessed |= {str(path): read_text(path, str(path)) for path in checkpoints or ()}
+    keys: tuple[PublicKey, ...] = ()
+    # What was meant to be checked by, and cannot be read, is no reason not to check the rest.
+    try:
+        keys = keys_to_prove_by(session)
+    except ProofError as error:
+        unread += [one.what for one in error.problems]
+    for path in checkpoints or ():
+        try:
+            witnessed[str(path)] = read_text(path, str(path))
+        except DataError as error:
+            unread += [f"{path}: {one.what}" for one in error.problems]
     with session.output.progress("verifying") as progress:
-        found = run(session.database, public_keys(session.workspace), witnessed=witnessed, progress=progress)
+        found = run(session.database, keys, witnessed=witnessed, progress=progress)
     found.unknown += unread
     answer = {
         "size": found.size,
@@ -131,23 +142,36 @@ def prove(
     context: typer.Context,
     entries: Annotated[list[str] | None, typer.Argument(help="KIND:KEY, e.g. decision:12-345", metavar="ENTRY")] = None,
     loan: Loan = None,
-    since: Annotated[int | None, typer.Option(help="prove that the log only grew since this checkpoint")] = None,
+    since: Annotated[
+        int | None, typer.Option(min=1, max=2**63 - 1, help="prove that the log only grew since this checkpoint")
+    ] = None,
     opened: Annotated[bool, typer.Option("--open", help="also tell what is withheld: free texts, who it was")] = False,
     out: Annotated[Path | None, typer.Option(help="write to this file, not to standard output")] = None,
+    by: Annotated[str, typer.Option(help="with --open: who hands it out")] = "",
+    because: Annotated[str, typer.Option(help="with --open: what for; `privacy deeds` shows it")] = "",
+    at: At = None,
 ) -> None:
     """
     Write a proof that anybody can check without us, by docs/verify_proof.py and the log's public keys.
 
     Withheld fields stand in it as commitments. With --open they can be read by whoever gets the file: personal data.
+    Then the log keeps a deed about each person concerned, and the book by whom and what for.
+    Exit code 3: the log is not what was signed. 4: no key is at hand by which to tell.
     """
-    from duecourse.audit import public_keys
     from workflows.log_prove import prove as run
+    from workflows.privacy.evidence_deeds import handed_out, people_of, say_whose_reasons
 
     session: Session = context.obj
+    if opened:
+        say_whose_reasons(by, because)
     wanted = _entries(session, entries or (), loan)
     if not wanted and since is None:
         raise typer.BadParameter("name an entry, a loan with --loan, or a checkpoint with --since")
-    text = run(session.database, wanted, public_keys(session.workspace), since=since, opened=opened)
+    text = run(session.database, wanted, keys_to_prove_by(session), since=since, opened=opened)
+    if opened:
+        people = people_of(session.database, wanted)
+        detail = {"digest": hashlib.sha256(text.encode()).hexdigest(), "rows": len(wanted)}
+        handed_out(session.database, people, "log", detail, by=by, because=because, now=instant(at))
     if out is None:
         typer.echo(text, nl=False)
         return

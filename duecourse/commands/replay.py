@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def replay(
     context: typer.Context,
-    run: Annotated[int | None, typer.Option(help="only the decisions of this run")] = None,
+    run: Annotated[int | None, typer.Option(min=1, max=2**63 - 1, help="only the decisions of this run")] = None,
     loan: Annotated[str | None, typer.Option(help="only those about this loan, by its reference")] = None,
     since: Annotated[str | None, typer.Option("--from", help="only those made at this instant or later")] = None,
     until: Annotated[str | None, typer.Option("--to", help="only those made at this instant or before")] = None,

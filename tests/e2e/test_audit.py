@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from compliance.checkpoint import new_key
+from compliance.checkpoint import PublicKey, Signer, new_key, read_keys
 from tests.e2e.command import Said, duecourse
 
 VERIFIER = Path(__file__).resolve().parents[2] / "docs" / "verify_proof.py"
@@ -112,12 +112,35 @@ def test_a_lenders_way_from_a_key_to_a_proof(lender: Lender) -> None:
         assert (said.code, said.err) == (3, "")
         assert f"altered: `{name}`, position {entry['position']:,}\n" in said.out
         said = lender.run("audit", "prove", name)
-        assert (said.code, said.out) == (1, "")
+        assert (said.code, said.out) == (3, "")
         assert f"`{name}` is not what was signed" in said.err
         assert lender.check("cn-20.proof", "--keys", keys)[0] == 0
     finally:
         lender.sql(f"update decision set outcome = 'contact' where run_id = {run} and loan_id = {loan}")
     assert lender.run("audit", "verify").code == 0
+
+
+def test_what_is_withheld_is_told_with_a_deed(lender: Lender, tmp_path: Path) -> None:
+    """`prove --open` asks who and what for, and leaves a deed about each person whose words it tells; without it, none."""
+    if not (lender.folder / "config" / "log-keys.txt").exists():
+        lender.audit("keygen", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", f"{_DAY}T01:45Z")
+    out = tmp_path / "open.proof"
+    lender.audit("prove", "--loan", "CN-20", "--out", str(out))
+    before = lender.run("--json", "privacy", "deeds").answer
+    out.unlink()
+    refused = lender.run("audit", "prove", "--loan", "CN-20", "--open", "--out", str(out))
+    assert refused.failure == (
+        1, "", "it is not said who hands it out, or what for\n  mend: write `--by NAME --because TEXT`\n"
+    )  # fmt: skip
+    assert not out.exists()
+    assert lender.run("--json", "privacy", "deeds").answer == before
+    who = ("--by", "li", "--because", "case 7", "--at", f"{_DAY}T01:50Z")
+    lender.audit("prove", "--loan", "CN-20", "--open", "--out", str(out), *who)
+    assert "\nopen " in out.read_text(encoding="utf-8")
+    new = [one for one in lender.run("--json", "privacy", "deeds").answer if one not in before]
+    assert new
+    assert {(one["kind"], one["by"], one["because"]) for one in new} == {("evidence", "li", "case 7")}
 
 
 def test_a_stranger_gets_a_clear_answer_to_any_file(lender: Lender, tmp_path: Path) -> None:
@@ -145,8 +168,6 @@ def test_a_stranger_gets_a_clear_answer_to_any_file(lender: Lender, tmp_path: Pa
     assert answer(good, other) == (4, "cannot tell: the file of keys holds none\n")
     other.write_text("nonsense\n", encoding="utf-8")
     assert answer(good, other)[0] == 4
-    from compliance.checkpoint import PublicKey, Signer, new_key, read_keys
-
     (mine,) = read_keys(keys.read_text(encoding="utf-8"), "keys")
     stranger = PublicKey(mine.name, Signer(new_key(mine.name)).public, mine.from_at)
     other.write_text(f"{stranger.line}\n", encoding="utf-8")
@@ -296,6 +317,33 @@ def test_no_key_signs_that_the_public_keys_do_not_vouch_for(tmp_path: Path) -> N
     assert lender.audit("verify").out.endswith("the log stands as it was signed\n")
 
 
+def test_without_a_key_or_a_checkpoint_that_can_be_read_it_cannot_be_told(tmp_path: Path) -> None:
+    """Missing or garbled keys, and a kept checkpoint that is not there or no text: 4; somebody else's key: 3; never 1 or a traceback."""
+    assert duecourse("init", "lender", cwd=tmp_path).code == 0
+    lender = Lender(tmp_path / "lender")
+    lender.audit("keygen", "--name", "lender.example/log", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", f"{_DAY}T01:00Z")
+    (tmp_path / "blot").write_bytes(b"\xff")
+    for path, why in ((tmp_path / "none", "there is no file"), (tmp_path / "blot", "not UTF-8 text")):
+        said = lender.run("audit", "verify", "--checkpoint", str(path))
+        assert (said.code, said.err) == (4, "")
+        assert f"cannot tell: {path}: {why}" in said.out
+    keys = lender.folder / "config" / "log-keys.txt"
+    own = keys.read_text(encoding="utf-8")
+    export = ("export", "--from", f"{_DAY}T00:00Z", "--to", f"{_DAY}T02:00Z", "--out", "made")
+    asked = (("verify",), ("prove", "deed:1"), export)
+    for spoil in (keys.unlink, lambda: keys.write_text("nonsense\n"), lambda: keys.write_bytes(b"\xff")):
+        spoil()
+        said = [lender.run("audit", *arguments) for arguments in asked]
+        assert [one.code for one in said] == [4, 4, 4], said
+    (mine,) = read_keys(own, "keys")
+    stranger = PublicKey(mine.name, Signer(new_key(mine.name)).public, mine.from_at)
+    keys.write_text(f"{stranger.line}\n", encoding="utf-8")
+    assert [lender.run("audit", *arguments).code for arguments in asked] == [3, 3, 3]
+    keys.write_text(own, encoding="utf-8")
+    assert [lender.run("audit", *arguments).code for arguments in asked] == [0, 0, 0]
+
+
 def test_decisions_are_derived_again_matched_and_made_good(lender: Lender) -> None:
     """Replay, match and makegood as an officer runs them: yes, no and cannot tell by exit code, in words and as JSON."""
     assert lender.audit("replay", "--from", f"{_DAY}T00:20Z").out.endswith(" equal, 0 different, 0 not derivable\n")
@@ -330,6 +378,9 @@ def test_a_month_is_reviewed_and_a_day_exported_by_command(lender: Lender, tmp_p
     at = "--at", "2026-05-01T00:00Z"
     said = lender.run("audit", "review", "--month", "2026-3", *at)
     assert (said.code, said.err) == (1, "`2026-3` is no month\n  mend: write one like `2026-03`\n")
+    for month in ("9999-12", "0001-01"):
+        said = lender.run("audit", "review", "--month", month, *at)
+        assert (said.code, said.err) == (1, f"`{month}` is no month\n  mend: write one like `2026-03`\n")
     quiet = lender.run("--json", "audit", "review", "--month", "2026-03", "--out", str(tmp_path / "quiet"), *at)
     assert (quiet.code, quiet.answer["findings"]) == (0, 0)
     night = 1_773_000_000_000_000  # 2026-03-08T20:00Z, four in the morning in Shanghai

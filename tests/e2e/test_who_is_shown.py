@@ -81,7 +81,7 @@ ASKED: tuple[tuple[str, ...], ...] = (
     ("visits", "plan", "--on", "2026-03-03", "--team", "mei,li", "--by", "li", "--at", WORKED), ("visits", "list", "--on", "2026-03-03"),
     ("letters", "print", "--out", "{out}/letters", "--by", "li", "--at", WORKED), ("letters", "list"),
     ("dialler", "export", "--queue", "early-junior", "--out", "{out}/calls.csv", "--by", "li", "--at", WORKED), ("dialler", "list"),
-    ("legal", "bundle", "CN-1", "--out", "{out}/bundle.pdf"), ("duties", "keep"), ("duties", "list"),
+    ("legal", "bundle", "CN-1", "--out", "{out}/bundle.pdf", "--by", "li"), ("duties", "keep"), ("duties", "list"),
     ("duties", "done", "1", "--by", "li", "--evidence", "x"), ("duties", "give", "1", "--to", "li"), ("duties", "retention", "CN-1"),
     ("schedule", "list"), ("schedule", "run", "tidy"), ("schedule", "pause", "sweep", "--by", "li", "--because", "x"),
     ("schedule", "resume", "sweep", "--by", "li"), ("status",), ("audit", "sequence"), ("audit", "checkpoint"),

@@ -1,5 +1,7 @@
 """Receipts, contacts, entries and decisions matched on real databases: each gap is a finding with an owner and a state."""
 
+import hashlib
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ from compliance import PackDates
 from engine.matching import InterpreterMatcher
 from store.db import Database
 from store.inbox import NewArrival, put, settle
-from store.tables import Arrival, Contact, Duty
+from store.tables import Arrival, Contact, Deed, Duty
 from tests.logs import without_triggers
 from tests.outgoing import NOW, Silent, SmallGate, book, borrower_of, door_of, go, rows, small_rulebook
 from workflows.completeness import OWNER, match
@@ -115,6 +117,10 @@ def test_a_finding_is_somebodys_until_it_is_settled(database: Database) -> None:
     assert match(database, now=LATER, zone="UTC") == {"new": 0, "gone": 0, "reopened": 0, "open": 0}
     (duty,) = rows(database, Duty)
     assert (duty.status, duty.closed_by, duty.evidence) == ("done", "mei", "ticket 7")
+    (deed,) = rows(database, Deed)
+    said = hashlib.sha256(b'{"by":"mei","evidence":"ticket 7"}').hexdigest()
+    assert (deed.kind, deed.subject, deed.at) == ("settled", f"duty:{duty.id}", LATER)
+    assert json.loads(deed.detail_json) == {"rule": duty.rule, "subject": duty.subject, "digest": said}
 
 
 def test_a_message_that_nobody_reports_on_is_found(database: Database) -> None:

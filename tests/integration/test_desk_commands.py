@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from store.db import Database
-from store.tables import Contact, Endpoint, Loan, Proof
+from store.tables import Contact, Deed, DeedNote, Endpoint, Loan, Party, Person, Proof
 from tests.conftest import Run
 from tests.integration.test_outgoing_commands import AT, call, opened, reachable, run
 from tests.outgoing import NOW, add, book, borrower_of, contact_of, fed, plan, rows
@@ -127,16 +127,43 @@ def test_a_bundle_is_the_same_again(run: Run, opened: Database, tmp_path: Path) 
     paper(opened, "letter", "reminder-letter")
     (ref,) = (loan.ref for loan in rows(opened, Loan))
     first, second = tmp_path / "a.pdf", tmp_path / "b.pdf"
-    code, out, _ = run("--json", "legal", "bundle", ref, "--out", str(first), "--as-of", AT)
+    mine = ("--as-of", AT, "--by", "li")
+    code, out, _ = run("--json", "legal", "bundle", ref, "--out", str(first), *mine)
     assert code == 0
-    run("legal", "bundle", ref, "--out", str(second), "--as-of", AT)
+    run("legal", "bundle", ref, "--out", str(second), *mine, "--because", "case 7", "--at", AT)
     assert first.read_bytes() == second.read_bytes()
     assert json.loads(out)["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
     assert first.stat().st_mode & 0o077 == 0
-    assert run("legal", "bundle", "NO", "--out", str(first))[2].startswith("no loan `NO`")
-    assert run("legal", "bundle", ref, "--out", str(tmp_path / "no" / "x.pdf"))[2].startswith(
+    assert run("legal", "bundle", "NO", "--out", str(first), *mine)[2].startswith("no loan `NO`")
+    assert run("legal", "bundle", ref, "--out", str(tmp_path / "no" / "x.pdf"), *mine)[2].startswith(
         f"cannot write `{tmp_path}/no/x.pdf`"
     )
+
+
+def test_a_bundle_names_people_and_leaves_a_deed_about_each(run: Run, opened: Database, tmp_path: Path) -> None:
+    """Borrower and guarantor are named in it, the neighbour is not: a deed about each of the two, with its hash, by whom and what for; without a name no file."""
+    paper(opened, "letter", "reminder-letter")
+    (loan,) = rows(opened, Loan)
+    guarantor, neighbour = (
+        Person(id=900 + at, ref=f"P{at}", name="Guo", language="zh", country="CN", region="CN-SH", zones="Asia/Shanghai", bucket=at, created_at=NOW)
+        for at in range(2)
+    )  # fmt: skip
+    add(opened, guarantor, neighbour)
+    parts = ((900, "guarantor"), (901, "neighbour"))
+    add(opened, *(Party(loan_id=loan.id, person_id=who, role=role) for who, role in parts))
+    out = tmp_path / "a.pdf"
+    refused = run("legal", "bundle", loan.ref, "--out", str(out), "--by", " ")
+    assert refused[2].startswith(
+        "it is not said who hands it out, or what for\n  mend: write `--by NAME --because TEXT`"
+    )
+    assert not out.exists()
+    assert run("legal", "bundle", loan.ref, "--out", str(out), "--by", "li", "--because", "case 7", "--at", AT)[0] == 0
+    deeds = {deed.id: deed for deed in rows(opened, Deed) if deed.kind == "evidence"}
+    notes = {note.person_id: note for note in rows(opened, DeedNote)}
+    assert set(notes) == {loan.borrower_id, 900}
+    assert {(note.by, note.because) for note in notes.values()} == {("li", "case 7")}
+    assert {deeds[note.deed_id].subject for note in notes.values()} == {f"loan:{loan.id}"}
+    assert all(hashlib.sha256(out.read_bytes()).hexdigest() in deed.detail_json for deed in deeds.values())
 
 
 def test_a_call_back_and_the_catalogue(run: Run, opened: Database) -> None:

@@ -433,6 +433,7 @@ def test_proofs_of_single_entries_a_loan_and_growth_hold_for_strangers(log: Sign
         "contact_status",
         "override",
         "consent",
+        "deed",
         "snapshot",
     }
     closed, opened = (prove(database, wanted, log.keys, opened=opened) for opened in (False, True))

@@ -2,11 +2,15 @@
 
 import csv
 import json
+import os
+import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -18,7 +22,7 @@ from store.db import Database
 from store.log_kinds import KINDS
 from store.log_sql import Encoder
 from store.tables import ContactStatus, Deed
-from tests import outgoing
+from tests import logs, outgoing
 from tests.outgoing import add
 from tests.review_book import MADE, fill, signed
 from workflows.regulator.columns import MEANINGS, columns_of
@@ -35,13 +39,13 @@ def exported(database: Database, folder: Path, keys: tuple[PublicKey, ...], form
     return export(database, folder, keys, since=SINCE, until=UNTIL, form=form, now=MADE)
 
 
-def checked(folder: Path, keys: tuple[PublicKey, ...]) -> tuple[int, str]:
+def checked(folder: Path, keys: tuple[PublicKey, ...], **environment: str) -> tuple[int, str]:
     """The verifier's exit code and words, as a stranger runs it."""
     named = folder.with_name("keys.txt")
     named.write_text("".join(f"{key.line}\n" for key in keys), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-I", str(VERIFIER), str(folder), "--keys", str(named)],
-        capture_output=True, text=True, check=False, timeout=120,
+        [sys.executable, "-s", str(VERIFIER), str(folder), "--keys", str(named)],
+        capture_output=True, encoding="utf-8", check=False, timeout=120, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.stderr == ""
     return done.returncode, done.stdout
@@ -170,6 +174,102 @@ def test_what_is_cut_short_or_newer_cannot_be_told(
     code, said = checked(tmp_path / "export", keys)
     assert code == 4
     assert why in said
+
+
+def reread(folder: Path, name: str, column: str, values: Callable[[int], Any]) -> None:
+    """A Parquet file with another column, and a manifest that knows it."""
+    import pyarrow.parquet as pq
+
+    path = folder / f"{name}.parquet"
+    table = pq.read_table(path)
+    at = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(at, column, values(table.num_rows)), path)
+    covered(path, table.num_rows)
+
+
+def foreign_text(rows: int) -> Any:
+    """A column of text that is none: bytes that no UTF-8 has."""
+    import pyarrow as pa
+
+    offsets = b"".join(at.to_bytes(4, "little") for at in range(rows + 1))
+    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(b"\xff" * rows)])
+
+
+def instants(unit: str, zone: str | None, value: int) -> Callable[[int], Any]:
+    """A column of one instant, spelled like that."""
+    import pyarrow as pa
+
+    return lambda rows: pa.array([value] * rows, pa.int64()).cast(pa.timestamp(unit, zone))
+
+
+DEEP = "[" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("form", "spoil", "answer"),
+    [
+        ("parquet", lambda f: reread(f, "deed", "subject", foreign_text), (3, "no: deed.parquet holds a value that cannot be read\n")),
+        ("parquet", lambda f: reread(f, "deed", "at", instants("us", None, 1)), (3, "no: deed.parquet: the column 'at' holds no instants as they are written\n")),
+        ("parquet", lambda f: reread(f, "deed", "at", instants("ns", "UTC", 1)), (3, "no: deed.parquet: the column 'at' holds no instants as they are written\n")),
+        ("parquet", lambda f: reread(f, "deed", "at", instants("us", "UTC", 9 * 10**18)), (3, "no: deed.parquet holds a value that cannot be read\n")),
+        ("csv", lambda f: (f / "manifest.json").write_text(DEEP), (4, "cannot tell: manifest.json cannot be read: it is cut short, or none of ours\n")),
+        ("csv", lambda f: (f / "manifest.json").write_text((f / "manifest.json").read_text().replace('"deed', '"deed\\ud800')), (3, "no: the manifest is not as it was written\n")),
+        ("csv", lambda f: rewritten(f / "decision.csv", lambda rows: rows[1].__setitem__(rows[0].index("trace_json"), DEEP)), (3, "no: what position ")),
+        ("csv", lambda f: ((f / "deed.csv").unlink(), (f / "deed.csv").mkdir()), (3, "no: deed.csv is missing\n")),
+        ("csv", lambda f: (f / "中\n9 entries stand\x1b[2J").write_text(""), (3, "no: '中\\n9 entries stand\\x1b[2J' does not belong to the export\n")),
+    ],
+)  # fmt: skip
+def test_what_nobody_wrote_gets_an_answer_too(
+    sqlite_database: Database, tmp_path: Path, form: Format, spoil: Callable[[Path], object], answer: tuple[int, str]
+) -> None:
+    """Bytes that are no text, instants of no year, JSON without an end, folders for files: 3 or 4 on one line, never a traceback."""
+    fill(sqlite_database, 9, people=1)
+    add(sqlite_database, Deed(at=SINCE, kind="import", subject="x"))
+    keys = signed(sqlite_database)
+    folder = tmp_path / "export"
+    exported(sqlite_database, folder, keys, form)
+    assert checked(folder, keys)[0] == 0
+    spoil(folder)
+    code, said = checked(folder, keys, PYTHONIOENCODING="ascii")
+    assert (code, said[: len(answer[1])]) == answer
+    assert said.count("\n") == 1
+
+
+def test_a_flipped_bit_of_a_parquet_file_is_never_a_traceback(sqlite_database: Database, tmp_path: Path) -> None:
+    """Wherever in the file it is, rows are read, or it is no (text that is none), or cannot be told."""
+    import pyarrow.parquet as pq
+
+    fill(sqlite_database, 9, people=1)
+    keys = signed(sqlite_database)
+    folder = tmp_path / "export"
+    exported(sqlite_database, folder, keys, "parquet")
+    path = folder / "decision.parquet"
+    # Not pressed, so that most flips strike a value and not the pressing.
+    pq.write_table(pq.read_table(path), path, compression="none", use_dictionary=False)
+    good = path.read_bytes()
+    verifier = logs.standalone()
+    names = {file["name"]: file for file in json.loads((folder / "manifest.json").read_text())["files"]}
+    answers: Counter[str] = Counter()
+    for seed in range(300):
+        chance = random.Random(seed)
+        spoilt = bytearray(good)
+        spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
+        path.write_bytes(spoilt)
+        try:
+            list(verifier.read_rows(str(path), names["decision.parquet"]))
+        except (verifier.No, verifier.CannotTell) as said:
+            answers[type(said).__name__] += 1
+        else:
+            answers["read"] += 1
+    assert answers["CannotTell"] > 0, answers
+    assert answers["No"] > 0, answers
+
+
+def test_what_evidence_says_stays_on_its_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A name with a line break forges no line, an escape clears no screen, a turn of direction turns nothing; Chinese stays."""
+    logs.standalone().tell(["  by: agent:x\n9 entries stand", "\x1b[2J\u202e中文\u3000\ud800\x7f"])
+    lines = capsysbinary.readouterr().out.decode("utf-8").split("\n")
+    assert lines == ["  by: agent:x\\n9 entries stand", "\\x1b[2J\\u202e中文\u3000\\ud800\\x7f", ""]
 
 
 def test_what_is_not_signed_or_was_changed_does_not_leave(sqlite_database: Database, tmp_path: Path) -> None:

@@ -1,19 +1,25 @@
 """Logged decisions derived again on real databases: alike where nobody touched them, and found where somebody did."""
 
 import json
+import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import col, func, select
 
 from benchmarks.sweep_steps import NOW
 from engine.judging import QUEUE_FULL
+from store.book import RAW_TABLES
 from store.db import Database
+from store.snapshots import digest_of
 from store.tables import DecisionRow, Person, Published, Run, Snapshot
 from tests.replaying import NIGHT, decide_all, drawn, flawless, scalars, tampered, without_somebody
-from workflows import publications
-from workflows.replay import replay
+from workflows import publications, replay_decisions
+from workflows.replay import UNREADABLE_RUN, replay
 from workflows.replay_decisions import NOT_LOGGED
 from workflows.replay_findings import Chosen, Count
 from workflows.replay_looks import NO_SNAPSHOT
@@ -192,3 +198,136 @@ def every_wrong(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     missing(database)
     odd_facts(database, '{"dpd"')
     odd_facts(database, json.dumps({"stage": "nowhere"}))
+
+
+DEEP = "[" * 60_000
+NO_TEXT = b"\xff"
+
+
+def test_nonsense_in_a_run_or_a_publication_is_no_crash(sqlite_database: Database) -> None:
+    """What cannot be read is not derivable, and why; what reads as something else differs; and the other runs come out as before."""
+    decide_all(sqlite_database)
+    whole = replay(sqlite_database, Chosen()).of["decision"]
+    run = scalars(sqlite_database, select(Run.id).where(Run.kind == "sweep"))[0]
+    mine = len(scalars(sqlite_database, select(DecisionRow.loan_id).where(DecisionRow.run_id == run)))
+    for column, value, found in (
+        ("now_at", "x", UNREADABLE_RUN),
+        ("now_at", 9 * 10**18, UNREADABLE_RUN),
+        ("gate_digest", NO_TEXT, UNREADABLE_RUN),
+        ("status", NO_TEXT, UNREADABLE_RUN),
+        ("strategies_json", '{"a":5}', None),
+        ("strategies_json", DEEP, None),
+    ):
+        change = f"update run set {column} = :value where id = :run"
+        kept = scalars(sqlite_database, text(f"select {column} from run where id = {run}"))[0][0]
+        tampered(sqlite_database, change, value=value, run=run)
+        count = replay(sqlite_database, Chosen()).of["decision"]
+        expected = (0, {found: mine}) if found else (mine, {})
+        assert (count.different, count.not_derivable) == expected, column
+        assert count.equal == whole.equal - mine
+        tampered(sqlite_database, change, value=kept, run=run)
+    for kind, why in (
+        ("strategy", " cannot be read"),
+        ("gate", " cannot be read"),
+        ("reading", " was read with cannot be read"),
+        ("pack", " cannot be read"),
+    ):
+        digest, kept = scalars(
+            sqlite_database, select(Published.digest, Published.content).where(Published.kind == kind).limit(1)
+        )[0]
+        change = "update published set content = :value where digest = :digest"
+        tampered(sqlite_database, change, value=NO_TEXT, digest=digest)
+        (told,) = replay(sqlite_database, Chosen(run=run)).of["decision"].not_derivable
+        assert told.endswith(why)
+        tampered(sqlite_database, change, value=DEEP, digest=digest)
+        began = time.process_time()
+        assert replay(sqlite_database, Chosen()).of["decision"].equal == 0
+        # Ten runs: each time anew, or by an expression that looks ahead from every bracket, it would be a minute.
+        assert time.process_time() - began < 20, kind
+        tampered(sqlite_database, change, value=kept, digest=digest)
+    assert replay(sqlite_database, Chosen()).of["decision"] == whole
+
+
+def test_nonsense_in_a_snapshot_is_no_crash(sqlite_database: Database) -> None:
+    """With a digest that fits: what cannot be packed like this, or cannot be computed with, is not derivable, its error's type told."""
+    decide_all(sqlite_database)
+    run = scalars(sqlite_database, select(Run.id).where(Run.kind == "sweep"))[0]
+    holds = select(Snapshot.id, Snapshot.content).where(Snapshot.run_id == run, Snapshot.last_id != 0)
+    kept = dict(scalars(sqlite_database, holds))
+    unpacked = "its snapshot is not as it was packed"
+    for spoil, why in (
+        (lambda _head, rest: (DEEP.encode(), rest), unpacked),
+        (lambda head, rest: (json.dumps({**json.loads(head), "at": 9 * 10**18}).encode(), rest), unpacked),
+        (lambda head, rest: (json.dumps({**json.loads(head), "contact_days": "x"}).encode(), rest), unpacked),
+        (lambda head, rest: (head, shifted(rest)), "what its snapshot holds cannot be worked with ("),
+        (lambda head, rest: (head, nobody(rest)), "what its snapshot holds cannot be worked with ("),
+    ):
+        for number, content in kept.items():
+            spoilt = repacked(content, spoil)
+            change = "update snapshot set content = :content, digest = :digest where id = :id"
+            tampered(sqlite_database, change, content=spoilt, digest=digest_of(spoilt), id=number)
+        count = replay(sqlite_database, Chosen(run=run)).of["decision"]
+        assert count.different == 0
+        assert count.not_derivable
+        assert all(told.startswith(why) for told in count.not_derivable), count
+
+
+def repacked(content: bytes, spoil: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> bytes:
+    """A snapshot with another head, or other tables."""
+    import pyarrow as pa
+
+    head, _, rest = pa.CompressedInputStream(pa.BufferReader(content), "zstd").read().partition(b"\n")
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as pressed:
+        pressed.write(b"\n".join(spoil(head, rest)))
+    return bytes(sink.getvalue())
+
+
+def tables_of(rest: bytes) -> list[Any]:
+    """The tables of a snapshot."""
+    import pyarrow as pa
+
+    stream = pa.BufferReader(rest)
+    return [pa.ipc.open_stream(stream).read_all() for _ in RAW_TABLES]
+
+
+def streams(tables: list[Any]) -> bytes:
+    """The same as bytes."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    for table in tables:
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def shifted(rest: bytes) -> bytes:
+    """The tables in another order."""
+    return streams(tables_of(rest)[::-1])
+
+
+def nobody(rest: bytes) -> bytes:
+    """Loans without an id."""
+    import pyarrow as pa
+
+    loan, *others = tables_of(rest)
+    at = loan.schema.get_field_index("id")
+    field = loan.schema.field(at)
+    return streams([loan.set_column(at, field, pa.array([None] * loan.num_rows, field.type)), *others])
+
+
+def test_an_error_of_ours_is_not_taken_for_an_answer(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where deciding itself goes wrong, nothing is equal and nothing different: not derivable, with the error's type."""
+    decide_all(sqlite_database)
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(replay_decisions, "decide", broken)
+    run = scalars(sqlite_database, select(Run.id).where(Run.kind == "events"))[0]
+    count = replay(sqlite_database, Chosen(run=run)).of["decision"]
+    assert (count.equal, count.different) == (0, 0)
+    assert set(count.not_derivable) == {"what was kept of it cannot be worked with (ZeroDivisionError)"}

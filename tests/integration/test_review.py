@@ -422,3 +422,21 @@ def test_a_month_that_is_not_over_and_a_folder_that_is_there_are_refused(
     assert [path.name for path in tmp_path.iterdir() if "book.db" not in path.name] == ["review"]
     with sqlite_database.session() as session:
         assert session.exec(select(Deed)).all() == []
+
+
+def test_findings_settled_by_hand_are_listed_from_the_log(sqlite_database: Database, tmp_path: Path) -> None:
+    """Also where the book of duties does not hold the finding any more; one of another month, and a deed that cannot be read, do no harm."""
+    fill(sqlite_database, 4, people=1)
+    at = datetime(2026, 3, 9, tzinfo=UTC)
+    said = '{"digest":"0","rule":"match.contact_without_decision","subject":"contact:x"}'
+    add(
+        sqlite_database,
+        Deed(id=70, at=at, kind="settled", subject="duty:999", detail_json=said),
+        Deed(id=71, at=at.replace(month=5), kind="settled", subject="duty:998", detail_json=said),
+        Deed(id=72, at=at, kind="settled", subject="duty:997", detail_json="{"),
+    )
+    reviewed(sqlite_database, tmp_path / "made", signed(sqlite_database))
+    found = listed(tmp_path / "made", "duty-settled-match.contact_without_decision")
+    assert [(row["entry"], row["duty"]) for row in found] == [("deed:70", "duty:999")]
+    assert found[0]["position"]
+    assert "settled by hand" in (tmp_path / "made" / "review.html").read_text(encoding="utf-8")

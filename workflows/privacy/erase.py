@@ -232,14 +232,18 @@ def files(found: Traces) -> Iterator[str]:
         yield f"the file with the SHA-256 {digest}"
 
 
+_GIVEN: Final = {"export": "what they were given", "evidence": "evidence that was handed out"}
+"""Kind of a deed -> what left the book by it and no erasure reaches."""
+
+
 def _files(session: Session, subject: Subject) -> Iterator[str]:
     items = select(BatchItem.batch_id).where(col(BatchItem.contact_id).in_(subject.theirs))
     for batch in session.exec(select(Batch).where(col(Batch.id).in_(items)).order_by(col(Batch.id))):
         yield f"{batch.kind} batch {batch.id} of {batch.made_at:%Y-%m-%d}"
-    given = select(Deed.at).join(DeedNote, col(DeedNote.deed_id) == col(Deed.id))
-    mine = given.where(col(DeedNote.person_id) == subject.id, col(Deed.kind) == "export")
-    for at in session.exec(mine.order_by(col(Deed.at))):
-        yield f"what they were given on {at:%Y-%m-%d}"
+    given = select(Deed.kind, Deed.at).join(DeedNote, col(DeedNote.deed_id) == col(Deed.id))
+    mine = given.where(col(DeedNote.person_id) == subject.id, col(Deed.kind).in_(tuple(_GIVEN)))
+    for kind, at in session.exec(mine.order_by(col(Deed.at))):
+        yield f"{_GIVEN[kind]} on {at:%Y-%m-%d}"
 
 
 def _deed(

@@ -306,13 +306,19 @@ def _recipients(telling: Telling) -> Iterator[Row]:
         yield {"who": who, "times": len(times), "first": min(times), "last": max(times)}
     wanted = select(Deed).join(DeedNote, col(DeedNote.deed_id) == col(Deed.id))
     for deed in telling.session.exec(
-        wanted.where(col(DeedNote.person_id) == telling.subject.id, col(Deed.kind).in_(("export", "reveal"))).order_by(
+        wanted.where(col(DeedNote.person_id) == telling.subject.id, col(Deed.kind).in_(tuple(_HANDED_TO))).order_by(
             col(Deed.id)
         )
     ):
-        who = "you" if deed.kind == "export" else "somebody who works for the lender"
-        yield {"who": who, "times": 1, "first": deed.at, "last": deed.at}
+        yield {"who": _HANDED_TO[deed.kind], "times": 1, "first": deed.at, "last": deed.at}
 
+
+_HANDED_TO: Final = {
+    "export": "you",
+    "reveal": "somebody who works for the lender",
+    "evidence": "a court, counsel or whoever else was given evidence",
+}
+"""Kind of a deed about a person -> who got to see something by it."""
 
 _SECTIONS: Final[Mapping[str, Callable[[Telling], Iterator[Row]]]] = {
     "you": _you, "numbers_and_addresses": _endpoints, "loans": _loans, "ledger": _ledger, "facts": _facts,

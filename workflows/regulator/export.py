@@ -20,7 +20,7 @@ from sqlalchemy import func, literal_column, select
 from compliance.checkpoint import Checkpoint, NotVouched, PublicKey, read_checkpoint
 from compliance.log_encoding import elements
 from compliance.merkle import beside, leaf_hash
-from engine.errors import DataError, Problem, StoreError
+from engine.errors import DataError, Problem, ProofError
 from store import log
 from store.bulk import reading, writing
 from store.bulk_arrow import Reader, table_of
@@ -220,12 +220,12 @@ def _newest(reader: Reader, keys: Sequence[PublicKey]) -> tuple[str, Checkpoint]
     try:
         return notes[0], read_checkpoint(notes[0], keys)
     except NotVouched as answer:
-        raise _torn(f"the newest checkpoint cannot be used: {answer.why}") from None
+        raise _torn(f"the newest checkpoint cannot be used: {answer.why}", unknown=answer.unknown) from None
 
 
 def _instant(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def _torn(what: str) -> StoreError:
-    return StoreError(Problem(what, "run `duecourse audit verify`"))
+def _torn(what: str, *, unknown: bool = False) -> ProofError:
+    return ProofError(Problem(what, "run `duecourse audit verify`"), unknown=unknown)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, 
 from store.bulk_arrow import Reader, table_of
 from store.ids import among
 from store.log_kinds import KINDS
+from workflows.duties_by_hand import SETTLED
 from workflows.review.period import Month
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def gather(
     load = _Loader(con, reader)
     load.add("set_aside", _set_aside(month))
     load.add("duty", _duties(month))
+    load.add("settled", _settled(month))
     load.add("endpoint", _endpoints())
     pages = [*_pages(reader, "person", "id", PEOPLE_A_PAGE)]
     batches = [*_batches(reader, [run for (run,) in con.execute("select id from run order by id").fetchall()])]
@@ -203,6 +205,12 @@ def _duties(month: Month) -> Select[Any]:
     duty = table_of("duty")
     news = (or_(and_(*_within(duty.c[name], month))) for name in ("lapsed_at", "escalated_at", "recorded_at"))
     return select(*(duty.c[name] for name in _DUTY)).where(or_(*news))
+
+
+def _settled(month: Month) -> Select[Any]:
+    """Findings of the match that somebody put aside by hand: of the log, for the book of duties can be changed."""
+    mine = and_(_in_month("deed", "at", month), table_of("deed").c.kind == SETTLED)
+    return _with_entry("deed", ("id", "at", "subject", "detail_json"), mine)
 
 
 def _endpoints() -> Select[Any]:

@@ -63,22 +63,28 @@ def duties(work: Work) -> Section:
     rows: list[tuple[Cell, ...]] = []
     start_end = "{0} >= (select start_us from month) and {0} < (select end_us from month)"
     shown = "select 'duty:' || d.id as duty, d.rule, d.subject, l.ref as loan, d.due_on, d.owner, d.status from duty d left join loan l on l.id = d.loan_id"
-    for (rule,) in work.rows("select distinct rule from duty order by rule"):
+    aside = "case when json_valid(s.detail_json) then coalesce(s.detail_json->>'$.rule', '') else '' end"
+    for (rule,) in work.rows(f"select rule from duty union select {aside} from settled s order by 1"):
         row: list[Cell] = [rule, work.citation(rule)]
         for column, word in (("recorded_at", "new"), ("escalated_at", "escalated"), ("lapsed_at", "lapsed")):
             where = f"d.rule = '{quoted(rule)}' and {start_end.format(f'd.{column}')}"
             row.append(work.lists.number(f"duty-{word}-{rule}", f"{rule}: {word}", f"{shown} where {where}"))
         still = f"d.rule = '{quoted(rule)}' and d.status in ('open', 'lapsed')"
         row.append(work.lists.number(f"duty-open-{rule}", f"{rule}: not done yet", f"{shown} where {still}"))
+        settled = (
+            'select s.position, \'deed:\' || s.id as entry, s.subject as duty, d.subject, moment(s."at") as "at"'
+            f" from settled s left join duty d on 'duty:' || d.id = s.subject where {aside} = '{quoted(rule)}'"
+        )
+        row.append(work.lists.number(f"duty-settled-{rule}", f"{rule}: settled by hand", settled))
         rows.append(tuple(row))
     text = (
         "From the book of duties. Rules that begin with `match.` are findings of the two-way match of receipts, contacts, entries and decisions.",
-        "The book of duties is no part of the log: its rows have a number, and no position.",
+        "The book of duties is no part of the log: its rows have a number, and no position. That a finding was settled by hand is, as a deed: `duties list --all` says by whom and by what evidence.",
     )
     if not rows:
         return Section("duties", "Duties and match", (*text, "Nothing was new, escalated or lapsed."))
-    columns = ("rule", "citation", "new", "escalated", "lapsed", "of these not done")
-    return Section("duties", "Duties and match", text, (Table(columns, tuple(rows), wide=(3, 2.6, 1, 1, 1, 1.2)),))
+    columns = ("rule", "citation", "new", "escalated", "lapsed", "of these not done", "settled by hand")
+    return Section("duties", "Duties and match", text, (Table(columns, tuple(rows), wide=(3, 2.6, 1, 1, 1, 1.2, 1.2)),))
 
 
 def _length(us: float | None) -> str:

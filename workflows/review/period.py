@@ -33,7 +33,8 @@ class Month:
             DataError: it names no month.
         """
         found = _MONTH.fullmatch(name)
-        if found is None or found[1] == "0000":
+        # In the first and the last year there is a month whose ends no calendar has, in some zone.
+        if found is None or not "0001" < found[1] < "9999":
             raise DataError(Problem(f"`{name}` is no month", "write one like `2026-03`"))
         return cls(name, zone)
 
