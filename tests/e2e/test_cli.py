@@ -260,7 +260,7 @@ def test_where_a_setting_comes_from(home: Path) -> None:
     found = {one["setting"]: (one["value"], one["from"]) for one in said.answer}
     assert found["zone"] == ("America/New_York", "DUECOURSE_ZONE")
     assert found["actor"] == ("first_party", "duecourse.yaml:6")
-    assert found["loans_per_chunk"] == (10000, "default")
+    assert found["loans_per_chunk"] == (20000, "default")
 
 
 def test_without_a_workspace_the_shipped_files_are_meant(tmp_path: Path) -> None:

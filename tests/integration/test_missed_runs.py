@@ -129,7 +129,7 @@ def test_after_three_days_everybody_hears_once_by_that_days_decision(
     database: Database, caplog: pytest.LogCaptureFixture, braked: bool
 ) -> None:
     """The sweep comes first: what it drops it says, what it plans waits for a person where that is much, and is one each."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="workflows.sweep")
     with stopped(database) as (door, adapter, back):
         share_max = 0.5 if braked else 1
         result = sweep(database, door.rulebook, DayGate(), now=back, backlog_share_max=share_max)

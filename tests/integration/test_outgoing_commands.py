@@ -242,7 +242,7 @@ def test_a_witness_that_takes_nothing_is_told_of(run: Run, folder: Path, opened:
     """The log is signed all the same, and the job says who did not take the checkpoint: as a refused run, not in silence."""
     with (folder / "duecourse.yaml").open("a", encoding="utf-8") as file:
         file.write("audit: {witnesses: [{url: 'http://127.0.0.1:9/'}]}\n")
-    assert run("audit", "keygen", "--name", "lender.example")[0] == 0
+    assert run("audit", "keygen", "--name", "lender.example", "--at", NOW.isoformat())[0] == 0
     jobs = Jobs(folder, lambda: NOW)
     jobs.run("sweep", lambda: False)
     with pytest.raises(SettingsError, match="did not take checkpoint 1"):
