@@ -30,8 +30,8 @@ _MESSAGES: Final[Mapping[str, Literal["sms", "email", "call"]]] = {
     RECORDED_CALL: "call",
 }
 """Lane -> the channel of what is sent."""
-_HELD_MAX: Final = timedelta(hours=10)
-"""The longest that a provider can be told to hold a text back (`channels.sms.VALID_SECONDS_MAX`)."""
+_HELD_MAX: Final = timedelta(hours=4)
+"""A reminder that could not be delivered for so long is better planned anew; providers can be told up to ten hours."""
 _PARTIES: Final[frozenset[str]] = frozenset({"borrower", "co_borrower", "guarantor", "executor", "attorney"})
 """Roles that know of the contract, and so whose it is."""
 

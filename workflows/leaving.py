@@ -12,15 +12,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache, partial
 from typing import Any, Final
 
 from sqlmodel import Session, col, select
 
 from channels.message import Message
-from engine.errors import DataError, StoreError
+from engine.errors import DataError, DuecourseError, StoreError
 from store.budgets import spend
 from store.outbox import RECORDED_CALL, bump_versions, claim, is_task, lane_of, lock_versions, move, release, reserve
-from store.tables import Contact, Endpoint
+from store.tables import Contact, Endpoint, Loan, Person
 from workflows.alerts import unknowns
 from workflows.allotment import rank_text
 from workflows.brake import channel_brake
@@ -143,30 +144,34 @@ def _write(
         reached = reach(door, session)
         # INVARIANT 4: what forbids a contact bumped a version before this line, or waits for this transaction.
         current = lock_versions(session, {person for one in looked for person in one.seen})
-        contacts = _locked(session, [one.contact.id for one in looked])
+        contacts = locked_contacts(session, [one.contact.id for one in looked])
         # Not opened where everybody may be reached: one that is damaged is then the loss of its own message alone.
         endpoints = {} if reached.everybody else _endpoints(session, contacts.values())
+        _held = at_hand(session, contacts.values())
+        still = cache(partial(channel_brake, session))
         told: set[int] = set()
         sealing = seal_key(session)
-        for one in looked:
-            contact = contacts[one.contact.id]
-            if contact.status != "claimed" or contact.claimed_by != door.worker:
-                counts["taken"] += 1
-            elif late or _moved(one, current):
-                move(session, contact, "planned", at=now, why=_CHANGED)
-                counts["redo"] += 1
-            elif channel_brake(session, lane_of(contact)):
-                move(session, contact, "planned", at=now, why="its channel stands still")
-                counts["waiting"] += 1
-            else:
-                reachable = reached.covers(endpoints.get(contact.endpoint_id))
-                word, message = _let_out(session, door, contact, one, kept.detail(one), reachable, now, sealing)
-                counts[word] += 1
-                counts.update(unknowns([one.look.verdict]))
-                if word != "delayed":
-                    told.update(one.seen)
-                if message is not None:
-                    offers.append(Offer(message, one.look, tuple(one.seen), now, door.worker, contact.attempts))
+        # What is written of each is sent to the database together, before anybody's version moves.
+        with session.no_autoflush:
+            for one in looked:
+                contact = contacts[one.contact.id]
+                if contact.status != "claimed" or contact.claimed_by != door.worker:
+                    counts["taken"] += 1
+                elif late or _moved(one, current):
+                    move(session, contact, "planned", at=now, why=_CHANGED)
+                    counts["redo"] += 1
+                elif still(lane_of(contact)):
+                    move(session, contact, "planned", at=now, why="its channel stands still")
+                    counts["waiting"] += 1
+                else:
+                    reachable = reached.covers(endpoints.get(contact.endpoint_id))
+                    word, message = _let_out(session, door, contact, one, kept.detail(one), reachable, now, sealing)
+                    counts[word] += 1
+                    counts.update(unknowns([one.look.verdict]))
+                    if word != "delayed":
+                        told.update(one.seen)
+                    if message is not None:
+                        offers.append(Offer(message, one.look, tuple(one.seen), now, door.worker, contact.attempts))
         bump_versions(session, told)
         offers = [
             afforded
@@ -179,9 +184,29 @@ def _write(
     taken.counts, taken.offers = counts, offers
 
 
-def _locked(session: Session, ids: Sequence[str]) -> Mapping[str, Contact]:
+def locked_contacts(session: Session, ids: Sequence[str]) -> Mapping[str, Contact]:
+    """These contacts by id, locked in id order until the transaction ends."""
     mine = select(Contact).where(col(Contact.id).in_(ids)).order_by(col(Contact.id))
     return {contact.id: contact for contact in session.exec(mine.with_for_update(key_share=True))}
+
+
+def at_hand(session: Session, contacts: Collection[Contact]) -> list[Loan | Person | Endpoint]:
+    """
+    What messages are made of and what follows from them is about: read at once, and to be held, so that it is not read singly.
+
+    What is damaged is found where it is needed, and is the loss of that message alone.
+    """
+    held: list[Loan | Person | Endpoint] = []
+    with suppress(DuecourseError):
+        loans = session.exec(select(Loan).where(col(Loan.id).in_({contact.loan_id for contact in contacts}))).all()
+        people = {contact.person_id for contact in contacts} | {loan.borrower_id for loan in loans}
+        spots = {contact.endpoint_id for contact in contacts}
+        held += [
+            *loans,
+            *session.exec(select(Person).where(col(Person.id).in_(people))),
+            *session.exec(select(Endpoint).where(col(Endpoint.id).in_(spots))),
+        ]
+    return held
 
 
 def _endpoints(session: Session, contacts: Iterable[Contact]) -> Mapping[int | None, str]:

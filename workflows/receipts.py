@@ -13,11 +13,11 @@ from channels.message import Receipt
 from compliance import PackDates
 from store.budgets import unspend
 from store.db import Database
-from store.outbox import ROW, bump_versions, lane_of, lock_versions, move
+from store.outbox import bump_versions, lane_of, lock_versions, move
 from store.tables import Contact
 from workflows.aftermath import record_failure, record_sent
 from workflows.brake import brake_channel
-from workflows.leaving import Offer
+from workflows.leaving import Offer, at_hand, locked_contacts
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,10 @@ def record_receipts(database: Database, answered: Sequence[Answered], dates: Pac
         people = {person for one in answered for person in one.offer.people}
         lock_versions(session, people)
         news: list[Answered] = []
+        contacts = locked_contacts(session, [one.offer.message.contact_id for one in answered])
+        _held = at_hand(session, contacts.values())
         for one in answered:
-            contact = session.get_one(Contact, one.offer.message.contact_id, with_for_update=ROW)
+            contact = contacts[one.offer.message.contact_id]
             if one.offer.is_of(contact):
                 counts[_record(session, contact, one, dates)] += 1
                 news.append(one)
