@@ -87,9 +87,9 @@ def test_a_text_that_must_name_the_borrower_does_not_go_to_an_outsider(sqlite_da
     )
 
 
-@pytest.mark.parametrize(("hours_left", "expires", "held"), [(8, 24, 8), (8, 3, 3), (24, 24, 10)])
+@pytest.mark.parametrize(("hours_left", "expires", "held"), [(2, 24, 2), (8, 3, 3), (24, 24, 4)])
 def test_a_text_is_not_held_back_past_its_hour(database: Database, hours_left: int, expires: int, held: int):
-    """Not beyond the hours in which it may arrive, its own end, or what a provider can do; less what it takes to get there."""
+    """Not beyond the hours in which it may arrive, its own end, or four hours; less what it takes to get there."""
     note = "template: note\nchannels: [sms, email]\npurpose: service\nen: {subject: Hello, text: Hello there.}\n"
     borrower = make_person(database, mobile="+8613900000001", email="ada@example.com")
     loan = make_loan(database, borrower_id=borrower, instalments=[(date(2026, 3, 1), 100_00)])
