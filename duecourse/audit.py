@@ -82,8 +82,8 @@ def _refuse_unknown(workspace: Workspace, signer: Signer, now: datetime) -> None
     if any((key.name, key.public) == (signer.name, signer.public) and key.held(now) for key in keys):
         return
     where = "the setting `audit.key`" if audit.key is not None else f"`{audit.key_file}`"
-    newest = f"; the newest there is `{keys[-1].text}`" if keys else ""
-    what = f"the key of {where} is none that `{audit.keys_file}` says is in use at {now:%Y-%m-%d %H:%M}Z{newest}"
+    instead = f"; the newest there is `{keys[-1].text}`" if keys else ""
+    what = f"the key of {where} is none that `{audit.keys_file}` says is in use at {now:%Y-%m-%d %H:%M}Z{instead}"
     raise SettingsError(Problem(what, "put back the key or the file of `duecourse audit keygen`; nothing was signed"))
 
 
