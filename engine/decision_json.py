@@ -1,12 +1,12 @@
 """A loan's decision as compact JSON for the log, and back: what was stored can be drawn without deciding again."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from datetime import datetime
 from functools import cache
-from json.encoder import encode_basestring as _quoted
 from typing import Any, Final, TypeVar
+
+import orjson
 
 from engine.decision import ActJudged, ByHand, CandidateJudged, LoanDecision, MoveJudged, PlannedContact
 from engine.gate import Override, Reason, Verdict
@@ -19,16 +19,19 @@ def trace_json(decision: LoanDecision) -> str:
     """
     The decision with every candidate, act and verdict; fields in their order, what is at its default left out.
 
-    Written out for what every decision has, since a sweep writes hundreds of thousands: a tenth of its work otherwise.
+    Each field is named here for what every decision has, since a sweep writes hundreds of thousands.
     """
     one = decision
-    return (
-        f'{{"loan":{one.loan},"strategy":{_scalar(one.strategy)},"arm":{_scalar(one.arm)}'
-        f',"stage_before":"{one.stage_before}","stage_after":"{one.stage_after}","outcome":"{one.outcome}"'
-        f',"rule":{_scalar(one.rule)},"moves":{_list(one.moves, _json)}'
-        f',"candidates":{_list(one.candidates, _candidate_json)},"contacts":{_list(one.contacts, _contact_json)}'
-        f"{_field('covered_by', one.covered_by)}{_field('next_look', one.next_look)}{_field('by_hand', one.by_hand)}}}"
-    )
+    said = {
+        "loan": one.loan, "strategy": one.strategy, "arm": one.arm, "stage_before": one.stage_before,
+        "stage_after": one.stage_after, "outcome": one.outcome, "rule": one.rule, "moves": _plain(one.moves),
+        "candidates": [_candidate_said(candidate) for candidate in one.candidates],
+        "contacts": [_contact_said(contact) for contact in one.contacts],
+    }  # fmt: skip
+    for name, value in (("covered_by", one.covered_by), ("next_look", one.next_look), ("by_hand", one.by_hand)):
+        if value is not None:
+            said[name] = _plain(value)
+    return orjson.dumps(said).decode()
 
 
 def from_json(text: str) -> LoanDecision:
@@ -38,7 +41,7 @@ def from_json(text: str) -> LoanDecision:
     Raises:
         ValueError, KeyError, TypeError: the text is not one of ours.
     """
-    stored: Json = json.loads(text)
+    stored: Json = orjson.loads(text)
     return LoanDecision(
         **{
             **stored,
@@ -51,71 +54,55 @@ def from_json(text: str) -> LoanDecision:
     )
 
 
-def _candidate_json(one: CandidateJudged) -> str:
-    acts = f',"acts":{_list(one.acts, _act_json)}' if one.acts else ""
-    return f'{{"rule":{_quoted(one.rule)},"purpose":"{one.purpose}","state":"{one.state}"{acts}{_note(one.note)}}}'
+def _candidate_said(one: CandidateJudged) -> Json:
+    said: dict[str, Any] = {"rule": one.rule, "purpose": one.purpose, "state": one.state}
+    if one.acts:
+        said["acts"] = [_act_said(act) for act in one.acts]
+    if one.note:
+        said["note"] = one.note
+    return said
 
 
-def _act_json(one: ActJudged) -> str:
+def _act_said(one: ActJudged) -> Json:
     allowed = one.verdict is not None and one.verdict == _ALLOW
-    delays = f',"delays":{_list(one.delays, _json)}' if one.delays else ""
-    return (
-        f'{{"person":{one.person},"role":"{one.role}","channel":"{one.channel}","endpoint":{_scalar(one.endpoint)}'
-        f',"verdict":{_ALLOWED if allowed else _json(one.verdict)},"at":{_scalar(one.at)}'
-        f"{_note(one.note)}{_field('later', one.later)}{delays}}}"
-    )
+    said: dict[str, Any] = {
+        "person": one.person, "role": one.role, "channel": one.channel, "endpoint": one.endpoint,
+        "verdict": _ALLOWED if allowed else _plain(one.verdict), "at": one.at,
+    }  # fmt: skip
+    if one.note:
+        said["note"] = one.note
+    if one.later is not None:
+        said["later"] = one.later
+    if one.delays:
+        said["delays"] = _plain(one.delays)
+    return said
 
 
-def _contact_json(one: PlannedContact) -> str:
-    covers = f',"covers":{list(one.covers)}'.replace(" ", "") if one.covers else ""
-    return (
-        f'{{"loan":{one.loan},"rule":{_quoted(one.rule)},"person":{one.person},"role":"{one.role}"'
-        f',"channel":"{one.channel}","endpoint":{_scalar(one.endpoint)},"purpose":"{one.purpose}"'
-        f',"name":{_quoted(one.name)},"queue":{_scalar(one.queue)},"not_before":{_scalar(one.not_before)}'
-        f',"expires":{_scalar(one.expires)},"slot":{_quoted(one.slot)},"stage_entry":{one.stage_entry}{covers}}}'
-    )
+def _contact_said(one: PlannedContact) -> Json:
+    said: dict[str, Any] = {
+        "loan": one.loan, "rule": one.rule, "person": one.person, "role": one.role, "channel": one.channel,
+        "endpoint": one.endpoint, "purpose": one.purpose, "name": one.name, "queue": one.queue,
+        "not_before": one.not_before, "expires": one.expires, "slot": one.slot, "stage_entry": one.stage_entry,
+    }  # fmt: skip
+    if one.covers:
+        said["covers"] = one.covers
+    return said
 
 
 _ALLOW: Final = Verdict("allow")
-_ALLOWED: Final = '{"outcome":"allow"}'
+_ALLOWED: Final[Json] = {"outcome": "allow"}
 
 
-def _list(items: Iterable[T], write: Callable[[T], str]) -> str:
-    return f"[{','.join([write(item) for item in items])}]"
-
-
-def _note(note: str) -> str:
-    return f',"note":{_quoted(note)}' if note else ""
-
-
-def _field(name: str, value: object) -> str:
-    return f',"{name}":{_json(value)}' if value is not None else ""
-
-
-def _scalar(value: str | int | datetime | None) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, int):
-        return str(value)
-    return _quoted(value) if isinstance(value, str) else f'"{value.isoformat()}"'
-
-
-def _json(value: object) -> str:
-    return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
-
-
-_SCALARS: Final = frozenset({str, int, bool, type(None)})
+_SCALARS: Final = frozenset({str, int, bool, datetime, type(None)})
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say of one of our values: what only some decisions have is not written out."""
+    """One of our values as JSON can say it; fields at their default are left out."""
     kind = value.__class__
     if kind in _SCALARS:
         return value
     if kind is tuple:
         return [_plain(item) for item in value]
-    if kind is datetime:
-        return value.isoformat()
     plain = {}
     for name, default in _layout(kind):
         item = getattr(value, name)

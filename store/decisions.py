@@ -4,12 +4,12 @@ The decision log and what a decision brings about, as rows: written together or 
 Written column-wise, because a sweep writes thousands at a time. Nothing here updates or deletes a decision.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlmodel import Session, col, select
 
 from engine.decision import LoanDecision, PlannedContact
@@ -51,12 +51,14 @@ class Placed:
     episode_on: date | None
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
 def canonical_json(value: object) -> str:
-    """The one spelling of a value: keys sorted, no spaces, texts as they are."""
-    return _CANONICAL.encode(value)
+    """
+    The one spelling of a value: keys sorted, no spaces, texts as they are.
+
+    Raises:
+        TypeError: a name that is no text, or a whole number beyond 64 bits.
+    """
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 class DecisionRows:
@@ -317,7 +319,7 @@ def put_off(
     )
     waiting: dict[tuple[int, str], int] = {}
     for row in source.read(late).to_pylist():
-        for candidate in json.loads(row["trace_json"])["candidates"]:
+        for candidate in orjson.loads(row["trace_json"])["candidates"]:
             if candidate["state"] == "too_late" and candidate["rule"] in listening:
                 waiting[row["loan_id"], candidate["rule"]] = row["now_at"]
     if not waiting:

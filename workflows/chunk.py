@@ -4,12 +4,13 @@ One chunk of whole borrowers on its way through a decision: read as columns, its
 The same for a million loans, a micro-batch of events and a second look: only who is read differs.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import orjson
 
 from engine.facts import Facts
 from engine.rulebook import Rulebook
@@ -207,7 +208,7 @@ class ChunkReader:
         happened: Happened,
         facts: Mapping[int, Facts] | None = None,
     ) -> Chunk:
-        facts = facts or {loan: json.loads(text) for loan, text in texts.items()}
+        facts = facts or {loan: orjson.loads(text) for loan, text in texts.items()}
         made = tuple(situations(book, facts, busy, now=now, happened=happened, actor=self._actor))
         versions = dict(zip(_column(book.person, "id"), _column(book.person, "version"), strict=True))
         packed = partial(pack, book, now=now, actor=self._actor, happened=happened)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.decision import LoanDecision
 from engine.decision_json import from_json, trace_json
+from store.decisions import canonical_json
 
 INSTANTS = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=8)), timezone(timedelta(hours=-5))]))
 
@@ -26,6 +27,8 @@ def any_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.lists(any_of(within[0]), max_size=2).map(tuple)
     if is_dataclass(kind):
         return st.builds(kind, **{name: any_of(hint) for name, hint in get_type_hints(kind).items()})
+    if kind is int:
+        return st.integers(-(2**63), 2**63 - 1)  # what the columns of ids and amounts can hold
     return INSTANTS if kind is datetime else st.from_type(kind)
 
 
@@ -47,3 +50,15 @@ def test_what_is_logged_is_what_any_writer_of_json_would_log(decision):
     text = trace_json(decision)
     assert text == json.dumps(plain(decision), separators=(",", ":"), ensure_ascii=False)
     assert from_json(text) == decision
+
+
+NUMBERS = st.integers(-(2**63), 2**63 - 1)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(), lambda of: st.lists(of) | st.dictionaries(st.text(), of)
+)
+
+
+@given(VALUES)
+def test_a_value_has_the_one_spelling_that_any_writer_of_json_gives_it(value):
+    """Deeds and facts of last year were written, and hashed, by another writer."""
+    assert canonical_json(value) == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
