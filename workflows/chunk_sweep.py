@@ -30,7 +30,7 @@ from workflows.recording import QuietDecider, Recorded, Recorder, moved_meanwhil
 from workflows.spreading import Spread
 from workflows.sweep_job import Done, Job, Setup
 from workflows.uncollected import uncollected
-from workflows.waiting import Waits, put_aside, taken_up, waits
+from workflows.waiting import Decided, every_way, put_aside, recorded, taken_up
 
 log = logging.getLogger(__name__)
 
@@ -97,13 +97,14 @@ class ChunkSweep:
         """The first look, with every queue open."""
         with done.timed("read"):
             swept = self._reading(self._database, job.borrowers, leave_out=decided)
-        waiting: list[Waits] = []
+        waiting: list[Decided] = []
         with done.timed("decide"):
             answers = self._answers(swept, waiting)
         self._write(done, answers, swept.chunk.versions, lambda anew: self._answers(anew, waiting), swept)
         if waiting:
             done.waiting = [Claimant(one.borrower, one.claims) for one in waiting]
-            done.aside = put_aside(waiting)
+            with done.timed("decide"):
+                done.aside = put_aside(recorded(waiting, limited(self._setup.queues)))
 
     def _seat(self, job: Job, done: Done, decided: frozenset[int]) -> None:
         """Write what was put aside, now that it is known who has a seat."""
@@ -175,7 +176,7 @@ class ChunkSweep:
             answer.record(recorder)
         return recorder
 
-    def _answers(self, swept: SweptChunk, waiting: list[Waits]) -> list[_Answer]:
+    def _answers(self, swept: SweptChunk, waiting: list[Decided]) -> list[_Answer]:
         """Everybody's answer but of those who have to wait for a seat, who are added to the waiting."""
         answers = []
         for situation in swept.chunk.situations:
@@ -195,20 +196,20 @@ class ChunkSweep:
             record = partial(Recorder.add_quiet, quiet=quiet, decided=self._quiet(quiet))
             yield _Answer(quiet.borrower, (quiet.borrower,), record)
 
-    def _waits(self, decision: Decision, situation: Situation, swept: SweptChunk) -> Waits | None:
+    def _waits(self, decision: Decision, situation: Situation, swept: SweptChunk) -> Decided | None:
         people = (situation.borrower.id, *situation.others)
 
-        def recorded(chosen: Decision) -> Recorded:
+        def record(chosen: Decision) -> Recorded:
             recorder = Recorder(self._setup.frozen)
             recorder.add(chosen, swept.chunk.before, self._spread.leaves(situation, chosen))
             return recorder.recorded()
 
-        return waits(
+        return every_way(
             decision,
             {person: swept.chunk.versions[person] for person in people},
             decide=lambda closed: self._decide(situation, swept, closed),
             claims=lambda chosen: self._claims(chosen, situation),
-            record=recorded,
+            record=record,
         )
 
     def _answer(
