@@ -193,9 +193,9 @@ class _Again:
             except Unreadable as error:
                 lost[snapshot.first_id, snapshot.last_id] = str(error)
                 continue
-            if chunk is None:
+            if chunk is None or seen.asks is not None:
                 loans: Sequence[int] = list(left)
-                one.by_hand(self._rows(one.id, loans), seen)
+                one.by_hand(self._rows(one.id, loans), seen, chunk)
                 left.clear()
                 continue
             rows = self._rows(
@@ -212,7 +212,7 @@ class _Again:
         if reader is None:
             reader = self._readers[key] = self._stack.enter_context(ChunkReader(rulebook, actor=seen.actor))
         if seen.book is None:
-            raise AssertionError("a contact by hand has no book")
+            raise AssertionError("there is nothing to read")
         try:
             return reader.again(seen.book, now=seen.at, happened=seen.happened)
         except Exception as error:

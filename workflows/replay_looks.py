@@ -35,6 +35,7 @@ Row = dict[str, Any]
 NO_ENTRY: Final = "it was made, and no entry says what came of it"
 NOTHING_KEPT: Final = "nothing was kept of what it saw"
 NO_SNAPSHOT: Final = "no snapshot holds what was seen of it"
+NOT_IN_IT: Final = "its borrower is not in the snapshot"
 
 _AT_ONCE: Final = 500
 _FOLLOWS: Final[Mapping[Answer, tuple[str, ...]]] = {
@@ -130,7 +131,7 @@ class LooksAgain:
             return
         for row in rows:
             if look is None:
-                self._replayed.unknown(about, "its borrower is not in the snapshot")
+                self._replayed.unknown(about, NOT_IN_IT)
                 continue
             try:
                 found = first_difference("the second look", _logged(row), _derived(row, look, run["now_at"]))

@@ -1,0 +1,98 @@
+"""What people asked for, derived again from what was read for it, and told as not derivable where nothing was kept."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+from sqlmodel import col, select
+
+from benchmarks.book import write_book
+from benchmarks.sweep_steps import NOW, ON
+from duecourse.wiring import Works
+from store.db import Database
+from store.snapshots import digest_of
+from store.tables import Loan, Snapshot
+from tests.replaying import drawn, few_packs, flawless, scalars, tampered, works_of
+from workflows.asking import Wanted
+from workflows.by_hand import Done, record, start
+from workflows.replay import replay
+from workflows.replay_by_hand import QUESTION
+from workflows.replay_findings import Chosen, Count
+from workflows.replay_looks import NO_SNAPSHOT
+from workflows.sayings import NOTHING_LEARNT
+
+
+@contextmanager
+def works_on(database: Database) -> Iterator[Works]:
+    """A small book; of its packs the house's lets nothing get harsher during a dispute."""
+    write_book(database, 12, on=ON)
+    with works_of(few_packs(), database) as works:
+        yield works
+
+
+def heard(works: Works, ref: str) -> Done:
+    return record(
+        works.door, Wanted(ref, "call"), "conversation", direction="in", agent="mei", at=NOW, now=NOW,
+        learnt=NOTHING_LEARNT,
+    )  # fmt: skip
+
+
+def test_what_the_gate_was_not_asked_is_derived_from_what_was_read(database: Database) -> None:
+    """That they called us, and that there is no number to call: both follow from what was kept, and are not taken on trust."""
+    with works_on(database) as works:
+        one, other = scalars(database, select(Loan).order_by(col(Loan.id)))[:2]
+        heard(works, one.ref)
+        tampered(database, "update endpoint set valid = false where person_id = :who", who=other.borrower_id)
+        assert start(works.door, Wanted(other.ref, "call"), agent="mei", now=NOW).contact is None
+    assert flawless(replay(database, Chosen())).of["decision"] == Count(equal=2)
+    for loan, old, new in ((one.id, '"outcome":"recorded"', '"outcome":"contact"'), (other.id, "no_endpoint", "hours")):
+        change = "update decision set trace_json = replace(trace_json, :old, :new) where loan_id = :loan"
+        tampered(database, change, old=old, new=new, loan=loan)
+        assert replay(database, Chosen(loan=loan)).of["decision"] == Count(different=1)
+    tampered(database, "delete from snapshot")
+    assert replay(database, Chosen()).of["decision"].not_derivable == {NO_SNAPSHOT: 2}
+
+
+def test_a_question_that_does_not_follow_from_what_was_read_is_found(database: Database) -> None:
+    """Questions are evidence only with what they were made of: whoever asks the gate about somebody else is found out."""
+    with works_on(database) as works:
+        (ref,) = scalars(database, select(Loan.ref).order_by(col(Loan.id)).limit(1))
+        start(works.door, Wanted(ref, "call"), agent="mei", now=NOW)
+    assert flawless(replay(database, Chosen())).of["decision"].equal == 1
+    repacked(database, lambda head, rest: (head.replace(b'"dpd":', b'"dpd":9'), rest))
+    found = replay(database, Chosen())
+    assert found.of["decision"].different == 1
+    assert found.told[0].why == QUESTION
+    assert "dpd" in " ".join(drawn(found.told[0]))
+
+
+def test_questions_that_a_former_version_kept_alone_are_asked_again(sqlite_database: Database) -> None:
+    """Of these nothing else was kept: the gate is asked once more, as it was."""
+    with works_on(sqlite_database) as works:
+        (ref,) = scalars(sqlite_database, select(Loan.ref).order_by(col(Loan.id)).limit(1))
+        start(works.door, Wanted(ref, "call"), agent="mei", now=NOW)
+    only_the_questions(sqlite_database)
+    assert flawless(replay(sqlite_database, Chosen())).of["decision"].equal == 1
+
+
+def only_the_questions(database: Database) -> None:
+    """Snapshots of contacts by hand as they were packed before books were kept with them."""
+
+    def bare(head: bytes, rest: bytes) -> tuple[bytes, bytes]:
+        said = json.loads(head)
+        return (json.dumps({name: said[name] for name in ("form", "at", "actor", "asks")}).encode(), b"") if "asks" in said else (head, rest)  # fmt: skip
+
+    repacked(database, bare)
+
+
+def repacked(database: Database, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> None:
+    """Every snapshot with another header or other tables, by somebody who gets its digest right as well."""
+    for kept in scalars(database, select(Snapshot)):
+        head, _, rest = pa.CompressedInputStream(pa.BufferReader(kept.content), "zstd").read().partition(b"\n")
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, "zstd") as out:
+            out.write(b"\n".join(change(head, rest)))
+        content = sink.getvalue().to_pybytes()
+        wrong = "update snapshot set content = :content, digest = :digest where id = :id"
+        tampered(database, wrong, content=content, digest=digest_of(content), id=kept.id)
