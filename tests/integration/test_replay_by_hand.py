@@ -3,19 +3,27 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pyarrow as pa
+import pytest
 from sqlmodel import col, select
 
 from benchmarks.book import write_book
 from benchmarks.sweep_steps import NOW, ON
+from duecourse.people import move_loan
 from duecourse.wiring import Works
+from engine.decision_json import from_json
+from engine.explain import explain_loan
+from engine.explain_tree import ExplainNode
 from store.db import Database
 from store.snapshots import digest_of
-from store.tables import Loan, Snapshot
+from store.tables import DecisionRow, Hold, Loan, Run, Snapshot, StageChange
+from tests.outgoing import add
 from tests.replaying import drawn, few_packs, flawless, scalars, tampered, works_of
 from workflows.asking import Wanted
 from workflows.by_hand import Done, record, start
+from workflows.machine import StageError
 from workflows.replay import replay
 from workflows.replay_by_hand import QUESTION
 from workflows.replay_findings import Chosen, Count
@@ -29,6 +37,49 @@ def works_on(database: Database) -> Iterator[Works]:
     write_book(database, 12, on=ON)
     with works_of(few_packs(), database) as works:
         yield works
+
+
+def disputed(database: Database) -> Loan:
+    """A loan in no treatment yet, whose borrower disputes it."""
+    loan: Loan = scalars(database, select(Loan).where(Loan.stage == "current").order_by(col(Loan.id)))[0]
+    add(
+        database,
+        Hold(person_id=loan.borrower_id, kind="dispute", blocks="", owner="care", reason="", review_on=ON, ref="d",
+             starts_at=NOW - timedelta(days=1), recorded_at=NOW - timedelta(days=1)),
+        bump=loan.borrower_id,
+    )  # fmt: skip
+    return loan
+
+
+def refused_move(works: Works, loan: Loan) -> None:
+    with pytest.raises(StageError, match="the gate does not let loan"):
+        move_loan(works, loan.borrower_id, loan.id or 0, "reminded", by="mei", reason="asked for", now=NOW)
+
+
+def labels(node: ExplainNode) -> list[str]:
+    return [node.label, *(label for child in node.children for label in labels(child))]
+
+
+def test_a_move_that_the_gate_refuses_a_person_stands_in_the_log(database: Database) -> None:
+    """The command fails, nothing moves, and the entry says who wanted what, and which rule with which citation stood against it."""
+    with works_on(database) as works:
+        loan = disputed(database)
+        refused_move(works, loan)
+    (row,) = scalars(database, select(DecisionRow))
+    assert (row.loan_id, row.outcome, row.reasons, row.rule) == (loan.id, "withheld", "house.default.holds", None)
+    assert (row.stage_before, row.stage_after) == ("current", "current")
+    assert scalars(database, select(Run.kind)) == ["by_hand"]
+    assert scalars(database, select(StageChange).where(StageChange.cause == "agent:mei")) == []
+    drawing = labels(explain_loan(from_json(row.trace_json), on=row.on_on))
+    assert any("mei: move (collect)" in label for label in drawing), drawing
+    assert any("by hand to reminded" in label for label in drawing)
+    assert any("house.default.holds" in label for label in drawing)
+    assert "asked for" not in row.trace_json
+    assert flawless(replay(database, Chosen())).of["decision"].equal == 1
+    tampered(
+        database, "update decision set trace_json = replace(trace_json, 'house.default.holds', 'house.default.other')"
+    )
+    assert replay(database, Chosen()).of["decision"].different == 1
 
 
 def heard(works: Works, ref: str) -> Done:
