@@ -1,11 +1,9 @@
 """What people asked for, derived again from what was read for it, and told as not derivable where nothing was kept."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import pyarrow as pa
 import pytest
 from sqlmodel import col, select
 
@@ -17,9 +15,9 @@ from engine.decision_json import from_json
 from engine.explain import explain_loan
 from engine.explain_tree import ExplainNode
 from store.db import Database
-from store.snapshots import digest_of
-from store.tables import DecisionRow, Hold, Loan, Run, Snapshot, StageChange
+from store.tables import DecisionRow, Hold, Loan, Run, StageChange
 from tests.outgoing import add
+from tests.packing import only_the_questions, repacked
 from tests.replaying import drawn, few_packs, flawless, scalars, tampered, works_of
 from workflows.asking import Wanted
 from workflows.by_hand import Done, record, start
@@ -125,25 +123,3 @@ def test_questions_that_a_former_version_kept_alone_are_asked_again(sqlite_datab
         start(works.door, Wanted(ref, "call"), agent="mei", now=NOW)
     only_the_questions(sqlite_database)
     assert flawless(replay(sqlite_database, Chosen())).of["decision"].equal == 1
-
-
-def only_the_questions(database: Database) -> None:
-    """Snapshots of contacts by hand as they were packed before books were kept with them."""
-
-    def bare(head: bytes, rest: bytes) -> tuple[bytes, bytes]:
-        said = json.loads(head)
-        return (json.dumps({name: said[name] for name in ("form", "at", "actor", "asks")}).encode(), b"") if "asks" in said else (head, rest)  # fmt: skip
-
-    repacked(database, bare)
-
-
-def repacked(database: Database, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> None:
-    """Every snapshot with another header or other tables, by somebody who gets its digest right as well."""
-    for kept in scalars(database, select(Snapshot)):
-        head, _, rest = pa.CompressedInputStream(pa.BufferReader(kept.content), "zstd").read().partition(b"\n")
-        sink = pa.BufferOutputStream()
-        with pa.CompressedOutputStream(sink, "zstd") as out:
-            out.write(b"\n".join(change(head, rest)))
-        content = sink.getvalue().to_pybytes()
-        wrong = "update snapshot set content = :content, digest = :digest where id = :id"
-        tampered(database, wrong, content=content, digest=digest_of(content), id=kept.id)
