@@ -1,8 +1,10 @@
 """What people asked for, derived again from what was read for it, and told as not derivable where nothing was kept."""
 
+import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlmodel import col, select
@@ -19,6 +21,7 @@ from store.tables import DecisionRow, Hold, Loan, Run, StageChange
 from tests.outgoing import add
 from tests.packing import only_the_questions, repacked
 from tests.replaying import drawn, few_packs, flawless, scalars, tampered, works_of
+from tests.review_book import reviewed, signed
 from workflows.asking import Wanted
 from workflows.by_hand import Done, record, start
 from workflows.machine import StageError
@@ -58,7 +61,7 @@ def labels(node: ExplainNode) -> list[str]:
     return [node.label, *(label for child in node.children for label in labels(child))]
 
 
-def test_a_move_that_the_gate_refuses_a_person_stands_in_the_log(database: Database) -> None:
+def test_a_move_that_the_gate_refuses_a_person_stands_in_the_log(database: Database, tmp_path: Path) -> None:
     """The command fails, nothing moves, and the entry says who wanted what, and which rule with which citation stood against it."""
     with works_on(database) as works:
         loan = disputed(database)
@@ -73,6 +76,9 @@ def test_a_move_that_the_gate_refuses_a_person_stands_in_the_log(database: Datab
     assert any("by hand to reminded" in label for label in drawing)
     assert any("house.default.holds" in label for label in drawing)
     assert "asked for" not in row.trace_json
+    reviewed(database, tmp_path / "review", signed(database))
+    with (tmp_path / "review" / "entries" / "deny-house.default.holds.csv").open(encoding="utf-8") as file:
+        assert [each["entry"] for each in csv.DictReader(file)] == [f"decision:{row.run_id}-{loan.id}"]
     assert flawless(replay(database, Chosen())).of["decision"].equal == 1
     tampered(
         database, "update decision set trace_json = replace(trace_json, 'house.default.holds', 'house.default.other')"
