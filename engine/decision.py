@@ -113,7 +113,7 @@ class ByHand:
     Attributes:
         by: who.
         what: start: they call, visit or write themselves. send: a message. record: it happened already. move: another stage,
-            which the gate refused; what it said stands in the decision's one move.
+            which was refused; what the gate said, or which notice is not in force, stands in the decision's one move.
         acts: each endpoint that was asked about.
         contact: the id of the contact that came of it; None where it was refused.
         override, approved_by: the presumption that was set aside, and who agreed; where the proof is stands beside the log.

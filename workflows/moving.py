@@ -14,7 +14,7 @@ from store.outbox import lock_versions
 from store.tables import StageChange
 from workflows.by_hand_log import arm_of, keep_by_hand
 from workflows.door import Door
-from workflows.machine import StageError, change_stage
+from workflows.machine import StageError, change_stage, unserved
 from workflows.run import begin_by_hand
 
 
@@ -24,7 +24,7 @@ def move_loan(
     """
     Change a loan's stage because a person says so. The gate judges it like any move that makes treatment harsher.
 
-    What the gate refuses stands in the log, like a contact by hand that it refuses.
+    What the gate refuses, or a notice that is not in force, stands in the log, like a contact by hand that is refused.
 
     Args:
         by: who says so; stands in the history as `agent:NAME`.
@@ -35,13 +35,16 @@ def move_loan(
     loan = next(one for one in situation.loans if one.id == loan_id)
     asked = _asked(situation, loan, target)
     verdict = door.gate.check(asked, now) if asked is not None else None
-    if asked is not None and verdict is not None and verdict.outcome != "allow":
+    lacks = unserved(loan.stage, target, loan.notices, situation.on) if asked is not None else ""
+    if asked is not None and verdict is not None and (verdict.outcome != "allow" or lacks):
+        withheld = _withheld(loan, target, verdict, lacks, by)
         with door.database.write() as session:
             _unchanged(session, loan, seen[borrower_id], borrower_id)
             run = begin_by_hand(session, door.rulebook.strategies, door.gate, now=now).id
-            keep_by_hand(session, run, situation, loan, chunk, _withheld(loan, target, verdict, by), [asked], now=now)
+            keep_by_hand(session, run, situation, loan, chunk, withheld, [asked], now=now)
         # Only now: the refusal is committed, whatever becomes of the caller.
-        raise StageError(_refused(loan, target, verdict))
+        if verdict.outcome != "allow":
+            raise StageError(_refused(loan, target, verdict))
     with door.database.write() as session:
         _unchanged(session, loan, seen[borrower_id], borrower_id)
         change = change_stage(
@@ -64,7 +67,7 @@ def _asked(situation: Situation, loan: Loan, target: Stage) -> Ask | None:
     return ask_move(situation, loan, target, 0) if edge is not None and edge.direction == "forward" else None
 
 
-def _withheld(loan: Loan, target: Stage, verdict: Verdict, by: str) -> LoanDecision:
+def _withheld(loan: Loan, target: Stage, verdict: Verdict, lacks: str, by: str) -> LoanDecision:
     return LoanDecision(
         loan=loan.id,
         strategy=None,
@@ -73,7 +76,7 @@ def _withheld(loan: Loan, target: Stage, verdict: Verdict, by: str) -> LoanDecis
         stage_after=loan.stage,
         outcome="wait" if verdict.outcome == "defer" else "withheld",
         rule=None,
-        moves=(MoveJudged("by hand", target, verdict, taken=False),),
+        moves=(MoveJudged("by hand", target, verdict, False, lacks if verdict.outcome == "allow" else ""),),
         candidates=(),
         contacts=(),
         next_look=verdict.until,

@@ -15,6 +15,7 @@ from engine.situation import Situation
 from store.snapshots import Seen
 from workflows.asking import NOWHERE, asked_anew
 from workflows.by_hand_log import arm_of
+from workflows.machine import unserved
 
 QUESTION: Final = "what the gate was asked does not follow from what was read"
 
@@ -43,7 +44,7 @@ def by_hand_again(
     if asked is None:
         raise AssertionError("it was looked at above")
     if asked.what == "move":
-        return _move(logged, verdicts)
+        return _move(logged, verdicts, seen, situation)
     if asked.what == "record" and not (asked.acts or verdicts):
         # They contacted us: there was nothing to ask.
         return replace(logged, outcome="recorded", next_look=None)
@@ -73,14 +74,16 @@ def _nowhere(acts: Sequence[ActJudged], situation: Situation) -> bool:
     return person is not None and not endpoints(person, acts[0].channel)
 
 
-def _move(logged: LoanDecision, verdicts: Sequence[Verdict]) -> LoanDecision:
-    if len(verdicts) != 1 or len(logged.moves) != 1:
+def _move(logged: LoanDecision, verdicts: Sequence[Verdict], seen: Seen, situation: Situation | None) -> LoanDecision:
+    move = seen.asks[0].move if seen.asks else None
+    if len(verdicts) != 1 or len(logged.moves) != 1 or move is None or situation is None:
         return replace(logged, moves=())
     (verdict,) = verdicts
+    lacks = unserved(move.source, move.target, move.notices, situation.on) if verdict.outcome == "allow" else ""
     return replace(
         logged,
         outcome="wait" if verdict.outcome == "defer" else "withheld",
-        moves=(replace(logged.moves[0], verdict=verdict, taken=False),),
+        moves=(replace(logged.moves[0], target=move.target, verdict=verdict, taken=False, note=lacks),),
         next_look=verdict.until,
     )
 

@@ -98,6 +98,9 @@ def test_only_the_borrowers_own_notice_of_these_arrears_is_evidence(database: Da
     notice(database, loan, borrower_of(database, other), 1)
     with pytest.raises(StageError, match="has no prelegal_notice in force"):
         moved(database, loan, "legal")
+    (refused,) = rows(database, DecisionRow)
+    assert refused.outcome == "withheld"
+    assert [move.note for move in from_json(refused.trace_json).moves] == ["no prelegal_notice in force"]
     notice(database, loan, borrower, 2)
     assert moved(database, loan, "legal").target == "legal"
 

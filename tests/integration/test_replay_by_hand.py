@@ -11,6 +11,7 @@ from sqlmodel import col, select
 
 from benchmarks.book import write_book
 from benchmarks.sweep_steps import NOW, ON
+from compliance import Gate
 from duecourse.people import move_loan
 from duecourse.wiring import Works
 from engine.decision_json import from_json
@@ -129,3 +130,26 @@ def test_questions_that_a_former_version_kept_alone_are_asked_again(sqlite_datab
         start(works.door, Wanted(ref, "call"), agent="mei", now=NOW)
     only_the_questions(sqlite_database)
     assert flawless(replay(sqlite_database, Chosen())).of["decision"].equal == 1
+
+
+def test_a_move_without_its_notice_stands_in_the_log(sqlite_database: Database) -> None:
+    """The gate has nothing against it, and the stage demands a letter: refused, kept, and derived again."""
+    with works_on(sqlite_database) as works:
+        # The house's pack asks for it as well; here the law alone is asked.
+        works.workspace.gate = Gate([pack for pack in works.workspace.packs if pack.id == "cn.cba2026"], ["CN"])
+        tampered(sqlite_database, "update loan set stage = 'field_visit' where id = 1")
+        (loan,) = scalars(sqlite_database, select(Loan).where(Loan.id == 1))
+        with pytest.raises(StageError, match="has no prelegal_notice in force"):
+            move_loan(works, loan.borrower_id, 1, "legal", by="mei", reason="", now=NOW)
+    (row,) = scalars(sqlite_database, select(DecisionRow))
+    assert row.outcome == "withheld"
+    assert any(
+        "no prelegal_notice in force" in label for label in labels(explain_loan(from_json(row.trace_json), on=ON))
+    )
+    assert of_decisions(sqlite_database) == Count(equal=1)
+    tampered(sqlite_database, "update decision set trace_json = replace(trace_json, 'no prelegal', 'some prelegal')")
+    assert of_decisions(sqlite_database) == Count(different=1)
+
+
+def of_decisions(database: Database) -> Count:
+    return replay(database, Chosen()).of["decision"]
