@@ -150,7 +150,8 @@ def asked_anew(asked: Ask, situation: Situation) -> Ask | None:
     borrower = situation.borrower
     person = borrower if borrower.id == asked.person else situation.others.get(asked.person)
     wanted = asked.endpoint
-    if person is None or asked.channel is None:
+    stands = person is borrower if asked.role == "borrower" else (asked.person, asked.role) in loan.parties
+    if person is None or not stands or asked.channel is None:
         return None
     endpoint = next((one for one in person.endpoints if wanted is not None and one.id == wanted.id and one.valid), None)
     if wanted is not None and endpoint is None:

@@ -35,16 +35,17 @@ def by_hand_again(
     """
     if logged is None or logged.by_hand is None:
         return None
+    asked = logged.by_hand
+    # No rule has a part in it.
+    moves = logged.moves if asked.what == "move" else ()
+    logged = replace(logged, strategy=None, rule=None, moves=moves, candidates=(), contacts=(), covered_by=None)
     if situation is not None:
         loan = next((one for one in situation.loans if one.id == logged.loan), None)
         if loan is not None:
             logged = replace(logged, arm=arm_of(loan), stage_before=loan.stage, stage_after=loan.stage)
     verdicts = [gate.check(ask, seen.at) for ask in seen.asks or ()]
-    asked = logged.by_hand
-    if asked is None:
-        raise AssertionError("it was looked at above")
     if asked.what == "move":
-        return _move(logged, verdicts, seen, situation)
+        return _move(replace(logged, by_hand=ByHand(asked.by, "move", "collect", ())), verdicts, seen, situation)
     if asked.what == "record" and not (asked.acts or verdicts):
         # They contacted us: there was nothing to ask.
         return replace(logged, outcome="recorded", next_look=None)
