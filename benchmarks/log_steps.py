@@ -24,6 +24,7 @@ from workflows.log_sequence import sequence as sequence_rows
 from workflows.log_verify import verify as verify_log
 from workflows.replay import replay as replay_log
 from workflows.replay_findings import Chosen
+from workflows.replay_stages import NO_RUN
 
 NAME: Final = "benchmark/log"
 FROM: Final = datetime(2026, 3, 2, tzinfo=UTC)
@@ -114,7 +115,8 @@ def replay(database: Database) -> dict[str, Any]:
     found = replay_log(database, Chosen())
     seconds, spent = time.perf_counter() - start, processor_seconds() - spent
     every = found.total
-    if every.equal != every.total:
+    # The book's maker wrote the loans into their stages; no run placed them.
+    if every.different or set(every.not_derivable) - {NO_RUN}:
         raise AssertionError(f"what nobody touched: {found.told[:3]} {every.not_derivable}")
     return {
         "decisions": found.of["decision"].total,

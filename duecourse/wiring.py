@@ -98,6 +98,7 @@ class Works:
             database=self.database,
             rulebook=self.workspace.rulebook,
             gate=self.workspace.gate,
+            # A target that replay derives none of its looks by: it would repeat our faults.
             matcher=InterpreterMatcher(self.workspace.rulebook.strategies),
             situations=lambda borrowers, now: fresh_situations(self.database, self.reader, borrowers, now),
             compose=composer.message,

@@ -112,14 +112,15 @@ class ByHand:
 
     Attributes:
         by: who.
-        what: start: they call, visit or write themselves. send: a message. record: it happened already.
+        what: start: they call, visit or write themselves. send: a message. record: it happened already. move: another stage,
+            which was refused; what the gate said, or which notice is not in force, stands in the decision's one move.
         acts: each endpoint that was asked about.
         contact: the id of the contact that came of it; None where it was refused.
         override, approved_by: the presumption that was set aside, and who agreed; where the proof is stands beside the log.
     """
 
     by: str
-    what: Literal["start", "send", "record"]
+    what: Literal["start", "send", "record", "move"]
     purpose: Purpose
     acts: tuple[ActJudged, ...]
     contact: str | None = None
@@ -146,7 +147,7 @@ class LoanDecision:
     next_look: datetime | None = None
     """When the gate would allow it (`wait`); None: the next sweep."""
     by_hand: ByHand | None = None
-    """Set exactly where a person asked, and no rule: then there are no moves, candidates and contacts."""
+    """Set exactly where a person asked, and no rule: then there are no candidates and contacts, and no move but a refused one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ class Seen:
 
     Attributes:
         at: the instant that was decided for; in microseconds it is what the gate was asked about.
-        book: None of a contact by hand, of which the questions themselves were kept.
-        asks: these, in the order of the decision's acts.
+        book: None of what is about the run, and of what a person asked for while only the questions to the gate were kept.
+        asks: what the gate was asked about an act of a person, in the order of the decision's acts; None of all else.
         looks: what second looks saw beside the book, as `workflows.look_log` writes it.
         seats: how the seats of limited queues were given out, as `workflows.seat_log` writes it; then there is no book.
     """
@@ -62,7 +62,7 @@ class Seen:
     actor: str
     happened: Happened
     book: RawBook | None
-    asks: tuple[Ask, ...] = ()
+    asks: tuple[Ask, ...] | None = None
     looks: tuple[Mapping[str, Any], ...] = ()
     seats: Mapping[str, Any] | None = None
 
@@ -75,12 +75,14 @@ def pack(
     actor: str,
     happened: Happened,
     looks: Sequence[Mapping[str, Any]] = (),
+    asks: Sequence[Ask] | None = None,
 ) -> bytes:
     """
     The part of a book that decisions about these borrowers saw, or second looks at contacts with them.
 
     Args:
         looks: what each second look saw beside it; plain JSON.
+        asks: the questions about an act of a person; None: nobody's.
     """
     part = part_of(book, borrowers)
     loans, people = set(part.loan["id"].to_pylist()), set(borrowers)
@@ -94,13 +96,9 @@ def pack(
     }  # fmt: skip
     if looks:
         header["looks"] = list(looks)
+    if asks is not None:
+        header["asks"] = _ASKED.dump_python(list(asks), mode="json")
     return _pressed(header, [getattr(part, name) for name in RAW_TABLES])
-
-
-def pack_asks(asks: Sequence[Ask], *, at: datetime) -> bytes:
-    """The questions about a contact by hand."""
-    header = {"form": FORM, "at": to_us(at), "actor": "", "asks": _ASKED.dump_python(list(asks), mode="json")}
-    return _pressed(header, [])
 
 
 def pack_seats(seats: Mapping[str, Any], *, at: datetime) -> bytes:
@@ -128,8 +126,10 @@ def unpack(content: bytes, digest: str) -> Seen:
         if header["form"] != FORM:
             raise Unreadable(f"its snapshot is of form {header['form']}, and this Duecourse reads form {FORM}")
         at, actor = from_us(header["at"]), str(header["actor"])
-        if "asks" in header:
-            return Seen(at, actor, Happened(), None, tuple(_ASKED.validate_python(header["asks"])))
+        asks = tuple(_ASKED.validate_python(header["asks"])) if "asks" in header else None
+        if asks is not None and "contact_days" not in header:
+            # Of former versions: nothing but the questions.
+            return Seen(at, actor, Happened(), None, asks)
         if "seats" in header:
             return Seen(at, actor, Happened(), None, seats=header["seats"])
         happened = Happened(*(_read_names(header[name]) for name in ("by_person", "by_loan", "retry")))
@@ -138,7 +138,7 @@ def unpack(content: bytes, digest: str) -> Seen:
         if type(header["contact_days"]) is not int:
             raise Unreadable("its snapshot is not as it was packed")
         book = RawBook(**tables, contact_days=header["contact_days"])
-        return Seen(at, actor, happened, book, looks=tuple(header.get("looks", ())))
+        return Seen(at, actor, happened, book, asks, tuple(header.get("looks", ())))
     except (
         ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, OSError, pa.ArrowException,
     ) as error:  # fmt: skip

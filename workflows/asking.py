@@ -17,11 +17,12 @@ from engine.tree import FactValue
 from store.shared_endpoints import Shared, shared_endpoints
 from store.tables import Person as PersonRow
 from store.timeline import known_loan
+from workflows.chunk import Chunk
 from workflows.door import Door
 from workflows.second_look import with_shared
 
 _ORDER: Final = {"allow": 0, "defer": 1, "deny": 2}
-_NOWHERE: Final = Verdict(
+NOWHERE: Final = Verdict(
     "deny",
     (
         Reason(
@@ -76,6 +77,7 @@ class Answer:
 
     Attributes:
         seen: the version of everybody it depends on, as it was read.
+        chunk: what the borrower was read with.
     """
 
     situation: Situation
@@ -84,6 +86,7 @@ class Answer:
     role: Role
     spots: tuple[Spot, ...]
     seen: Mapping[int, int]
+    chunk: Chunk
 
     @property
     def best(self) -> Spot:
@@ -100,6 +103,7 @@ class Addressed:
     person: Person
     role: Role
     seen: Mapping[int, int]
+    chunk: Chunk
 
 
 def ask(door: Door, wanted: Wanted, now: datetime, *, anyway: bool = False) -> Answer:
@@ -114,7 +118,8 @@ def ask(door: Door, wanted: Wanted, now: datetime, *, anyway: bool = False) -> A
     found = address(door, wanted, now)
     usable = _usable(found.person, wanted) or ((None,) if anyway else ())
     if not usable:
-        return Answer(found.situation, found.loan, found.person, found.role, (Spot(None, _NOWHERE),), found.seen)
+        nowhere = (Spot(None, NOWHERE),)
+        return Answer(found.situation, found.loan, found.person, found.role, nowhere, found.seen, found.chunk)
     with door.database.session() as session:
         shared = shared_endpoints(session, [e.id for e in usable if e is not None], now=now)
     spots = []
@@ -125,7 +130,47 @@ def ask(door: Door, wanted: Wanted, now: datetime, *, anyway: bool = False) -> A
         seen = {**others.versions, **seen}
         asked = _ask(found, wanted, endpoint, others)
         spots.append(Spot(endpoint, door.gate.check(asked, now), asked))
-    return Answer(found.situation, found.loan, found.person, found.role, _best_first(spots), seen)
+    return Answer(found.situation, found.loan, found.person, found.role, _best_first(spots), seen, found.chunk)
+
+
+def asked_anew(asked: Ask, situation: Situation) -> Ask | None:
+    """
+    The question about the same act, with what this situation says of everybody it is about.
+
+    What others heard at the same number or address stays as it was told then: it stands in no situation.
+
+    Returns:
+        None where its loan, its addressee or its number is not there, or not valid.
+    """
+    loan = next((one for one in situation.loans if one.id in asked.debts), None)
+    if loan is None:
+        return None
+    if asked.move is not None:
+        return ask_move(situation, loan, asked.move.target, asked.move.notice_days_required)
+    borrower = situation.borrower
+    person = borrower if borrower.id == asked.person else situation.others.get(asked.person)
+    wanted = asked.endpoint
+    stands = person is borrower if asked.role == "borrower" else (asked.person, asked.role) in loan.parties
+    if person is None or not stands or asked.channel is None:
+        return None
+    endpoint = next((one for one in person.endpoints if wanted is not None and one.id == wanted.id and one.valid), None)
+    if wanted is not None and endpoint is None:
+        return None
+    anew = ask_contact(
+        situation,
+        loan,
+        person=person,
+        role=asked.role,
+        act=Act(asked.channel, "", None, content=asked.content),
+        endpoint=endpoint,
+        purpose=asked.purpose,
+    )
+    anew = replace(with_shared(anew, asked.shared, ()), override=asked.override)
+    if len(anew.history) == len(asked.history):
+        # What went to the same number under another of the person's endpoints stood there as sent to this one.
+        pairs = zip(anew.history, asked.history, strict=True)
+        anew = replace(anew, history=tuple(replace(one, endpoint=then.endpoint) for one, then in pairs))
+    return anew
 
 
 def ask_stage(door: Door, ref: str, target: Stage, now: datetime) -> tuple[Person, Verdict]:
@@ -156,7 +201,7 @@ def address(door: Door, wanted: Wanted, now: datetime) -> Addressed:
         row = known_loan(session, wanted.loan)
         named = _named(session, wanted.person)
         borrower_id, loan_id = row.borrower_id, row.id
-    situation, seen, _ = door.situations([borrower_id], now)[borrower_id]
+    situation, seen, chunk = door.situations([borrower_id], now)[borrower_id]
     loan = next(one for one in situation.loans if one.id == loan_id)
     stand = [(borrower_id, "borrower"), *loan.parties]
     role = wanted.role or ("borrower" if named is None else None)
@@ -170,7 +215,7 @@ def address(door: Door, wanted: Wanted, now: datetime) -> Addressed:
     who, as_ = fitting[0]
     _refuse_erased(door, who)
     person = situation.borrower if who == borrower_id else situation.others[who]
-    return Addressed(situation, loan, person, as_, seen)
+    return Addressed(situation, loan, person, as_, seen, chunk)
 
 
 def _refuse_erased(door: Door, person: int) -> None:

@@ -14,24 +14,21 @@ from typing import Final, Literal
 from sqlmodel import Session, col, select
 
 from engine.decision import ActJudged, ByHand, LoanDecision, LoanOutcome
-from engine.decision_json import trace_json
 from engine.errors import DataError, Problem, SettingsError
 from engine.gate import Ground, Override, Purpose
 from engine.situation import Loan
 from engine.strategy import PromisePolicy
-from store.decisions import canonical_json, gate_rules
+from store.decisions import canonical_json
 from store.fact_sql.clock import day_at
 from store.outbox import bump_versions, in_other_hands, lock_versions, note
-from store.snapshots import pack_asks
-from store.snapshots import row as snapshot_row
-from store.tables import Contact, ContactLoan, DecisionRow, Endpoint, MessageText, OverrideRow
-from workflows.alerts import unknown_rules
+from store.tables import Contact, ContactLoan, Endpoint, MessageText, OverrideRow
 from workflows.asking import Answer, Wanted, ask
+from workflows.by_hand_log import arm_of, keep_by_hand
 from workflows.call_backs import CallBack
 from workflows.door import Door, reach
 from workflows.outcomes import Promised
 from workflows.reporting import Report, close
-from workflows.run import begin_by_hand, end
+from workflows.run import begin_by_hand
 from workflows.sayings import Learnt
 from workflows.second_look import Look
 
@@ -242,14 +239,10 @@ def _through(
             if approval is not None:
                 asked = replace(asked, override=approval.override, approved_by=approval.approved_by)
             decided = _decided(answer, asked, heard=heard)
-            session.add(_row(answer, decided, run.id, now))
-            if asks := [spot.ask for spot in answer.spots if spot.ask is not None and not heard]:
-                borrower = answer.situation.borrower.id
-                session.add(snapshot_row(run.id, [borrower], pack_asks(asks, at=at or now)))
+            asks = [spot.ask for spot in answer.spots if spot.ask is not None and not heard]
+            keep_by_hand(session, run.id, answer.situation, answer.loan, answer.chunk, decided, asks, now=now)
             if done.contact is not None:
                 bump_versions(session, answer.seen.keys())
-            counts = {f"outcome.{decided.outcome}": 1, **unknown_rules(gate_rules(decided))}
-            end(session, run.id, now=now, counts=counts)
             return done
     what = f"something about loan `{wanted.loan}` changed at this very moment"
     raise DataError(Problem(what, "try again"))
@@ -271,11 +264,11 @@ def _decided(answer: Answer, asked: ByHand, *, heard: bool) -> LoanDecision:
     outcome: LoanOutcome = "withheld" if verdict.outcome == "deny" else "wait"
     if asked.contact is not None:
         outcome = "recorded" if asked.what == "record" else "contact"
-    stage, arm = answer.loan.stage, answer.loan.facts.get("arm")
+    stage = answer.loan.stage
     return LoanDecision(
         loan=answer.loan.id,
         strategy=None,
-        arm=arm if isinstance(arm, str) else None,
+        arm=arm_of(answer.loan),
         stage_before=stage,
         stage_after=stage,
         outcome=outcome,
@@ -285,24 +278,6 @@ def _decided(answer: Answer, asked: ByHand, *, heard: bool) -> LoanDecision:
         contacts=(),
         next_look=verdict.until if outcome == "wait" and not heard else None,
         by_hand=asked,
-    )
-
-
-def _row(answer: Answer, decided: LoanDecision, run: int, now: datetime) -> DecisionRow:
-    return DecisionRow(
-        run_id=run,
-        loan_id=decided.loan,
-        borrower_id=answer.situation.borrower.id,
-        now_at=now,
-        on_on=answer.situation.on,
-        arm=decided.arm,
-        stage_before=decided.stage_before,
-        stage_after=decided.stage_after,
-        outcome=decided.outcome,
-        next_look_at=decided.next_look,
-        reasons=" ".join(gate_rules(decided)),
-        facts_json=canonical_json(dict(answer.loan.facts)),
-        trace_json=trace_json(decided),
     )
 
 

@@ -184,6 +184,16 @@ class ChunkReader:
         texts = self._statement.facts_json(self._duckdb, _column(book.loan, "id"))
         return self._chunk(book, texts, set(_column(book.loan, "borrower_id")), now, happened)
 
+    def matched(self, loans: Sequence[int]) -> SweepMatcher:
+        """
+        The sweep's answers about the loans that were read or computed last, each in its own stage.
+
+        Args:
+            loans: those for which rules that listen to an event are asked about as well.
+        """
+        self._statement.match(self._duckdb, loans)
+        return self._statement.everybody(self._duckdb)
+
     def facts(
         self, source: Database | Reader, borrowers: Sequence[int], *, now: datetime
     ) -> tuple["DuckDBPyConnection", RawBook]:

@@ -81,7 +81,7 @@ def late_fees(session: Session, since: datetime, now: datetime) -> Iterator[Fee]
 def _with_consequences(since: datetime) -> ColumnElement[bool]:
     decision = table_of("decision")
     moved = decision.c.stage_after != decision.c.stage_before
-    return and_(decision.c.now_at >= since, or_(decision.c.outcome == "contact", moved))
+    return and_(decision.c.now_at >= since, or_(decision.c.outcome.in_(("contact", "recorded")), moved))
 
 
 def _decided(since: datetime) -> Select[Any]:

@@ -46,11 +46,11 @@ class StageModel:
 
     def visit_notice_in_force(self, event: Any) -> bool:  # noqa: ARG002 - called by `transitions`
         """The visit was announced, and the announcement counts as received."""
-        return self._in_force("visit_notice")
+        return self.in_force("visit_notice")
 
     def prelegal_notice_in_force(self, event: Any) -> bool:  # noqa: ARG002 - called by `transitions`
         """The borrower was told that court comes next, and that letter counts as received."""
-        return self._in_force("prelegal_notice")
+        return self.in_force("prelegal_notice")
 
     def reason_given(self, event: Any) -> bool:  # noqa: ARG002 - called by `transitions`
         """Somebody said why the loan goes back."""
@@ -60,7 +60,8 @@ class StageModel:
         """Keep the change; runs after every one."""
         self.changes.append((event.transition.source, event.transition.dest))
 
-    def _in_force(self, kind: str) -> bool:
+    def in_force(self, kind: str) -> bool:
+        """Whether a notice of that kind counts as received."""
         effective = self.notices.get(kind)
         return effective is not None and effective <= self.on
 
@@ -135,6 +136,14 @@ def knows_move(source: str, target: str, reason: str, on: date) -> bool:
         return False
     served: dict[str, date] = {one.duty: on for one in EDGES if one.duty is not None}
     return bool(stage_machine(StageModel(edge.source, on, served, reason)).dispatch(f"move_to_{target}"))
+
+
+def unserved(source: str, target: str, notices: Mapping[str, date], on: date) -> str:
+    """What a harsher stage demands and is not served by that day, in a few words; empty: nothing."""
+    edge = EDGE[cast("Stage", source), cast("Stage", target)]
+    if edge.duty is None or StageModel(edge.source, on, notices).in_force(edge.duty):
+        return ""
+    return f"no {edge.duty} in force"
 
 
 def change_stage(

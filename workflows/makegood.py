@@ -21,14 +21,16 @@ from engine.resolution import decide
 from engine.rulebook import Rulebook
 from engine.situation import Situation
 from engine.stages import EDGE
+from store.book import RawBook
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
 from store.columns import from_us
 from store.db import Database
 from store.hindsight import in_hindsight
-from store.snapshots import Unreadable, part_of, snapshots_of, unpack
+from store.snapshots import Seen, Unreadable, part_of, snapshots_of, unpack
 from workflows.chunk import ChunkReader
-from workflows.late_news import late_fees, late_news
+from workflows.late_news import OTHER_RULES, late_fees, late_news
+from workflows.makegood_by_hand import BOOK_NOT_KEPT, asked_by_now, let_then_not_now
 from workflows.publications import Deciders, NotAsKept, NotKept, Publications
 from workflows.replay_decisions import logged_trace, readable_rows
 from workflows.replay_looks import NO_SNAPSHOT
@@ -108,7 +110,10 @@ def make_good(
             except (NotKept, NotAsKept) as error:
                 found.unknown[str(error)] += len(about)
                 continue
-            _derive(reader, row, about, deciders, readers, stack, found)
+            if row["kind"] == "by_hand":
+                _by_hand(reader, row, about, deciders, readers, stack, found)
+            else:
+                _derive(reader, row, about, deciders, readers, stack, found)
     with database.session() as session:
         found.amiss += [
             Amiss(
@@ -153,12 +158,7 @@ def _derive(
         left -= mine
         part = part_of(seen.book, mine)
         rows = {row["loan_id"]: row for row in readable_rows(reader, run["id"], part.loan["id"].to_pylist())}
-        on: dict[int, date] = {loan: row["on_on"] for loan, row in rows.items()}
-        key = id(deciders.rulebook), seen.actor
-        if key not in readers:
-            readers[key] = stack.enter_context(ChunkReader(deciders.rulebook, actor=seen.actor))
-        chunk = readers[key].again(in_hindsight(reader, part, at=seen.at, on=on), now=seen.at, happened=seen.happened)
-        for situation in chunk.situations:
+        for situation in _situations(reader, deciders, part, seen, rows, readers, stack):
             logged = [rows[loan.id] for loan in situation.loans if loan.id in rows]
             closed = _closed_queues(deciders.rulebook, logged)
             anew = _decide(situation, deciders, matcher, seen.at, closed)
@@ -166,6 +166,71 @@ def _derive(
             found.amiss += _amiss(reader, run, logged, anew.loans, about[situation.borrower.id])
     if left:
         found.unknown[why] += len(left)
+
+
+def _by_hand(
+    reader: Reader,
+    run: Row,
+    about: Mapping[int, tuple[str, ...]],
+    deciders: Deciders,
+    readers: dict[tuple[int, str], ChunkReader],
+    stack: ExitStack,
+    found: MadeGood,
+) -> None:
+    """What a person did in a run: no rule asked for it, so only the gate is asked about it again."""
+    decision = table_of("decision")
+    loans = reader.read(select(decision.c.loan_id).where(decision.c.run_id == run["id"]))["loan_id"].to_pylist()
+    for row in readable_rows(reader, run["id"], loans):
+        logged = logged_trace(row)
+        if logged is None or logged.by_hand is None:
+            found.unknown["what was logged cannot be read"] += 1
+            continue
+        asked, because = logged.by_hand, about.get(row["borrower_id"], ())
+        made = _contact(reader, asked.contact) if asked.contact is not None and asked.acts else None
+        if made is None:
+            # Nothing came of it, or they contacted us: there is nothing to take back.
+            continue
+        kept = next(snapshots_of(reader, run["id"]), None)
+        try:
+            seen = unpack(kept.content, kept.digest) if kept is not None else None
+        except Unreadable as error:
+            found.unknown[str(error)] += 1
+            continue
+        if seen is None or len(seen.asks or ()) != len(asked.acts):
+            found.unknown[NO_SNAPSHOT] += 1
+            continue
+        situation = None
+        if because != (OTHER_RULES,):
+            if seen.book is None:
+                found.unknown[BOOK_NOT_KEPT] += 1
+                continue
+            rows = {row["loan_id"]: row}
+            (situation,) = _situations(reader, deciders, seen.book, seen, rows, readers, stack)
+        found.derived += 1
+        remedy = _of_contact(made)
+        if remedy and let_then_not_now(asked, made, seen, asked_by_now(seen, situation), deciders.gate):
+            what = f"{asked.acts[0].channel} to {asked.acts[0].role} by hand, {made['status']}"
+            found.amiss.append(
+                Amiss("contact", row["loan_id"], seen.at, f"contact:{made['id']}", what, because, remedy)
+            )
+
+
+def _situations(
+    reader: Reader,
+    deciders: Deciders,
+    book: RawBook,
+    seen: Seen,
+    rows: Mapping[int, Row],
+    readers: dict[tuple[int, str], ChunkReader],
+    stack: ExitStack,
+) -> tuple[Situation, ...]:
+    """What was read, as it should have been; `rows` are the decisions about its loans."""
+    key = id(deciders.rulebook), seen.actor
+    if key not in readers:
+        readers[key] = stack.enter_context(ChunkReader(deciders.rulebook, actor=seen.actor))
+    on: dict[int, date] = {loan: row["on_on"] for loan, row in rows.items()}
+    book = in_hindsight(reader, book, at=seen.at, on=on)
+    return readers[key].again(book, now=seen.at, happened=seen.happened).situations
 
 
 def _closed_queues(rulebook: Rulebook, rows: Sequence[Row]) -> frozenset[str]:
@@ -221,8 +286,8 @@ def _amiss(
 
 def _contact(reader: Reader, contact_id: str) -> Row | None:
     contact = table_of("contact")
-    wanted = select(contact.c.id, contact.c.status, contact.c.outcome).where(contact.c.id == contact_id)
-    return next(iter(reader.read(wanted).to_pylist()), None)
+    columns = (contact.c.id, contact.c.status, contact.c.outcome, contact.c.endpoint_id, contact.c.at)
+    return next(iter(reader.read(select(*columns).where(contact.c.id == contact_id)).to_pylist()), None)
 
 
 def _of_contact(contact: Row) -> str:

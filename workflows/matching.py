@@ -93,6 +93,11 @@ class SweepStatement:
             ).fetchall()
         return self._sql.read(rows, duckdb.execute("from matched_moved").fetchall())
 
+    def everybody(self, duckdb: "DuckDBPyConnection") -> SweepMatcher:
+        """What matches each loan in the stage it is in; not in those that it may come to be in."""
+        rows = duckdb.execute("select loan_id, borrower_id, stage, strategies, moves, rules, retries from matched")
+        return SweepMatcher(self._sql.read(rows.fetchall(), ()))
+
     def facts_json(self, duckdb: "DuckDBPyConnection", loans: Sequence[int]) -> dict[int, str]:
         """The facts of these loans as canonical JSON: keys sorted, missing facts left out."""
         with _registered(duckdb, "wanted", "loan_id", loans):

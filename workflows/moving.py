@@ -5,14 +5,17 @@ from datetime import datetime
 from sqlmodel import Session
 
 from engine.addressing import ask_move
+from engine.decision import ByHand, LoanDecision, MoveJudged
 from engine.errors import Problem
-from engine.gate import Verdict
+from engine.gate import Ask, Verdict
 from engine.situation import Loan, Situation
 from engine.stages import EDGE, Stage
 from store.outbox import lock_versions
 from store.tables import StageChange
+from workflows.by_hand_log import arm_of, keep_by_hand
 from workflows.door import Door
-from workflows.machine import StageError, change_stage
+from workflows.machine import StageError, change_stage, unserved
+from workflows.run import begin_by_hand
 
 
 def move_loan(
@@ -21,16 +24,27 @@ def move_loan(
     """
     Change a loan's stage because a person says so. The gate judges it like any move that makes treatment harsher.
 
+    What the gate refuses, or a notice that is not in force, stands in the log, like a contact by hand that is refused.
+
     Args:
         by: who says so; stands in the history as `agent:NAME`.
     Raises:
         StageError: the stage table, the gate or a missing notice or reason stands in the way; nothing was changed.
     """
-    situation, seen, _ = door.situations([borrower_id], now)[borrower_id]
+    situation, seen, chunk = door.situations([borrower_id], now)[borrower_id]
     loan = next(one for one in situation.loans if one.id == loan_id)
-    verdict = _verdict(door, situation, loan, target, now)
-    if verdict is not None and verdict.outcome != "allow":
-        raise StageError(_refused(loan, target, verdict))
+    asked = _asked(situation, loan, target)
+    verdict = door.gate.check(asked, now) if asked is not None else None
+    lacks = unserved(loan.stage, target, loan.notices, situation.on) if asked is not None else ""
+    if asked is not None and verdict is not None and (verdict.outcome != "allow" or lacks):
+        withheld = _withheld(loan, target, verdict, lacks, by)
+        with door.database.write() as session:
+            _unchanged(session, loan, seen[borrower_id], borrower_id)
+            run = begin_by_hand(session, door.rulebook.strategies, door.gate, now=now).id
+            keep_by_hand(session, run, situation, loan, chunk, withheld, [asked], now=now)
+        # Only now: the refusal is committed, whatever becomes of the caller.
+        if verdict.outcome != "allow":
+            raise StageError(_refused(loan, target, verdict))
     with door.database.write() as session:
         _unchanged(session, loan, seen[borrower_id], borrower_id)
         change = change_stage(
@@ -48,11 +62,26 @@ def move_loan(
     return change
 
 
-def _verdict(door: Door, situation: Situation, loan: Loan, target: Stage, now: datetime) -> Verdict | None:
+def _asked(situation: Situation, loan: Loan, target: Stage) -> Ask | None:
     edge = EDGE.get((loan.stage, target))
-    if edge is None or edge.direction != "forward":
-        return None
-    return door.gate.check(ask_move(situation, loan, target, 0), now)
+    return ask_move(situation, loan, target, 0) if edge is not None and edge.direction == "forward" else None
+
+
+def _withheld(loan: Loan, target: Stage, verdict: Verdict, lacks: str, by: str) -> LoanDecision:
+    return LoanDecision(
+        loan=loan.id,
+        strategy=None,
+        arm=arm_of(loan),
+        stage_before=loan.stage,
+        stage_after=loan.stage,
+        outcome="wait" if verdict.outcome == "defer" else "withheld",
+        rule=None,
+        moves=(MoveJudged("by hand", target, verdict, False, lacks if verdict.outcome == "allow" else ""),),
+        candidates=(),
+        contacts=(),
+        next_look=verdict.until,
+        by_hand=ByHand(by, "move", "collect", ()),
+    )
 
 
 def _refused(loan: Loan, target: Stage, verdict: Verdict) -> Problem:

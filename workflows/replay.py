@@ -1,7 +1,8 @@
 """
-Every logged decision derived again from what the log holds, by the plain interpreter and the gate as it was published.
+Every logged decision derived again from what the log holds, by another target and the gate as it was published.
 
-A sweep matched in SQL and an event by the live engine; neither takes part here. What was read for a decision stands in
+A sweep matched in SQL and an event by the live engine: they are derived by the plain interpreter, and second looks, which
+that made, by the sweep's SQL. What was read for a decision stands in
 its run's snapshots, so that its facts are computed anew as well. Of a loan that nothing matched there is no snapshot,
 and nothing but its logged facts was looked at.
 """
@@ -9,12 +10,13 @@ and nothing but its logged facts was looked at.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Select, or_, select
 
 from engine.errors import Problem, StoreError
 from engine.explain_tree import ExplainNode
+from engine.matching import Matcher
 from engine.rulebook import Rulebook
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
@@ -33,6 +35,7 @@ from workflows.uncollected import uncollected
 
 Progress = Callable[[int, int], None]
 Row = dict[str, Any]
+T = TypeVar("T")
 
 BATCH: Final = 5_000
 UNREADABLE_RUN: Final = "its run cannot be read"
@@ -97,7 +100,7 @@ class _Again:
         self._replayed = replayed
         self._publications = Publications(reader)
         self._readers: dict[tuple[int, str], ChunkReader] = {}
-        self._looks = LooksAgain(reader, self._chunk, replayed)
+        self._looks = LooksAgain(reader, self._matched, replayed)
         self._stages = StagesAgain(reader, self._chunk, replayed)
         self._lies: dict[int, str] = {}
 
@@ -193,9 +196,9 @@ class _Again:
             except Unreadable as error:
                 lost[snapshot.first_id, snapshot.last_id] = str(error)
                 continue
-            if chunk is None:
+            if chunk is None or seen.asks is not None:
                 loans: Sequence[int] = list(left)
-                one.by_hand(self._rows(one.id, loans), seen)
+                one.by_hand(self._rows(one.id, loans), seen, chunk)
                 left.clear()
                 continue
             rows = self._rows(
@@ -207,14 +210,21 @@ class _Again:
         return lost
 
     def _chunk(self, rulebook: Rulebook, seen: Seen) -> Chunk:
+        return self._worked(rulebook, seen, lambda _, chunk: chunk)
+
+    def _matched(self, rulebook: Rulebook, seen: Seen) -> tuple[Chunk, Matcher]:
+        """With what matches by the sweep's SQL."""
+        return self._worked(rulebook, seen, lambda reader, chunk: (chunk, reader.matched(list(chunk.before))))
+
+    def _worked(self, rulebook: Rulebook, seen: Seen, work: Callable[[ChunkReader, Chunk], T]) -> T:
         key = id(rulebook), seen.actor
         reader = self._readers.get(key)
         if reader is None:
             reader = self._readers[key] = self._stack.enter_context(ChunkReader(rulebook, actor=seen.actor))
         if seen.book is None:
-            raise AssertionError("a contact by hand has no book")
+            raise AssertionError("there is nothing to read")
         try:
-            return reader.again(seen.book, now=seen.at, happened=seen.happened)
+            return work(reader, reader.again(seen.book, now=seen.at, happened=seen.happened))
         except Exception as error:
             # Tables of other columns, ids that are none, instants of no year: no list of what there may be is whole.
             raise Unreadable(odd("what its snapshot holds", error)) from error

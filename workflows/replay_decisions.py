@@ -26,9 +26,9 @@ from store.snapshots import Seen
 from workflows.allotment import Closed
 from workflows.chunk import Chunk
 from workflows.publications import Deciders
-from workflows.replay_by_hand import by_hand_again
+from workflows.replay_by_hand import QUESTION, by_hand_again, wrong_question
 from workflows.replay_findings import About, Replayed, instant_of, odd
-from workflows.replay_looks import NO_SNAPSHOT
+from workflows.replay_looks import NO_SNAPSHOT, NOT_IN_IT
 from workflows.replay_quiet import QuietAgain
 from workflows.replay_seats import NO_SEATS, WISH, SeatsAgain
 
@@ -127,21 +127,34 @@ class DecisionsAgain:
     def _decided(self, situation: Situation, at: datetime, queue_open: Callable[[int, str], bool]) -> Decision:
         return decide(situation, self.deciders.rulebook, self.deciders.gate, at, self._matcher, queue_open=queue_open)
 
-    def by_hand(self, rows: Sequence[Row], seen: Seen) -> None:
-        """A contact that a person wanted: the gate's answers to the questions that were kept."""
+    def by_hand(self, rows: Sequence[Row], seen: Seen, chunk: Chunk | None) -> None:
+        """
+        What a person wanted: the gate's answers to the questions that were kept, and that these follow from what was read.
+
+        Args:
+            chunk: what was read; None: a former version kept nothing but the questions.
+        """
         for row in rows:
             with self._whatever_comes(row["loan_id"]):
-                derived = by_hand_again(logged_trace(row), seen.asks, self.deciders.gate, seen.at)
-                self._compare(row, derived, {})
+                found = [one for one in chunk.situations if row["loan_id"] in loans_of(one)] if chunk else []
+                situation = found[0] if found else None
+                derived: dict[str, Any] = {}
+                if chunk is not None and situation is not None:
+                    if (wrong := wrong_question(seen, situation)) is not None:
+                        self._replayed.differs(self._about(row["loan_id"]), QUESTION, wrong)
+                        continue
+                    derived = {"on_on": situation.on, "facts_json": chunk.before[row["loan_id"]].facts_json}
+                elif chunk is not None:
+                    self._replayed.unknown(self._about(row["loan_id"]), NOT_IN_IT)
+                    continue
+                self._compare(row, by_hand_again(logged_trace(row), seen, situation, self.deciders.gate), derived)
 
     def unseen(self, rows: Sequence[Row], lost: Mapping[tuple[int, int], str]) -> None:
         """Decisions of which there is no snapshot: of loans that nothing matched, or somebody has taken it away."""
         for row in rows:
             logged = logged_trace(row)
             quiet = self._sweep and logged is not None and not (logged.moves or logged.candidates or logged.by_hand)
-            if logged is not None and logged.by_hand is not None and not _asked(logged):
-                self._replayed.same()
-            elif logged is not None and not quiet:
+            if logged is not None and not quiet:
                 within = (why for (first, last), why in lost.items() if first <= row["borrower_id"] <= last)
                 self._replayed.unknown(self._about(row["loan_id"]), next(within, NO_SNAPSHOT))
             else:
@@ -196,14 +209,6 @@ def _difference(row: Row, decided: LoanDecision, columns: Mapping[str, Any]) -> 
     derived["columns"] = {name: _said(name, value) for name, value in plain.items()}
     found = first_difference("the decision", logged, derived)
     return found or ExplainNode("the same is written in another way", "no")
-
-
-def _asked(logged: LoanDecision) -> bool:
-    """Whether the gate was asked about a contact by hand: not where they contacted us, nor where there was no address."""
-    acts = logged.by_hand.acts if logged.by_hand is not None else ()
-    return any(
-        act.verdict is not None and [r.rule for r in act.verdict.reasons] != ["gate.no_endpoint"] for act in acts
-    )
 
 
 def logged_trace(row: Row) -> LoanDecision | None:

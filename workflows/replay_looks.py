@@ -16,7 +16,7 @@ from sqlalchemy import or_, select
 
 from engine.difference import first_difference
 from engine.explain_tree import ExplainNode
-from engine.matching import InterpreterMatcher
+from engine.matching import Matcher
 from engine.rulebook import Rulebook
 from engine.situation import Situation
 from store.bulk_arrow import Reader, table_of
@@ -35,6 +35,7 @@ Row = dict[str, Any]
 NO_ENTRY: Final = "it was made, and no entry says what came of it"
 NOTHING_KEPT: Final = "nothing was kept of what it saw"
 NO_SNAPSHOT: Final = "no snapshot holds what was seen of it"
+NOT_IN_IT: Final = "its borrower is not in the snapshot"
 
 _AT_ONCE: Final = 500
 _FOLLOWS: Final[Mapping[Answer, tuple[str, ...]]] = {
@@ -52,12 +53,14 @@ class LooksAgain:
     Derives the second looks of one run after the other.
 
     Args:
-        chunk: makes situations again of what was kept.
+        matched: makes situations again of what was kept, and says which rules match in them.
     """
 
-    def __init__(self, reader: Reader, chunk: Callable[[Rulebook, Seen], Chunk], replayed: Replayed) -> None:
+    def __init__(
+        self, reader: Reader, matched: Callable[[Rulebook, Seen], tuple[Chunk, Matcher]], replayed: Replayed
+    ) -> None:
         self._reader = reader
-        self._chunk = chunk
+        self._matched = matched
         self._replayed = replayed
         self._done: set[int] = set()
         self._lost: dict[int, str] = {}
@@ -72,13 +75,12 @@ class LooksAgain:
                 if loan is not None and seen.book is not None and borrower is not None:
                     seeing = [one for one in seeing if one.contact.loan == loan]
                     seen = _only(seen, borrower)
-                read = self._chunk(deciders.rulebook, seen).situations
+                chunk, matcher = self._matched(deciders.rulebook, seen)
             except Unreadable as error:
                 self._lost[run["id"]] = str(error)
                 continue
-            situations = {one.id: found for found in read for one in found.loans}
+            situations = {one.id: found for found in chunk.situations for one in found.loans}
             entries = self._entries(run["id"], [one.contact.id for one in seeing])
-            matcher = InterpreterMatcher(deciders.rulebook.strategies)
             for one in seeing:
                 situation = situations.get(one.contact.loan)
                 look = _look(one, situation, deciders, matcher, seen.at) if situation is not None else None
@@ -130,7 +132,7 @@ class LooksAgain:
             return
         for row in rows:
             if look is None:
-                self._replayed.unknown(about, "its borrower is not in the snapshot")
+                self._replayed.unknown(about, NOT_IN_IT)
                 continue
             try:
                 found = first_difference("the second look", _logged(row), _derived(row, look, run["now_at"]))
@@ -179,7 +181,7 @@ def _only(seen: Seen, borrower: int) -> Seen:
         raise Unreadable(odd("what its snapshot holds", error)) from error
 
 
-def _look(seeing: Seeing, situation: Situation, deciders: Deciders, matcher: InterpreterMatcher, at: datetime) -> Look:
+def _look(seeing: Seeing, situation: Situation, deciders: Deciders, matcher: Matcher, at: datetime) -> Look:
     try:
         return second_look(seeing, situation, deciders.rulebook, deciders.gate, matcher, now=at)
     except Exception as error:  # noqa: BLE001 - what could not be judged then cannot be judged now

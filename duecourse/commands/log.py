@@ -59,11 +59,12 @@ def log(
 
 
 def _against(row: "DecisionRow") -> str:
-    """The gate's rules that spoke against it; where none did, why each candidate made no contact."""
+    """The gate's rules that spoke against it; where none did, why each candidate made no contact, or a move was not made."""
     if row.reasons or row.outcome == "contact":
         return row.reasons
-    candidates = json.loads(row.trace_json)["candidates"]
-    return ", ".join(f"{one['rule']}: {_why(one)}" for one in candidates if one["state"] != "not_reached")
+    trace = json.loads(row.trace_json)
+    said = [f"{one['rule']}: {_why(one)}" for one in trace["candidates"] if one["state"] != "not_reached"]
+    return ", ".join(said or [move["note"] for move in trace["moves"] if move.get("note")])
 
 
 def _why(candidate: "Mapping[str, Any]") -> str:

@@ -27,7 +27,7 @@ def makegood(
     List contacts, stage moves and fees that would not have happened with what is known by now, and what to do about each.
 
     Late payments, reversals, corrected facts, statements and holds that came in late, wrong numbers and notices that came
-    back count, each from its own day. Nothing is changed. Exit code 3: something is amiss. 4: some decisions cannot be derived.
+    back count, each from its own day. What people did by hand is asked about again as well. Nothing is changed. Exit code 3: something is amiss. 4: some decisions cannot be derived.
     """
     from workflows.makegood import make_good
 

@@ -12,7 +12,7 @@ class Run(Row, table=True):
     """
     One act of deciding. Freezes its now, its known-at and its hashes.
 
-    `kind`: sweep, events (a micro-batch of them), by_hand (one contact), look (a round of second looks), entry (imported loans
+    `kind`: sweep, events (a micro-batch of them), by_hand (what one person asked for), look (a round of second looks), entry (imported loans
     are placed). `status`: running, done, stopped; of a sweep also failed (all but some chunks are decided) and left (broken off, and
     another took its place). What a sweep planned leaves once it is none of running and stopped. `done_to` is the last borrower id
     decided, so that a stopped run goes on.

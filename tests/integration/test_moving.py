@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from engine.decision_json import from_json
 from engine.gate import Ask, Reason, Verdict
 from store.db import Database
-from store.tables import Contact, Loan, Notice, StageChange
+from store.tables import Contact, DecisionRow, Loan, Notice, StageChange
 from tests.outgoing import NOW, TODAY, SmallGate, add, book, borrower_of, door_of, plan, rows
 from workflows.machine import StageError
 from workflows.moving import move_loan
@@ -70,6 +71,12 @@ def test_what_the_gate_refuses_is_not_done(database: Database) -> None:
         f"  mend: try again from {NOW + timedelta(days=2):%Y-%m-%d %H:%M}Z on"
     )
     assert stage_of(database, loan) == "reminded"
+    # The command fails, and the log has it all the same.
+    (row,) = rows(database, DecisionRow)
+    assert (row.outcome, row.reasons, row.next_look_at) == ("wait", "us.stay", NOW + timedelta(days=2))
+    by_hand = from_json(row.trace_json).by_hand
+    assert by_hand is not None
+    assert (by_hand.by, by_hand.what) == ("ann", "move")
 
 
 def notice(database: Database, loan: int, person: int, sent: int) -> None:
@@ -91,6 +98,9 @@ def test_only_the_borrowers_own_notice_of_these_arrears_is_evidence(database: Da
     notice(database, loan, borrower_of(database, other), 1)
     with pytest.raises(StageError, match="has no prelegal_notice in force"):
         moved(database, loan, "legal")
+    (refused,) = rows(database, DecisionRow)
+    assert refused.outcome == "withheld"
+    assert [move.note for move in from_json(refused.trace_json).moves] == ["no prelegal_notice in force"]
     notice(database, loan, borrower, 2)
     assert moved(database, loan, "legal").target == "legal"
 

@@ -11,18 +11,24 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import col, func, select
 
-from benchmarks.sweep_steps import NOW
+from benchmarks.book import write_book
+from benchmarks.sweep_steps import NOW, ON
+from compliance import BulkGate
 from engine.judging import QUEUE_FULL
+from engine.matching import LiveMatcherSet
 from store.book import RAW_TABLES
 from store.db import Database
 from store.snapshots import digest_of
-from store.tables import DecisionRow, Person, Published, Run, Snapshot
-from tests.replaying import NIGHT, decide_all, drawn, flawless, scalars, tampered, without_somebody
+from store.tables import DecisionRow, Loan, Person, Published, Run, Snapshot
+from tests.replaying import NIGHT, decide_all, drawn, few_packs, flawless, scalars, tampered, without_somebody
 from workflows import publications, replay_decisions
+from workflows.decide import decide_borrowers
+from workflows.matching import SweepMatcher
 from workflows.replay import UNREADABLE_RUN, replay
 from workflows.replay_decisions import NOT_LOGGED
 from workflows.replay_findings import Chosen, Count
 from workflows.replay_looks import NO_SNAPSHOT
+from workflows.sweep import sweep
 
 
 def only_what_is_asked_for(decided: Database) -> None:
@@ -331,3 +337,24 @@ def test_an_error_of_ours_is_not_taken_for_an_answer(
     count = replay(sqlite_database, Chosen(run=run)).of["decision"]
     assert (count.equal, count.different) == (0, 0)
     assert set(count.not_derivable) == {"what was kept of it cannot be worked with (ZeroDivisionError)"}
+
+
+@pytest.mark.parametrize("target", [SweepMatcher, LiveMatcherSet])
+def test_a_fault_of_the_target_that_decided_is_not_repeated(
+    target: type, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a target by which no rule matches nobody was contacted: replay, which asks another, sees each who should have been."""
+    write_book(sqlite_database, 60, on=ON)
+    workspace = few_packs()
+    rulebook = workspace.rulebook
+    monkeypatch.setattr(target, "rules", lambda *_: frozenset())
+    if target is SweepMatcher:
+        sweep(sqlite_database, rulebook, BulkGate(workspace.gate), now=NOW, loans_per_chunk=60)
+    else:
+        decide_borrowers(
+            sqlite_database, rulebook, workspace.gate, borrower_ids=scalars(sqlite_database, select(Loan.borrower_id).distinct()),
+            now=NOW, matcher=LiveMatcherSet(rulebook.strategies),
+        )  # fmt: skip
+    assert "contact" not in scalars(sqlite_database, select(DecisionRow.outcome))
+    found = replay(sqlite_database, Chosen())
+    assert found.of["decision"].different > 5

@@ -1,15 +1,23 @@
 """Second looks derived again: alike through random histories, and found wherever somebody changed one."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlmodel import col, select
 
+from benchmarks.book import write_book
+from benchmarks.sweep_steps import NOW, ON
+from engine.matching import InterpreterMatcher
+from engine.situation import Loan
+from engine.stages import Stage
+from engine.strategy import Strategy
 from store.db import Database
 from store.log_kinds import erased_text
 from store.tables import Contact, ContactStatus, Endpoint, Person, Run, Snapshot
-from tests.replaying import drawn, flawless, lived, scalars, tampered, without_somebody
+from tests.factories import add_payment
+from tests.replaying import FEW_LOANS, drawn, few_packs, flawless, lived, scalars, tampered, without_somebody, works_of
 from workflows.replay import replay
 from workflows.replay_findings import Chosen
 from workflows.replay_looks import NO_ENTRY, NO_SNAPSHOT, NOTHING_KEPT
@@ -142,3 +150,25 @@ def test_nobody_is_named_in_what_is_kept(sqlite_database: Database) -> None:
         seen = unpack(content, digest)
         assert seen.looks
         assert not any(value in str(seen.looks) for value in private)
+
+
+def test_a_fault_of_the_target_that_looked_is_not_repeated(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an interpreter by which every rule still matches, messages left that should have been called off: replay sees each."""
+    write_book(sqlite_database, FEW_LOANS, on=ON)
+    with works_of(few_packs(), sqlite_database) as works:
+        works.sweep(NOW, lambda _done, _total: None)
+        for loan in scalars(sqlite_database, select(Contact.loan_id).where(Contact.channel == "sms").distinct()):
+            add_payment(sqlite_database, loan, 10_000_000_00, ON, recorded_at=NOW)
+
+        def whatever(_self: object, strategy: Strategy, _loan: Loan, stage: Stage, _facts: object) -> frozenset[str]:
+            return frozenset(one.id for one in strategy.rules.get(stage, ()))
+
+        monkeypatch.setattr(InterpreterMatcher, "rules", whatever)
+        works.dispatch_all(NOW + timedelta(hours=2))
+    went = scalars(sqlite_database, select(Contact.id).where(Contact.status == "sent", Contact.channel == "sms"))
+    assert went
+    found = {one.about.name: one for one in replay(sqlite_database, Chosen()).told}
+    assert set(went) <= found.keys()
+    assert drawn(found[went[0]])[-2:] == ["logged: go", "derived: cancel"]

@@ -1,6 +1,7 @@
 """The compliance review of a month: numbers against plain counting, breaches that nobody refused, and files that hold together."""
 
 import csv
+import json
 import re
 import shutil
 from collections import Counter
@@ -440,3 +441,20 @@ def test_findings_settled_by_hand_are_listed_from_the_log(sqlite_database: Datab
     assert [(row["entry"], row["duty"]) for row in found] == [("deed:70", "duty:999")]
     assert found[0]["position"]
     assert "settled by hand" in (tmp_path / "made" / "review.html").read_text(encoding="utf-8")
+
+
+def test_tasks_that_the_gate_kept_from_an_agent_are_counted(sqlite_database: Database, tmp_path: Path) -> None:
+    """Put off they keep the status of their queue, and seen already they are in doubt: both were held back by a rule."""
+    fill(sqlite_database, 1, 1)
+    kept = [one for one in made(sqlite_database) if one.channel == "call" and in_month(one.at)][:3]
+    no, later, go = ({"look": 1, "answer": answer, "verdict": verdict, "reasons": [{"rule": "us.regf.cease", "outcome": verdict, "citation": "c"}] if verdict != "allow" else []}
+                     for answer, verdict in (("cancel", "deny"), ("delay", "defer"), ("go", "allow")))  # fmt: skip
+    for one, status, said in zip(kept, ("unknown", "sent", "sent"), (no, later, go), strict=True):
+        add(
+            sqlite_database,
+            ContactStatus(contact_id=one.id, status=status, at=one.at, why="w", detail_json=json.dumps(said)),
+        )
+    reviewed(sqlite_database, tmp_path / "review", signed(sqlite_database))
+    for what, contact in (("called-off", kept[0]), ("put-off", kept[1])):
+        assert [row["contact"] for row in listed(tmp_path / "review", f"stopped-{what}-us.regf.cease")] == [contact.id]
+    assert len(listed(tmp_path / "review", "stopped")) == 2

@@ -71,9 +71,9 @@ AFTER: Final = (
     # Second looks that held back what had been decided: whether put off or called off.
     """create table listed_stopped as
         with said as (select s.*, unnest(json_extract(verdict_json, '$.reasons[*]')) as reason from status s
-            where verdict_json <> '' and status in ('cancelled', 'planned') and "at" >= (select start_us from month) and "at" < (select end_us from month))
+            where verdict_json <> '' and status in ('cancelled', 'planned', 'sent', 'unknown') and "at" >= (select start_us from month) and "at" < (select end_us from month))
         select said.position, 'contact_status:' || said.id as entry, c.id as contact, l.ref as loan, p.ref as person, c.channel,
-            reason->>'$.rule' as rule, moment(said."at") as "at", case said.status when 'cancelled' then 'called off' else 'put off' end as what
+            reason->>'$.rule' as rule, moment(said."at") as "at", case when said.status in ('cancelled', 'unknown') then 'called off' else 'put off' end as what
         from said join contact c on c.id = said.contact_id join loan l on l.id = c.loan_id join person p on p.id = c.person_id""",
     """create table peak as select rule, unit, unit_id, max(used) as used, max(most) as most, arg_max(contact, used) as contact
         from (from use order by rule, unit, unit_id, used, contact) group by rule, unit, unit_id""",
