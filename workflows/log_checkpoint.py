@@ -1,10 +1,11 @@
 """Checkpoints of the log: signed, kept, and handed to witnesses."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from compliance.checkpoint import Checkpoint, Signer, signed_by
@@ -38,6 +39,10 @@ class Witness(Protocol):
         Raises:
             DuecourseError: it did not take it.
         """
+        ...
+
+    def holds(self, after: int) -> Mapping[int, str]:
+        """The checkpoints above this number that it holds, where it can be asked; else none."""
         ...
 
 
@@ -88,7 +93,7 @@ def hand_over(database: Database, witnesses: Sequence[Witness], *, now: datetime
     problems: list[Problem] = []
     for witness in witnesses:
         with database.session() as session:
-            last = newest(session)
+            last, before = newest(session), _newest_of(session, witness.name)
             if last is None or session.get(LogHandover, (last.number, witness.name)) is not None:
                 continue
         try:
@@ -100,9 +105,22 @@ def hand_over(database: Database, witnesses: Sequence[Witness], *, now: datetime
             )
             problems += error.problems
             continue
+        # Also what it took when we were killed before we could write that down.
+        taken = {**witness.holds(before), last.number: last.note}
         with database.write() as session:
-            session.merge(LogHandover(number=last.number, witness=witness.name, at=now))
+            for number, note in sorted(taken.items()):
+                kept = session.get(LogCheckpoint, number)
+                known = session.get(LogHandover, (number, witness.name)) is not None
+                if kept is not None and kept.note == note and not known:
+                    # Another process may have signed since `now` was asked for.
+                    session.add(LogHandover(number=number, witness=witness.name, at=max(now, kept.at)))
     return problems
+
+
+def _newest_of(session: Session, witness: str) -> int:
+    """The highest number that a witness took, as far as that is written down."""
+    wanted = select(func.max(col(LogHandover.number))).where(col(LogHandover.witness) == witness)
+    return session.exec(wanted).one() or 0
 
 
 def checkpoints(session: Session) -> Sequence[LogCheckpoint]:

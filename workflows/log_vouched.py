@@ -15,10 +15,11 @@ from workflows.log_findings import Verified, salvaged
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """A checkpoint whose signature is good, and what to call it."""
+    """A checkpoint whose signature is good, what to call it, and its text."""
 
     called: str
     checkpoint: Checkpoint
+    note: str
 
 
 def checkpoints(reader: Reader, keys: Sequence[PublicKey], found: Verified) -> list[Vouched]:
@@ -41,7 +42,7 @@ def checkpoints(reader: Reader, keys: Sequence[PublicKey], found: Verified) -> l
         if row["number"] != next_number:
             found.find("missing", f"checkpoint {next_number}; the next is {row['number']}")
         next_number = row["number"] + 1
-        checkpoint = _read(called, row["note"], keys, found)
+        checkpoint = read(called, row["note"], keys, found)
         if checkpoint is None:
             continue
         if (checkpoint.size, to_us(checkpoint.at)) != (row["size"], row["at"]):
@@ -49,7 +50,7 @@ def checkpoints(reader: Reader, keys: Sequence[PublicKey], found: Verified) -> l
         before = good[-1].checkpoint if good else checkpoint
         if checkpoint.at < before.at or checkpoint.size < before.size or checkpoint.origin != before.origin:
             found.find("swapped", f"{called}: it is older or smaller than the one before it, or of another log")
-        good.append(Vouched(called, checkpoint))
+        good.append(Vouched(called, checkpoint, row["note"]))
     head = log.read_head(reader)
     if head is None:
         found.find("altered", "setting `log.head`: nobody can read it")
@@ -60,13 +61,14 @@ def checkpoints(reader: Reader, keys: Sequence[PublicKey], found: Verified) -> l
     return good
 
 
-def of_witnesses(witnessed: Mapping[str, str], keys: Sequence[PublicKey], found: Verified) -> list[Vouched]:
-    """The checkpoints that others kept, as far as one of these keys signed them."""
-    read = ((called, _read(called, note, keys, found)) for called, note in witnessed.items())
-    return [Vouched(called, checkpoint) for called, checkpoint in read if checkpoint is not None]
+def of_files(witnessed: Mapping[str, str], keys: Sequence[PublicKey], found: Verified) -> list[Vouched]:
+    """The checkpoints that others kept as files, as far as one of these keys signed them."""
+    said = ((called, read(called, note, keys, found), note) for called, note in witnessed.items())
+    return [Vouched(called, checkpoint, note) for called, checkpoint, note in said if checkpoint is not None]
 
 
-def _read(called: str, note: str, keys: Sequence[PublicKey], found: Verified) -> Checkpoint | None:
+def read(called: str, note: str, keys: Sequence[PublicKey], found: Verified) -> Checkpoint | None:
+    """What a signed text says; None where it cannot be believed, which is found."""
     try:
         return read_checkpoint(note, keys)
     except NotVouched as answer:

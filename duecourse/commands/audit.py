@@ -104,11 +104,12 @@ def verify(
     Exit code 0: it stands as it was signed. 3: it does not; every place is told. 4: it cannot be told.
     """
     from config.files import read_text
-    from duecourse.witnesses import kept_by_folders
+    from duecourse.witnesses import ask_witnesses
     from workflows.log_verify import verify as run
 
     session: Session = context.obj
-    witnessed, unread = kept_by_folders(session.workspace)
+    witnessed: dict[str, str] = {}
+    unread: list[str] = []
     keys: tuple[PublicKey, ...] = ()
     # What was meant to be checked by, and cannot be read, is no reason not to check the rest.
     try:
@@ -121,7 +122,9 @@ def verify(
         except DataError as error:
             unread += [f"{path}: {one.what}" for one in error.problems]
     with session.output.progress("verifying") as progress:
-        found = run(session.database, keys, witnessed=witnessed, progress=progress)
+        found = run(
+            session.database, keys, witnessed=witnessed, asked=ask_witnesses(session.workspace), progress=progress
+        )
     found.unknown += unread
     answer = {
         "size": found.size,
@@ -130,6 +133,7 @@ def verify(
         "findings": [{"what": one.what, "place": one.place} for one in found.findings],
         "more_findings": found.more,
         "unknown": found.unknown,
+        "told": found.told,
     }
     session.output.answer(answer, lambda console: console.print(_verified(found), markup=False, end=""))
     if found.findings:
@@ -277,6 +281,7 @@ def _verified(found: "Verified") -> str:
     if found.more:
         lines.append(f"and {found.more:,} more")
     lines += [f"cannot tell: {why}" for why in found.unknown]
+    lines += found.told
     if not found.findings and not found.unknown:
         lines.append("the log stands as it was signed")
     return "\n".join(lines) + "\n"

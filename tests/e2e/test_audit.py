@@ -256,8 +256,16 @@ def test_witnesses_get_what_was_signed_and_are_asked_again(tmp_path: Path, http:
     mail = email.message_from_bytes(mails[0].taken[0], policy=policy.default)
     assert mail["Subject"] == "Checkpoint 1 of the log"
     assert mail.get_content() == note
-    assert lender.audit("verify").out.endswith("the log stands as it was signed\n")
+    assert lender.audit("verify").out.splitlines()[1:] == [
+        "witness auditor@example.org: it cannot be asked about checkpoint 1",
+        f"witness {http}: it cannot be asked about checkpoint 1",
+        "the log stands as it was signed",
+    ]
     assert lender.run("audit", "verify", "--checkpoint", str(kept)).code == 0
+    kept.unlink()
+    said = lender.run("audit", "verify")
+    assert said.code == 3
+    assert "missing: checkpoint 1 at witness ../elsewhere, which took it, as its handover says\n" in said.out
     kept.write_text(note.replace("\n1\n", "\n2\n"), encoding="utf-8")
     said = lender.run("audit", "verify")
     assert said.code == 3
