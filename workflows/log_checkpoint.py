@@ -9,7 +9,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from compliance.checkpoint import Checkpoint, Signer, signed_by
-from engine.errors import DuecourseError, Problem, StoreError
+from engine.errors import DataError, DuecourseError, Problem, StoreError
 from store import log as entries
 from store.bulk import reading
 from store.db import Database
@@ -17,6 +17,7 @@ from store.lock import sole
 from store.log import Head, head_row
 from store.settings import write_setting
 from store.tables import LogCheckpoint, LogHandover
+from workflows.log_clock import act, after, all_set_aside
 from workflows.log_sequence import LOCK
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,11 @@ def sign(database: Database, signer: Signer, *, now: datetime) -> LogCheckpoint 
         None: the log holds nothing yet.
     Raises:
         Busy: the sequencer is at work.
-        StoreError: the clock went backwards, or the log does not hold together.
+        StoreError: the clock went backwards and nobody set it aside, or the log does not hold together.
     """
     with sole(database, LOCK, what=_WHAT):
         with reading(database) as reader:
-            tree, head = entries.growing_tree(reader), entries.read_head(reader)
+            tree, head, said = entries.growing_tree(reader), entries.read_head(reader), all_set_aside(reader)
         with database.write() as session:
             last = newest(session)
             count = last.number if last is not None else 0
@@ -67,11 +68,14 @@ def sign(database: Database, signer: Signer, *, now: datetime) -> LogCheckpoint 
                 raise StoreError(Problem(what, "run `duecourse audit verify`"))
             if not tree.size:
                 return None
-            if last is not None and now < last.at:
+            if last is not None and now < last.at and after(said, last.size) is None:
                 what = (
                     f"the clock went backwards: it is {_minute(now)}, and the last checkpoint is of {_minute(last.at)}"
                 )
-                raise StoreError(Problem(what, "set the clock right, or wait until it has passed the last checkpoint"))
+                mend = (
+                    "set the clock right; if it stood ahead then, `duecourse audit checkpoint --despite-clock` says so"
+                )
+                raise StoreError(Problem(what, mend))
             note = signer.sign(Checkpoint(signer.name, tree.size, tree.root(), now))
             if last is not None and last.size == tree.size and signed_by(last.note) == signed_by(note):
                 return last
@@ -79,6 +83,26 @@ def sign(database: Database, signer: Signer, *, now: datetime) -> LogCheckpoint 
             session.add(made)
             write_setting(session, **head_row(Head(tree.size, count + 1)))
             return made
+
+
+def set_clock_aside(database: Database, *, by: str, because: str, now: datetime) -> None:
+    """
+    Say that the newest checkpoint was signed by a clock that stood ahead: the next one may be older.
+
+    Args:
+        by, because: in people's own words.
+    Raises:
+        DataError: it is not said by whom or why, or the newest checkpoint is no younger than `now`.
+    """
+    if not by.strip() or not because.strip():
+        what = "it is not said who sets a checkpoint's clock aside, or why"
+        raise DataError(Problem(what, "write `--by NAME --because TEXT`"))
+    with database.write() as session:
+        last = newest(session)
+        if last is None or last.at <= now:
+            of = f"the newest checkpoint is of {_minute(last.at)}" if last is not None else "there is no checkpoint"
+            raise DataError(Problem(f"{of}, and it is {_minute(now)}", "leave out `--despite-clock`"))
+        session.add(act(by=by, because=because, now=now))
 
 
 def hand_over(database: Database, witnesses: Sequence[Witness], *, now: datetime) -> list[Problem]:

@@ -53,7 +53,8 @@ def verify(
         found.size = log.end_of_log(reader)
         vouched = checkpoints(reader, keys, found)
         vouched += of_witnesses(reader, asked, vouched, keys, found)
-        vouched += of_files(witnessed or {}, keys, found)
+        ours = {one.note: one.checkpoint for one in vouched}
+        vouched += of_files(witnessed or {}, ours, keys, found)
         if seal_key is None and found.size:
             found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
         with Encoder(seal_key or b"") as encoder:

@@ -79,9 +79,28 @@ def sequence(context: typer.Context) -> None:
     _lost(session, done.lost)
 
 
-def checkpoint(context: typer.Context, at: At = None) -> None:
-    """Give positions, sign the log as it stands, and hand the checkpoint to the witnesses."""
+def checkpoint(
+    context: typer.Context,
+    despite_clock: Annotated[
+        bool, typer.Option("--despite-clock", help="the newest checkpoint was signed by a clock that stood ahead")
+    ] = False,
+    by: Annotated[str, typer.Option(help="with --despite-clock: who says so")] = "",
+    because: Annotated[str, typer.Option(help="with --despite-clock: how it is known")] = "",
+    at: At = None,
+) -> None:
+    """
+    Give positions, sign the log as it stands, and hand the checkpoint to the witnesses.
+
+    A checkpoint is never older than the one before it, unless somebody says that the clock of that one stood ahead: with
+    --despite-clock, which becomes an entry of the log and is told by every `audit verify`.
+    """
     session: Session = context.obj
+    if despite_clock:
+        from workflows.log_checkpoint import set_clock_aside
+
+        set_clock_aside(session.database, by=by, because=because, now=session.rehearsed(at))
+    elif by or because:
+        raise typer.BadParameter("they belong to --despite-clock", param_hint="--by, --because")
     with session.output.progress("sequencing") as progress:
         kept = session.works.keep_log(session.rehearsed(at), progress=progress)
     session.output.answer(_kept(kept), lambda console: console.print(_said(kept), markup=False, end=""))
