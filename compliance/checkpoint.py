@@ -151,10 +151,15 @@ def read_keys(text: str, file: str) -> tuple[PublicKey, ...]:
     return tuple(keys)
 
 
-def read_checkpoint(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
+def read_checkpoint(
+    note: str, keys: Sequence[PublicKey], *, signed: tuple[datetime, datetime] | None = None
+) -> Checkpoint:
     """
     What a signed checkpoint says.
 
+    Args:
+        signed: from when until when it was signed, where its own instant is known to be wrong; its key must have been in
+            use in that time.
     Raises:
         NotVouched: it is no checkpoint, not as it was signed, or signed by nobody who is trusted at that time.
     """
@@ -182,7 +187,8 @@ def read_checkpoint(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
             Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], checkpoint.body().encode())
         except (InvalidSignature, ValueError):
             continue
-        if any(one.held(checkpoint.at) for one in mine):
+        first, last = signed or (checkpoint.at, checkpoint.at)
+        if any(one.held(max(first, min(last, one.from_at))) for one in mine):
             return checkpoint
         raise NotVouched(f"its key was not in use at {checkpoint.at:%Y-%m-%d %H:%M}Z")
     raise NotVouched("its signature does not fit what it says")

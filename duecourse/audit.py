@@ -50,7 +50,8 @@ def keep_log(
     Raises:
         Busy: another process is at it.
         SettingsError: a key or a witness that cannot be used.
-        StoreError: the database cannot be written, its log does not hold together, or the clock went backwards.
+        StoreError: the database cannot be written, its log does not hold together, or the clock went backwards and nobody set
+            it aside.
     """
     sequenced = sequence(database, progress=progress, stop=stop)
     signer = the_signer(workspace)

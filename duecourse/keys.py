@@ -3,14 +3,17 @@
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from config.files import read_text
 from engine.errors import Place, Problem, SettingsError
+from store.decisions import canonical_json
 from store.lock import sole
 from store.reseal import is_under_way, reseal
 from store.sealing import KEY_BYTES, Key, Keyring, new_key
+from store.tables import Deed, JobAct
 from workflows.private_file import write_private
 
 if TYPE_CHECKING:
@@ -127,10 +130,14 @@ class Rotated:
     place: str
 
 
-def rotate_keys(workspace: "Workspace", database: "Database", *, progress: Callable[[int], None]) -> Rotated:
+def rotate_keys(
+    workspace: "Workspace", database: "Database", *, by: str, now: datetime, progress: Callable[[int], None]
+) -> Rotated:
     """
-    Seal everything with a new key, or end a change of keys that was begun.
+    Seal everything with a new key, or end a change of keys that was begun; a deed in the log says that it began.
 
+    Args:
+        by: who, if that is to be kept: an entry of its own, in which it is withheld.
     Raises:
         Busy: another process is at it.
         SettingsError: the keys come from the environment, and the first of them seals everything already.
@@ -144,7 +151,12 @@ def rotate_keys(workspace: "Workspace", database: "Database", *, progress: Calla
             raise SettingsError(Problem(what, mend))
         if made:
             add_key(workspace)
+        ring = keyring(workspace)
+        first, *former = ring.keys
+        detail = {"former": [key.id for key in former], "made": made}
+        with database.write() as session:
+            session.add(Deed(at=now, kind="seal", subject=first.id, detail_json=canonical_json(detail)))
+            if by:
+                session.add(JobAct(job="privacy.rotate", act=f"seals with {first.id}", at=now, by=by))
         rows = reseal(database, progress=progress)
-    ring = keyring(workspace)
-    first, *former = ring.keys
     return Rotated(first.id, made, rows, tuple(key.id for key in former), ring.place)

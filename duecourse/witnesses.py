@@ -1,6 +1,8 @@
 """Witnesses of the log: a folder, a mail address, an HTTP endpoint, each of which keeps checkpoints where we cannot reach them."""
 
+import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +14,11 @@ from duecourse.unwaited import run
 from duecourse.workspace import Workspace
 from engine.errors import Problem, SettingsError
 from workflows.log_checkpoint import Witness
+from workflows.log_witnessed import Asked, Note
 
 _SECONDS_MAX: Final = 20
 _FILE: Final = "checkpoint-{number}.txt"
+_NUMBER: Final = re.compile(r"checkpoint-([1-9][0-9]{0,17})\.txt")
 
 
 def witnesses(workspace: Workspace) -> list[Witness]:
@@ -39,20 +43,33 @@ def _witness(workspace: Workspace, one: WitnessSettings) -> Witness:
     return MailWitness(one.mail or "", mail_settings(workspace, workspace.settings.mail))
 
 
-def kept_by_folders(workspace: Workspace) -> tuple[dict[str, str], list[str]]:
-    """What the witnesses' folders hold, by what to call it; and which of them cannot be read."""
-    kept: dict[str, str] = {}
-    unread: list[str] = []
-    for one in workspace.settings.audit.witnesses:
-        if one.folder is None:
-            continue
-        try:
-            for path in sorted((workspace.folder / one.folder).glob(_FILE.format(number="*"))):
-                kept[f"witness {one.folder}, {path.name}"] = path.read_bytes().decode(errors="replace")
-            (workspace.folder / one.folder).stat()
-        except OSError:
-            unread.append(f"witness {one.folder}: it cannot be read")
-    return kept, unread
+def ask_witnesses(workspace: Workspace) -> list[Asked]:
+    """The witnesses that the settings name, and the checkpoints that those which can be asked hold."""
+    return [
+        ask_folder(one.folder, workspace.folder / one.folder)
+        if one.folder is not None
+        else Asked(one.url or one.mail or "", "never")
+        for one in workspace.settings.audit.witnesses
+    ]
+
+
+def ask_folder(name: str, folder: Path) -> Asked:
+    """What a witness's folder holds."""
+    try:
+        folder.stat()
+        notes = [
+            Note(f"witness {name}, {path.name}", number, path.read_bytes().decode(errors="replace"))
+            for path, number in _files(folder)
+        ]
+    except OSError:
+        return Asked(name, "away")
+    return Asked(name, "here", notes)
+
+
+def _files(folder: Path) -> list[tuple[Path, int | None]]:
+    """What is there and named like a checkpoint, and the number in its name."""
+    files = ((path, _NUMBER.fullmatch(path.name)) for path in sorted(folder.glob(_FILE.format(number="*"))))
+    return [(path, int(found[1]) if found else None) for path, found in files]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,17 @@ class FolderWitness:
             what = f"witness `{self.name}` did not take checkpoint {number}: {said}"
             raise SettingsError(Problem(what, "make the folder writable")) from None
 
+    def holds(self, after: int) -> Mapping[int, str]:
+        """What is in the folder."""
+        try:
+            return {
+                number: path.read_bytes().decode(errors="replace")
+                for path, number in _files(self.folder)
+                if number is not None and number > after
+            }
+        except OSError:
+            return {}
+
 
 @dataclass(frozen=True, slots=True)
 class HttpWitness:
@@ -90,6 +118,11 @@ class HttpWitness:
     def take(self, number: int, note: str) -> None:
         """Post it."""
         run(self._post(number, note))
+
+    def holds(self, after: int) -> Mapping[int, str]:
+        """It only takes."""
+        del after
+        return {}
 
     async def _post(self, number: int, note: str) -> None:
         from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -121,6 +154,11 @@ class MailWitness:
     def take(self, number: int, note: str) -> None:
         """Mail it."""
         run(self._mail(number, note))
+
+    def holds(self, after: int) -> Mapping[int, str]:
+        """It only takes."""
+        del after
+        return {}
 
     async def _mail(self, number: int, note: str) -> None:
         from email.message import EmailMessage

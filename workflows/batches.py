@@ -16,7 +16,9 @@ from typing import Final, Literal
 from sqlmodel import Session, col, func, select
 
 from engine.errors import DataError, Problem
+from store.bulk import writing
 from store.db import Database
+from store.deeds import record
 from store.outbox import ROW, bump_versions, in_other_hands, lock_versions, move, note, tasks
 from store.tables import Batch, BatchItem, Contact, Endpoint
 from workflows.alerts import alert_unknown, unknowns
@@ -190,6 +192,13 @@ def _judge(
         move(session, contact, "cancelled", at=now, why=error.problems[0].what, detail=kept.detail(one))
         return "unsayable", None
     return ("taken", item) if item is not None else ("left", None)
+
+
+def say_leaving(database: Database, batch: Batch, digest: str, contacts: int, *, now: datetime) -> None:
+    """A deed about a file with people in it, before it is in its place: whatever leaves is in the log."""
+    detail = {"batch": batch.id, "contacts": contacts, "what": batch.kind}
+    with writing(database) as transaction:
+        record(transaction, "export", digest, detail, now=now)
 
 
 def file_is_there(database: Database, batch: Batch, items: Sequence[BatchItem], digest: str) -> None:

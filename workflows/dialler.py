@@ -16,10 +16,10 @@ from typing import Final
 
 from sqlmodel import Session, col, select
 
-from engine.errors import DataError, Problem
+from engine.errors import DataError, DuecourseError, Problem
 from engine.gate import Ask, Gate
 from store.tables import Batch, BatchItem, Contact, Endpoint, Person
-from workflows.batches import Wanted, doubt, file_is_there, give_back, holder, known_batch, take_batch
+from workflows.batches import Wanted, doubt, file_is_there, give_back, holder, known_batch, say_leaving, take_batch
 from workflows.door import Door
 from workflows.looking import look_again
 from workflows.private_file import write_private
@@ -83,13 +83,15 @@ def export_calls(
     if taken.batch is None:
         return Exported(None, 0, None, taken.counts)
     content = _csv(COLUMNS, [(*lines[item.contact_id], f"{taken.batch.id}") for item in taken.items])
+    digest = hashlib.sha256(content).hexdigest()
     try:
+        say_leaving(door.database, taken.batch, digest, len(taken.items), now=now)
         write_private(file, content)
-    except DataError:
+    except DuecourseError:
         # It is not in place, so nobody has fetched it.
         give_back(door.database, taken.batch.id or 0, by=by, why="the file could not be written", now=now)
         raise
-    file_is_there(door.database, taken.batch, taken.items, hashlib.sha256(content).hexdigest())
+    file_is_there(door.database, taken.batch, taken.items, digest)
     until = max(item.until_at for item in taken.items if item.until_at is not None)
     return Exported(taken.batch.id, len(taken.items), until, taken.counts)
 

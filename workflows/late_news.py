@@ -60,7 +60,10 @@ def late_fees(session: Session, since: datetime, now: datetime) -> Iterator[Fee]
         later.c.loan_id == fee.c.loan_id, later.c.recorded_at > fee.c.recorded_at, later.c.recorded_at <= now,
         later.c.effective_on < fee.c.effective_on,
     )  # fmt: skip
-    reversed_ = exists().where(ending.c.reverses_id == fee.c.id)
+    # What was taken back in part stands for the rest.
+    reversed_ = exists().where(
+        ending.c.reverses_id == fee.c.id, ending.c.amount_minor >= fee.c.amount_minor, ending.c.recorded_at <= now
+    )
     charged = select(Movement).where(
         col(Movement.kind) == "fee", col(Movement.recorded_at) >= since, col(Movement.recorded_at) <= now, learnt, ~reversed_
     )  # fmt: skip

@@ -28,7 +28,7 @@ from store.matters import People
 from store.outbox import ROW, bump_versions, lock_versions
 from store.tables import BatchItem, Contact
 from workflows.aftermath import concerned
-from workflows.batches import Taken, Wanted, doubt, file_is_there, give_back, known_batch, take_batch
+from workflows.batches import Taken, Wanted, doubt, file_is_there, give_back, known_batch, say_leaving, take_batch
 from workflows.door import Door
 from workflows.reporting import OfBatch, Report, close
 from workflows.second_look import Look
@@ -97,9 +97,13 @@ def print_letters(door: Door, shop: Shop, out: Path, *, queue: str, by: str, now
     taken = take_batch(door, wanted, make, hold_until=lambda _: now + CONFIRMED_WITHIN)
     if taken.batch is None:
         return Printed(None, None, 0, 0, taken.counts)
-    folder = out / f"letters-{taken.batch.id}"
+    folder, batch = out / f"letters-{taken.batch.id}", taken.batch
+
+    def leaving(digest: str) -> None:
+        say_leaving(door.database, batch, digest, len(taken.items), now=now)
+
     try:
-        digest = _write_folder(folder, taken, letters, shop.press)
+        digest = _write_folder(folder, taken, letters, shop.press, leaving)
     except (OSError, DuecourseError) as error:
         # It is not in place, so nobody has fetched it.
         give_back(door.database, taken.batch.id or 0, by=by, why="the folder could not be written", now=now)
@@ -123,7 +127,9 @@ def _refuse_unwritable(out: Path) -> None:
         raise DataError(Problem(f"cannot write to `{out}`", "name a folder that you may write to"))
 
 
-def _write_folder(folder: Path, taken: Taken, letters: Mapping[str, Letter], press: Press) -> str:
+def _write_folder(
+    folder: Path, taken: Taken, letters: Mapping[str, Letter], press: Press, leaving: Callable[[str], None]
+) -> str:
     """All letters and the manifest under another name first, then into place at once; the manifest's hash."""
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     if folder.exists():
@@ -141,6 +147,7 @@ def _write_folder(folder: Path, taken: Taken, letters: Mapping[str, Letter], pre
             writer.writerow(_COLUMNS)
             writer.writerows((i.contact_id, i.file, i.digest, i.pages, i.post) for i in taken.items)
         digest = hashlib.sha256((unfinished / _MANIFEST).read_bytes()).hexdigest()
+        leaving(digest)
         unfinished.rename(folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -34,6 +34,7 @@ class Verified:
         waiting: rows that have no position yet: nothing vouches for them.
         findings: what is not as it was, at most `FINDINGS_MAX` of them; `more` counts the rest.
         unknown: why some of it cannot be told.
+        told: what is no fault, and not proved either.
     """
 
     size: int = 0
@@ -42,6 +43,7 @@ class Verified:
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     unknown: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     def find(self, what: str, place: str) -> None:
         """Add a finding."""

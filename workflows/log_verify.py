@@ -21,7 +21,8 @@ from store.log_sql import Encoder
 from store.snapshots import digest_of
 from workflows.log_findings import FINDINGS_MAX, Verified, salvaged
 from workflows.log_sequence import hashes
-from workflows.log_vouched import Vouched, checkpoints, of_witnesses
+from workflows.log_vouched import Vouched, checkpoints, of_files
+from workflows.log_witnessed import Asked, of_witnesses
 
 Progress = Callable[[int, int], None]
 
@@ -31,6 +32,7 @@ def verify(
     keys: Sequence[PublicKey],
     *,
     witnessed: Mapping[str, str] | None = None,
+    asked: Sequence[Asked] = (),
     progress: Progress = lambda _done, _total: None,
 ) -> Verified:
     """
@@ -39,6 +41,7 @@ def verify(
     Args:
         keys: by which checkpoints are believed.
         witnessed: checkpoints that somebody else kept, by what to call them.
+        asked: the witnesses of the settings, and what they hold.
     Raises:
         StoreError: the database cannot be read.
     """
@@ -49,7 +52,9 @@ def verify(
     with reading(database) as reader:
         found.size = log.end_of_log(reader)
         vouched = checkpoints(reader, keys, found)
-        vouched += of_witnesses(witnessed or {}, keys, found)
+        vouched += of_witnesses(reader, asked, vouched, keys, found)
+        ours = {one.note: one.checkpoint for one in vouched}
+        vouched += of_files(witnessed or {}, ours, keys, found)
         if seal_key is None and found.size:
             found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
         with Encoder(seal_key or b"") as encoder:

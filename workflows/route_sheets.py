@@ -1,6 +1,7 @@
 """Route sheets: a team's visits of a day with names, addresses and briefs, as PDF and CSV. Papers to be kept and destroyed."""
 
 import csv
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,6 +15,8 @@ from sqlmodel import Session
 from channels.paper import Document, Part, Press, document_pages
 from channels.wording import address_lines
 from engine.errors import DataError, Problem
+from store.bulk import writing
+from store.deeds import record
 from store.tables import Contact, Endpoint, Person
 from workflows.door import Door, reach
 from workflows.looking import look_again
@@ -36,7 +39,7 @@ class _Line:
 
 def route_sheets(door: Door, plan: Plan, out: Path, press: Press, *, now: datetime, today: date) -> list[Path]:
     """
-    Write each team's sheet, `visits-DATE-LEAD.pdf` and `.csv`.
+    Write each team's sheet, `visits-DATE-LEAD.pdf` and `.csv`; the log keeps a deed about each.
 
     Args:
         today: where the lender works.
@@ -60,7 +63,13 @@ def route_sheets(door: Door, plan: Plan, out: Path, press: Press, *, now: dateti
     for team in dict.fromkeys(stop.team for stop in plan.stops):
         mine = [line for line in lines if line.stop.team == team]
         pages = document_pages(_sheet(plan.on, team, mine), press)
-        for suffix, content in (("pdf", pages.content), ("csv", _csv(mine))):
+        contents = {"pdf": pages.content, "csv": _csv(mine)}
+        # Said before it is done: whatever leaves is in the log.
+        digests = {suffix: hashlib.sha256(content).hexdigest() for suffix, content in contents.items()}
+        detail = {"contacts": len(mine), "on": f"{plan.on}", "pdf": digests["pdf"], "what": "route sheet"}
+        with writing(door.database) as transaction:
+            record(transaction, "export", digests["csv"], detail, now=now)
+        for suffix, content in contents.items():
             file = out / f"visits-{plan.on}-{_plain(team.lead)}.{suffix}"
             write_private(file, content)
             written.append(file)

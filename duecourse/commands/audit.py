@@ -79,9 +79,28 @@ def sequence(context: typer.Context) -> None:
     _lost(session, done.lost)
 
 
-def checkpoint(context: typer.Context, at: At = None) -> None:
-    """Give positions, sign the log as it stands, and hand the checkpoint to the witnesses."""
+def checkpoint(
+    context: typer.Context,
+    despite_clock: Annotated[
+        bool, typer.Option("--despite-clock", help="the newest checkpoint was signed by a clock that stood ahead")
+    ] = False,
+    by: Annotated[str, typer.Option(help="with --despite-clock: who says so")] = "",
+    because: Annotated[str, typer.Option(help="with --despite-clock: how it is known")] = "",
+    at: At = None,
+) -> None:
+    """
+    Give positions, sign the log as it stands, and hand the checkpoint to the witnesses.
+
+    A checkpoint is never older than the one before it, unless somebody says that the clock of that one stood ahead: with
+    --despite-clock, which becomes an entry of the log and is told by every `audit verify`.
+    """
     session: Session = context.obj
+    if despite_clock:
+        from workflows.log_checkpoint import set_clock_aside
+
+        set_clock_aside(session.database, by=by, because=because, now=session.rehearsed(at))
+    elif by or because:
+        raise typer.BadParameter("they belong to --despite-clock", param_hint="--by, --because")
     with session.output.progress("sequencing") as progress:
         kept = session.works.keep_log(session.rehearsed(at), progress=progress)
     session.output.answer(_kept(kept), lambda console: console.print(_said(kept), markup=False, end=""))
@@ -104,11 +123,12 @@ def verify(
     Exit code 0: it stands as it was signed. 3: it does not; every place is told. 4: it cannot be told.
     """
     from config.files import read_text
-    from duecourse.witnesses import kept_by_folders
+    from duecourse.witnesses import ask_witnesses
     from workflows.log_verify import verify as run
 
     session: Session = context.obj
-    witnessed, unread = kept_by_folders(session.workspace)
+    witnessed: dict[str, str] = {}
+    unread: list[str] = []
     keys: tuple[PublicKey, ...] = ()
     # What was meant to be checked by, and cannot be read, is no reason not to check the rest.
     try:
@@ -121,7 +141,9 @@ def verify(
         except DataError as error:
             unread += [f"{path}: {one.what}" for one in error.problems]
     with session.output.progress("verifying") as progress:
-        found = run(session.database, keys, witnessed=witnessed, progress=progress)
+        found = run(
+            session.database, keys, witnessed=witnessed, asked=ask_witnesses(session.workspace), progress=progress
+        )
     found.unknown += unread
     answer = {
         "size": found.size,
@@ -130,6 +152,7 @@ def verify(
         "findings": [{"what": one.what, "place": one.place} for one in found.findings],
         "more_findings": found.more,
         "unknown": found.unknown,
+        "told": found.told,
     }
     session.output.answer(answer, lambda console: console.print(_verified(found), markup=False, end=""))
     if found.findings:
@@ -277,6 +300,7 @@ def _verified(found: "Verified") -> str:
     if found.more:
         lines.append(f"and {found.more:,} more")
     lines += [f"cannot tell: {why}" for why in found.unknown]
+    lines += found.told
     if not found.findings and not found.unknown:
         lines.append("the log stands as it was signed")
     return "\n".join(lines) + "\n"

@@ -1,11 +1,18 @@
 """`duecourse privacy rotate`: another key for what is personal."""
 
+from typing import Annotated
+
 import typer
 
+from duecourse.clock import At, instant
 from duecourse.session import Session
 
 
-def rotate(context: typer.Context) -> None:
+def rotate(
+    context: typer.Context,
+    by: Annotated[str, typer.Option(help="who; kept in the log, withheld", envvar="DUECOURSE_AGENT")] = "",
+    at: At = None,
+) -> None:
     """
     Make a new key for personal data, and seal everything anew with it.
 
@@ -16,7 +23,9 @@ def rotate(context: typer.Context) -> None:
 
     session: Session = context.obj
     with session.output.progress("sealing anew") as progress:
-        done = rotate_keys(session.workspace, session.database, progress=lambda rows: progress(rows, rows))
+        done = rotate_keys(
+            session.workspace, session.database, by=by, now=instant(at), progress=lambda rows: progress(rows, rows)
+        )
     answer = {"key": done.key, "made": done.made, "rows": done.rows, "former": list(done.former)}
     if done.former:
         former = ", ".join(f"`{one}`" for one in done.former)

@@ -1,5 +1,6 @@
 """`duecourse audit review`: the compliance review of a month."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ def review(
     Writes review.html, review.pdf and, behind every number, the list of its entries. Exit code 0: nothing breaks a rule. 3: something does.
     """
     from duecourse.audit import public_keys
-    from duecourse.witnesses import kept_by_folders
+    from duecourse.witnesses import ask_witnesses
     from workflows.review.period import Month
     from workflows.review.review import About
     from workflows.review.review import review as run
@@ -35,11 +36,11 @@ def review(
     folder = out or Path(f"review-{chosen.name}")
     about = About(settings.lender.name, settings.actor, workspace.packs, session.works.press)
     # A witness that is away now is told of by `audit verify`; the review rests on what can be read.
-    witnessed, _ = kept_by_folders(workspace)
+    asked = [replace(one, answer="never") if one.answer == "away" else one for one in ask_witnesses(workspace)]
     with session.output.progress("reviewing") as progress:
         found = run(
             session.database, chosen, folder, about, public_keys(workspace),
-            now=session.rehearsed(at), witnessed=witnessed, progress=progress,
+            now=session.rehearsed(at), asked=asked, progress=progress,
         )  # fmt: skip
     answer = {
         "month": chosen.name,

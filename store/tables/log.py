@@ -12,8 +12,9 @@ class Deed(Row, table=True):
     """
     What was done with the book and is in no other table of the log; append-only.
 
-    `kind`: import, export (of the book, or of a person's data to that person), key (of the log's signer), purge, reveal (a
-    number or address was shown), erasure. `subject` is a hash, a public key, a table or an id, never a name; `detail_json` holds
+    `kind`: import, export (of the book, of people in a file for a dialler, a print shop or a team, or of a person's data to
+    that person), key (of the log's signer), seal (another key for what is personal), purge, reveal (a number or address was
+    shown), erasure. `subject` is a hash, a public key, a table or an id, never a name; `detail_json` holds
     counts, instants and hashes.
     """
 

@@ -32,7 +32,8 @@ class JobAct(Row, table=True):
     """
     That somebody paused a job or let it go on; append-only, the latest of a job counts.
 
-    `act`: pause, resume. A pause ends by itself at `until_at`, where it has one.
+    `act`: pause, resume. A pause ends by itself at `until_at`, where it has one. Who set the log's clock aside or changed the
+    key of what is personal stands here as well, under `log.clock` and `privacy.rotate`, which are no jobs of a schedule.
     """
 
     __tablename__ = "job_act"

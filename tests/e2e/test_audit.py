@@ -256,14 +256,50 @@ def test_witnesses_get_what_was_signed_and_are_asked_again(tmp_path: Path, http:
     mail = email.message_from_bytes(mails[0].taken[0], policy=policy.default)
     assert mail["Subject"] == "Checkpoint 1 of the log"
     assert mail.get_content() == note
-    assert lender.audit("verify").out.endswith("the log stands as it was signed\n")
+    assert lender.audit("verify").out.splitlines()[1:] == [
+        "witness auditor@example.org: it cannot be asked about checkpoint 1",
+        f"witness {http}: it cannot be asked about checkpoint 1",
+        "the log stands as it was signed",
+    ]
     assert lender.run("audit", "verify", "--checkpoint", str(kept)).code == 0
+    kept.unlink()
+    said = lender.run("audit", "verify")
+    assert said.code == 3
+    assert "missing: checkpoint 1 at witness ../elsewhere, which took it, as its handover says\n" in said.out
     kept.write_text(note.replace("\n1\n", "\n2\n"), encoding="utf-8")
     said = lender.run("audit", "verify")
     assert said.code == 3
     assert (
         "not vouched for: witness ../elsewhere, checkpoint-1.txt: its signature does not fit what it says" in said.out
     )
+
+
+def test_a_checkpoint_of_a_wrong_future_has_a_way_out(tmp_path: Path) -> None:
+    """Signed by a clock that stood years ahead: refused until somebody says so, then told by every verification, never found."""
+    assert duecourse("init", "lender", cwd=tmp_path).code == 0
+    lender = Lender(tmp_path / "lender")
+    lender.audit("keygen", "--name", "lender.example/log", "--at", f"{_DAY}T00:00Z")
+    lender.audit("checkpoint", "--at", "2031-07-01T12:00Z")
+    lender.audit("keygen", "--rotate", "--at", "2031-07-01T12:00Z")
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T01:00Z")
+    assert "is none that `config/log-keys.txt` says is in use at 2026-03-02 01:00Z" in said.err
+    keys = lender.folder / "config" / "log-keys.txt"
+    keys.write_text(keys.read_text(encoding="utf-8").replace("2031-07-01T12:00", f"{_DAY}T00:30"), encoding="utf-8")
+    said = lender.run("audit", "checkpoint", "--at", f"{_DAY}T01:00Z")
+    assert "the clock went backwards" in said.err
+    assert "`duecourse audit checkpoint --despite-clock` says so" in said.err
+    out = ("audit", "checkpoint", "--despite-clock", "--at", f"{_DAY}T01:00Z")
+    assert "it is not said who sets a checkpoint's clock aside, or why" in lender.run(*out).err
+    assert lender.run("audit", "checkpoint", "--by", "mei").code == 2
+    said = lender.run(*out, "--by", "mei", "--because", "the board's battery was empty")
+    assert (said.code, said.err) == (0, "")
+    assert lender.run("--json", "audit", "verify").answer["told"] == [
+        "checkpoint 1: its clock stood ahead, at 2031-07-01 12:00Z, and was set aside by `job_act:1`"
+    ]
+    assert lender.audit("verify").out.endswith("the log stands as it was signed\n")
+    assert "withheld" in lender.audit("show", "job_act:1").out
+    said = lender.run(*out, "--by", "mei", "--because", "again")
+    assert (said.code, "leave out `--despite-clock`" in said.err) == (1, True)
 
 
 def test_a_key_from_the_environment_and_its_successor(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A dialler's batches on real databases: who is in them, until when, and what its results bring about."""
 
 import csv
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from duecourse.wiring import Works
 from duecourse.workspace import open_workspace, shipped_folder
 from engine.errors import DataError, SettingsError
 from store.db import Database
-from store.tables import Batch, BatchItem, Consent, Contact, Endpoint, Event, Promise
+from store.tables import Batch, BatchItem, Consent, Contact, Deed, Endpoint, Event, LogQueue, Promise
 from tests.factories import add_payment
 from tests.outgoing import (
     AMOUNT,
@@ -261,6 +263,21 @@ def test_a_file_that_was_never_used_goes_back(database: Database, tmp_path: Path
     results(database, tmp_path, f"{tasks[0]},{at},busy,,,,,,", batch=used)
     with pytest.raises(DataError, match="have come in, so its file was used"):
         void_batch(door, used, by="ann", now=NOW)
+
+
+def test_a_file_for_a_dialler_leaves_a_deed(database: Database, tmp_path: Path) -> None:
+    """Which batch, how many and the file's hash are in the log; by whom is with the batch, and no number is in it."""
+    loans = book(database, 2)
+    for loan in loans:
+        queued(database, loan)
+    export(door_of(database, {}), tmp_path / "calls.csv")
+    (deed,) = rows(database, Deed, col(Deed.kind) == "export")
+    (batch,) = rows(database, Batch)
+    assert deed.at == NOW
+    assert deed.subject == batch.digest == hashlib.sha256((tmp_path / "calls.csv").read_bytes()).hexdigest()
+    assert json.loads(deed.detail_json) == {"batch": batch.id, "contacts": 2, "what": "dialler"}
+    assert batch.made_by == "ann"
+    assert rows(database, LogQueue, col(LogQueue.kind) == "deed", col(LogQueue.key) == str(deed.id))
 
 
 def test_a_file_that_cannot_be_written_hands_nobody_out(database: Database, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from store import migrations
 from store.columns import to_us
 from store.db import Database
 from store.sealing import Key, new_key
-from store.tables import Endpoint, Person
+from store.tables import Deed, Endpoint, JobAct, Person
 from tests.at_rest import marks_at_rest
 from tests.e2e.command import duecourse
 from tests.factories import make_person
@@ -103,14 +103,14 @@ def test_the_environment_goes_before_the_file(place: Workspace, monkeypatch: pyt
     monkeypatch.setenv("DUECOURSE_SEAL__KEYS", own)
     workspace = open_workspace(place.folder, {})
     with closing(workspace.open_database()) as database:
-        assert said(lambda: rotate_keys(workspace, database, progress=lambda _: None)).startswith(
+        assert said(lambda: rotate_keys(workspace, database, by="", now=NOW, progress=lambda _: None)).startswith(
             "the keys come from the environment, and the first in DUECOURSE_SEAL__KEYS seals everything already"
         )
         first = told(database)
     monkeypatch.setenv("DUECOURSE_SEAL__KEYS", f"{new_key().secret.hex()} {own}")
     workspace = open_workspace(place.folder, {})
     with closing(workspace.open_database()) as database:
-        done = rotate_keys(workspace, database, progress=lambda _: None)
+        done = rotate_keys(workspace, database, by="", now=NOW, progress=lambda _: None)
         assert (done.made, done.rows, len(done.former)) == (False, 5, 1)
         assert told(database) == first
     assert not keys_of(place).exists()
@@ -120,8 +120,21 @@ def test_the_environment_goes_before_the_file(place: Workspace, monkeypatch: pyt
 
 def test_rotate_from_the_command_line(place: Workspace) -> None:
     """A new key stands first in the file; the old one may be taken out afterwards, and the book is read without it."""
-    done = duecourse("-w", place.folder, "--json", "privacy", "rotate", cwd=place.folder)
+    done = duecourse("-w", place.folder, "--json", "privacy", "rotate", "--by", "mei", cwd=place.folder)
     assert done.code == 0, done.err
+    with closing(place.open_database()) as database:
+        (deed,) = rows(database, Deed, col(Deed.kind) == "seal")
+        assert (deed.subject, json.loads(deed.detail_json)) == (
+            done.answer["key"],
+            {"former": done.answer["former"], "made": True},
+        )
+        (act,) = rows(database, JobAct)
+        assert (act.job, act.act, act.at, act.by) == (
+            "privacy.rotate",
+            f"seals with {done.answer['key']}",
+            deed.at,
+            "mei",
+        )
     assert (done.answer["made"], done.answer["rows"]) == (True, 5)
     lines = keys_of(place).read_text(encoding="utf-8").splitlines()
     assert [Key(bytes.fromhex(line)).id for line in lines[2:]] == [done.answer["key"], *done.answer["former"]]

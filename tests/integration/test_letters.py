@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from sqlmodel import Session, col, select
 from channels.paper import Letter, Press
 from engine.errors import DataError, Problem, SettingsError
 from store.db import Database
-from store.tables import Batch, BatchItem, Consent, Contact, Endpoint, Event, Notice, Person
+from store.tables import Batch, BatchItem, Consent, Contact, Deed, Endpoint, Event, Notice, Person
 from tests.factories import add_payment
 from tests.opening import open_database
 from tests.outgoing import (
@@ -110,6 +111,9 @@ def test_a_batch_is_one_pdf_a_letter_and_a_manifest(database: Database, tmp_path
         "out",
         hashlib.sha256((done.folder / "manifest.csv").read_bytes()).hexdigest(),
     )
+    (deed,) = rows(database, Deed, col(Deed.kind) == "export")
+    assert (deed.at, deed.subject) == (NOW, batch.digest)
+    assert json.loads(deed.detail_json) == {"batch": batch.id, "contacts": 3, "what": "print"}
     # Printed again: nothing is left. Nobody else gets one of them, and the day's reminders know of it.
     again = printed(door, tmp_path)
     assert (again.batch, made_in(tmp_path)) == (None, [done.folder.name])
@@ -242,6 +246,7 @@ def test_killed_in_between_it_is_in_doubt_and_never_printed_twice(
     assert (contact_of(database, task).status, contact_of(database, task).outcome) == ("unknown", "unknown")
     (batch,) = rows(database, Batch)
     assert batch.status == "doubt"
+    assert len(rows(database, Deed, col(Deed.kind) == "export")) == folder, "whatever left is in the log"
     if folder:
         # The folder was there and went to the shop.
         assert confirm(database, batch.id) == {"posted": 1}

@@ -18,16 +18,20 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import text
 
+from duecourse.witnesses import FolderWitness, ask_folder
 from store.log_kinds import KINDS
 from tests.forgotten import LENDER, LONG_AFTER, REF, remembered
-from tests.logs import SignedLog, positions, signed_log, standalone
+from tests.logs import SignedLog, add_decisions, positions, signed_log, standalone
 from tests.opening import open_database
+from workflows.log_checkpoint import hand_over
 from workflows.log_prove import prove
 from workflows.privacy.erase import erase
 
 QUICK = 45
 PARTS = 2
-LOG_TABLES = ("log_leaf", "log_node", "log_checkpoint", "log_erased", "setting")
+LOG_TABLES = ("log_leaf", "log_node", "log_checkpoint", "log_handover", "log_erased", "setting")
+FILES = "the witness's files"
+WITNESS = "../elsewhere"
 SETTINGS = "name in ('log.head', 'log.seal_key')"
 MUTABLE = {"run": {"status", "done_to", "counts_json", "ended_at"}}
 """What no entry holds: it changes while a run goes on."""
@@ -44,7 +48,7 @@ class Wrong(NamedTuple):
 
 @pytest.fixture(scope="module")
 def clean(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SignedLog]:
-    """A file with a signed log, a person erased from it, past all that would refuse a wrong."""
+    """A file with a signed log, a person erased from it, past all that would refuse a wrong; a witness's folder beside it."""
     path = tmp_path_factory.mktemp("mutations") / "clean.db"
     shutil.copyfile(sqlite_template, path)
     with closing(open_database(f"sqlite:///{path}")) as made:
@@ -54,7 +58,10 @@ def clean(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         remembered(made)
         log.sign()
         erase(made, REF, LENDER, because="request 7", by="li", now=LONG_AFTER, today=LONG_AFTER.date())
-        log.sign()
+        for run in (901, 902, 903):
+            add_decisions(made, 2, run=run)
+            log.sign()
+            assert hand_over(made, [FolderWitness(WITNESS, path.parent / "witness")], now=log.now) == []
     with closing(sqlite3.connect(path)) as connection:
         for name, kind in connection.execute("select name, type from sqlite_master where sql is not null").fetchall():
             if kind == "trigger":
@@ -71,12 +78,12 @@ def clean(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 def test_the_clean_copy_has_nothing_against_it(clean: tuple[Path, SignedLog], tmp_path: Path) -> None:
     """Without keys and triggers it still is the log that was signed: what is found below was done below."""
-    assert found_in(clean, tmp_path, lambda _: None) == []
+    assert found_in(clean, tmp_path, lambda _, __: None) == []
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_wrong_done_to_the_database_is_found(clean: tuple[Path, SignedLog], tmp_path: Path, seed: int) -> None:
-    """A byte changed, a row deleted, inserted, swapped with another, an end cut off, in evidence, log, tree or checkpoints."""
+    """A byte changed, a row deleted, inserted, swapped, an end cut off, in evidence, log, tree, checkpoints, handovers; a file."""
     _wrongs(clean, tmp_path, seed, range(QUICK // 3))
 
 
@@ -94,38 +101,71 @@ def _wrongs(clean: tuple[Path, SignedLog], folder: Path, seed: int, numbers: ran
     for n in numbers:
         chance = random.Random(f"{seed}:{n}")
         done: list[Wrong] = []
-        found = found_in(clean, folder, lambda connection: done.append(_do(connection, chance)))  # noqa: B023 - run at once
+        found = found_in(clean, folder, lambda connection, files: done.append(_do(connection, files, chance)))  # noqa: B023 - run at once
         told = "\n".join(found)
         # Not as the beginning of a longer number.
         named = any(re.search(rf"{re.escape(place)}(?!,?\d)", told) for place in done[0].places)
         assert named, (f"{seed}:{n}", done[0], found[:5])
 
 
-def found_in(clean: tuple[Path, SignedLog], folder: Path, wrong: Callable[[sqlite3.Connection], None]) -> list[str]:
-    """What verification finds in a copy to which a wrong was done."""
-    path = folder / "copy.db"
+def found_in(
+    clean: tuple[Path, SignedLog], folder: Path, wrong: Callable[[sqlite3.Connection, Path], None]
+) -> list[str]:
+    """What verification finds in a copy to which a wrong was done, and what it tells of witnesses that it did not ask."""
+    path, files = folder / "copy.db", folder / "witness"
     shutil.copyfile(clean[0], path)
+    shutil.rmtree(files, ignore_errors=True)
+    shutil.copytree(clean[0].parent / "witness", files)
     with closing(sqlite3.connect(path)) as connection:
-        wrong(connection)
+        wrong(connection, files)
         connection.commit()
     with closing(open_database(f"sqlite:///{path}")) as database:
-        return clean[1].of(database).found()
+        found = clean[1].of(database).verify(asked=[ask_folder(WITNESS, files)])
+    return [*(str(one) for one in found.findings), *found.told]
 
 
-def _do(connection: sqlite3.Connection, chance: random.Random) -> Wrong:
+def _do(connection: sqlite3.Connection, files: Path, chance: random.Random) -> Wrong:
     """One wrong of any kind; tried until it changes anything."""
-    tables = [*(kind.table for kind in KINDS.values()), *LOG_TABLES]
+    tables = [*(kind.table for kind in KINDS.values()), *LOG_TABLES, FILES]
     while True:
         table = chance.choice(tables)
+        if table == FILES:
+            return _do_to_file(files, chance)
         way = chance.choice((_change, _change, _delete, _insert, _swap, _truncate))
         if (wrong := way(connection, table, chance)) is not None:
             return wrong
+
+
+def _do_to_file(files: Path, chance: random.Random) -> Wrong:
+    """A file of the witness changed, lost, called otherwise, or put in the place of another."""
+    one, other = chance.sample(sorted(files.iterdir()), 2)
+    number = one.stem.removeprefix("checkpoint-")
+    places = (f"{WITNESS}, {one.name}", f"checkpoint {number} at witness {WITNESS}")
+    match chance.randrange(4):
+        case 0:
+            data = one.read_bytes()
+            at = chance.randrange(len(data))
+            one.write_bytes(data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :])
+            return Wrong(f"{one.name}: byte {at}", places)
+        case 1:
+            one.unlink()
+            return Wrong(f"{one.name}: deleted", places)
+        case 2:
+            new = chance.randrange(100, 1000)
+            one.rename(files / f"checkpoint-{new}.txt")
+            return Wrong(f"{one.name}: now {new}", (f"checkpoint {new}: witness {WITNESS}",))
+        case _:
+            one.write_bytes(other.read_bytes())
+            return Wrong(f"{one.name}: now holds {other.name}", places)
 
 
 def _change(connection: sqlite3.Connection, table: str, chance: random.Random) -> Wrong | None:
     rowid, row = _row(connection, table, chance)
     column = chance.choice([name for name in row if name not in MUTABLE.get(table, set())])
     value = _other(row[column], chance)
+    if (table, column) == ("log_handover", "at"):
+        # When it took it is only known to be no earlier than the checkpoint.
+        value = int(str(row[column])) - 2 ** chance.randrange(40)
     connection.execute(f'update "{table}" set "{column}" = ? where rowid = ?', (value, rowid))
     changed = {**row, column: value}
     return Wrong(f"{table}.{column}: {row[column]!r} -> {value!r}", (*_places(table, row), *_places(table, changed)))
@@ -142,7 +182,8 @@ def _insert(connection: sqlite3.Connection, table: str, chance: random.Random) -
     if table == "setting":
         return None
     _, row = _row(connection, table, chance)
-    key = {"log_leaf": "position", "log_node": "number", "log_checkpoint": "number", "log_erased": "field"}.get(table)
+    key = {"log_leaf": "position", "log_node": "number", "log_checkpoint": "number", "log_handover": "number",
+           "log_erased": "field"}.get(table)  # fmt: skip
     key = key or next(kind.key[0] for kind in KINDS.values() if kind.table == table)
     if chance.random() < 0.7:
         row = {**row, key: row[key] + chance.choice((1, 1000, -5000)) if isinstance(row[key], int) else f"{row[key]}x"}
@@ -158,6 +199,7 @@ def _swap(connection: sqlite3.Connection, table: str, chance: random.Random) -> 
         "log_leaf": ("position",),
         "log_node": ("level", "number"),
         "log_checkpoint": ("number",),
+        "log_handover": ("number", "witness"),
         "log_erased": ("kind", "key", "field"),
         "setting": ("name",),
     }
@@ -196,6 +238,9 @@ def _places(table: str, row: Row) -> tuple[str, ...]:
         return (f"tree node {row['level']}/{row['number']}", f"tree nodes of level {row['level']}")
     if table == "log_checkpoint":
         return (f"checkpoint {row['number']}", "missing: checkpoints", f"checkpoint {int(str(row['number'])) + 1}")
+    if table == "log_handover":
+        which = f"checkpoint {row['number']}"
+        return (f"{which} to witness", f"{which} at witness", f"{which}: there is a handover", f"about {which}")
     if table == "log_erased":
         return (f"`{row['kind']}:{row['key']}`", f"`deed:{row['deed_id']}` erased", "the table `log_erased` holds")
     if table == "setting":

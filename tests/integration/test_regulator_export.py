@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,86 @@ def test_whatever_is_changed_dropped_or_added_shows(sqlite_database: Database, t
         code, said = checked(folder, keys)
         assert (code, said[:4]) == (3, "no: "), (what, said)
         shutil.rmtree(folder)
+
+
+def rewritten_parquet(path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    """A Parquet file again with other rows, and its manifest made to fit."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    covered(path, len(rows))
+
+
+def another(value: Any) -> Any:
+    """Another value of the same type; of nothing, nothing is made."""
+    if isinstance(value, datetime):
+        return value + timedelta(microseconds=1)
+    if isinstance(value, date):
+        return value + timedelta(days=1)
+    return value + "x" if isinstance(value, str) else value + 1
+
+
+def in_each_others_place(rows: list[dict[str, Any]]) -> None:
+    """Two rows exchange their positions."""
+    rows[0]["position"], rows[1]["position"] = rows[1]["position"], rows[0]["position"]
+
+
+def test_whatever_is_changed_dropped_or_added_to_a_parquet_file_shows(
+    sqlite_database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a manifest made to fit: every column of every table, each row gone, doubled or moved, each file: no, exit 3."""
+    import shutil
+
+    import pyarrow.parquet as pq
+
+    hostile(sqlite_database)
+    keys = signed(sqlite_database)
+    good, named = tmp_path / "good", tmp_path / "keys.txt"
+    exported(sqlite_database, good, keys, "parquet")
+    assert checked(good, keys)[0] == 0
+    wrong: list[tuple[str, str, Callable[[list[dict[str, Any]]], object]]] = []
+    for path in sorted(good.glob("*.parquet")):
+        if not (rows := pq.read_table(path).to_pylist()):
+            continue
+        for column in rows[0]:
+            at = next((at for at, row in enumerate(rows) if row[column] is not None), None)
+            if at is not None:
+                new = another(rows[at][column])
+                wrong.append(
+                    (
+                        path.name,
+                        f"{column} of row {at}",
+                        lambda rows, at=at, c=column, new=new: rows[at].update({c: new}),
+                    )
+                )  # type: ignore[misc]
+                wrong.append(
+                    (path.name, f"no {column} of row {at}", lambda rows, at=at, c=column: rows[at].update({c: None}))
+                )  # type: ignore[misc]
+        wrong.append((path.name, "the last row dropped", lambda rows: rows.pop()))
+        wrong.append((path.name, "the first row doubled", lambda rows: rows.insert(0, rows[0])))
+        if len(rows) > 1 and rows[0]["position"] != rows[1]["position"]:
+            wrong.append((path.name, "two rows in each other's place", in_each_others_place))
+        wrong.append((path.name, "no rows", lambda rows: rows.clear()))
+    tables = {name.partition(".")[0] for name, _, _ in wrong}
+    assert tables >= {"decision", "contact_status", "consent", "run", "verdict"}
+    assert len(wrong) > 100
+    # A sample, the same each time, and all sorts of it.
+    chance = random.Random(2026)
+    for name, what, change in chance.sample(wrong, 60):
+        folder = tmp_path / "bad"
+        shutil.copytree(good, folder)
+        rewritten_parquet(folder / name, change)
+        code = logs.standalone().main([str(folder), "--keys", str(named)])
+        said = capsys.readouterr().out
+        assert (code, said[:4]) == (3, "no: "), (name, what, said)
+        shutil.rmtree(folder)
+    shutil.copytree(good, folder)
+    (folder / "consent.parquet").unlink()
+    assert checked(folder, keys)[0] == 3
 
 
 @pytest.mark.parametrize(

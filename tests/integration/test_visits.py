@@ -1,6 +1,8 @@
 """Visits on real databases: planned for a day with the gate's word about that day, begun by enough people, off when paid."""
 
 import csv
+import hashlib
+import json
 import logging
 from datetime import date, timedelta
 from io import BytesIO
@@ -15,7 +17,7 @@ from compliance import Gate, shipped_packs
 from engine.errors import DataError, SettingsError
 from engine.strategy import PromisePolicy
 from store.db import Database
-from store.tables import Contact, Endpoint, Notice, Person, Visit
+from store.tables import Contact, Deed, Endpoint, Notice, Person, Visit
 from tests.factories import add_payment
 from tests.outgoing import AMOUNT, DATES, NOW, TODAY, SmallGate, add, book, borrower_of, contact_of, door_of, plan, rows
 from workflows.proofs import proof_of
@@ -174,6 +176,10 @@ def test_the_route_sheet_has_what_the_team_needs(database: Database, tmp_path: P
         assert f"{person.id} Street, Shanghai" in text
         assert f"call {person.name}" in text  # the brief
     assert sheet.stat().st_mode & 0o077 == 0
+    (deed,) = rows(database, Deed, col(Deed.kind) == "export")
+    on_sheet, on_table = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (sheet, table))
+    assert (deed.at, deed.subject) == (NOW, on_table)
+    assert json.loads(deed.detail_json) == {"contacts": 2, "on": "2026-11-25", "pdf": on_sheet, "what": "route sheet"}
     with pytest.raises(DataError, match="cannot be printed on 2026-11-23"):
         route_sheets(door, made, tmp_path, Press(), now=NOW, today=TODAY - timedelta(days=1))
     off = door_of(database, {}, stand_in=False)

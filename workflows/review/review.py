@@ -20,6 +20,7 @@ from store.db import Database
 from store.deeds import record
 from store.duck import room_for
 from workflows.log_verify import verify
+from workflows.log_witnessed import Asked
 from workflows.private_file import whole_folder
 from workflows.review import done, held_back, owed
 from workflows.review.gather import Progress, gather, gather_runs
@@ -67,7 +68,7 @@ def review(
     keys: Sequence[PublicKey],
     *,
     now: datetime,
-    witnessed: Mapping[str, str] | None = None,
+    asked: Sequence[Asked] = (),
     progress: Progress = lambda _done, _total: None,
 ) -> Reviewed:
     """
@@ -76,14 +77,14 @@ def review(
     The same month of the same book gives the same files, what is said of `now` aside.
 
     Args:
-        keys: by which checkpoints are believed. witnessed: checkpoints that others kept, by what to call them.
+        keys: by which checkpoints are believed. asked: the witnesses of the settings, and what they hold.
     Raises:
         DataError: the month is not over, the folder is not empty or cannot be written.
         StoreError: the database cannot be read or written.
     """
     if now < month.end:
         raise DataError(Problem(f"{month.name} is not over", "review a month that is"))
-    rests = _rests(database, keys, witnessed or {})
+    rests = _rests(database, keys, asked)
     with whole_folder(folder) as making, _work_file() as con:
         with reading(database) as reader:
             gather_runs(con, reader, month)
@@ -148,8 +149,8 @@ def _figures(work: Work, findings: int) -> tuple[tuple[str, Number], ...]:
     )  # fmt: skip
 
 
-def _rests(database: Database, keys: Sequence[PublicKey], witnessed: Mapping[str, str]) -> Rests:
-    verified = verify(database, keys, witnessed=witnessed)
+def _rests(database: Database, keys: Sequence[PublicKey], asked: Sequence[Asked]) -> Rests:
+    verified = verify(database, keys, asked=asked)
     kept, handed = table_of("log_checkpoint"), table_of("log_handover")
     with reading(database) as reader:
         newest = reader.read(select(kept.c.number, kept.c.note).order_by(kept.c.number.desc()).limit(1)).to_pylist()

@@ -147,9 +147,10 @@ def integrity(work: Work, rests: Rests) -> Section:
         rows.append((kind, f"{count:,}", work.lists.number(f"unsigned-{kind}", f"Not signed yet: {kind}", open_ones)))
     text = [_checkpoint(rests)]
     if rests.witnesses:
-        text.append(f"Witnesses that hold it: {', '.join(rests.witnesses)}.")
+        text.append(f"Witnesses that took it: {', '.join(rests.witnesses)}.")
     elif checkpoint is not None:
-        text.append("No witness holds it.")
+        text.append("No witness took it.")
+    text += [f"{one}." for one in verified.told]
     if verified.findings:
         text.append("The log does NOT stand as it was signed:")
         text += [f"{one}" for one in verified.findings[:20]]
