@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Select, case, func, literal, or_, select, union_all
+from sqlalchemy import Column, ColumnElement, Select, String, case, func, literal, or_, select, type_coerce, union_all
 
 from store.bulk_arrow import table_of
 from store.fact_sql.contacts import HAPPENED, TASKS
 from store.ids import among
+from store.tables.people import ORAL
 
 CONTACT_DAYS: Final = 400
 """How far back contacts are read: a year, the longest window a counter or `per: year` has, and some."""
@@ -32,9 +33,6 @@ _LEFT_OUT: Final = {
     "stage_change": ("reason",),
 }  # fmt: skip
 """Columns that no decision looks at; among them everything that identifies a person, and what people wrote."""
-
-ORAL: Final = ("phone", "call", "visit", "oral", "in_person")
-"""Ways of saying something that leave nothing written; whatever else stands in `how` is taken as written."""
 
 _FINISHED: Final = ("sent", "delivered", "failed", "cancelled", "expired")
 LAST_ZONE: Final = timezone(timedelta(hours=14))
@@ -181,8 +179,9 @@ def _kept(name: str) -> list[ColumnElement[Any]]:
 def _said(column: Column[Any]) -> ColumnElement[Any]:
     if str(column) != "consent.how":
         return column
-    # How it was said is free text, and a decision only asks whether it was oral.
-    return case((column.in_(ORAL), column), else_=literal("")).label("how")
+    # How it was said is free text, and sealed; a decision only asks whether it was oral, which words of ours say in the clear.
+    kept = type_coerce(column, String)
+    return case((kept.in_(ORAL), kept), else_=literal("")).label("how")
 
 
 def _year_before(now: datetime) -> date:

@@ -127,7 +127,7 @@ def sealed(table: str, rows: "pa.Table", sealing: Sealing) -> "pa.Table":
     for number, name in enumerate(rows.column_names):
         kind = columns[name].type
         if isinstance(kind, Sealed):
-            texts = sealing.seal_all(kind.place, rows[name].to_pylist())
+            texts = kind.seal_all(sealing, rows[name].to_pylist())
             rows = rows.set_column(number, name, pa.array(texts, pa.string()))
     return rows
 
@@ -138,7 +138,7 @@ def opened(rows: "pa.Table", statement: Select[Any], sealing: Sealing) -> "pa.Ta
 
     for number, column in enumerate(statement.selected_columns):
         if isinstance(column.type, Sealed):
-            texts = sealing.unseal_all(column.type.place, rows.column(number).to_pylist())
+            texts = column.type.unseal_all(sealing, rows.column(number).to_pylist())
             rows = rows.set_column(number, rows.column_names[number], pa.array(texts, pa.string()))
     return rows
 

@@ -1,5 +1,7 @@
 """The column types of our own: instants, and sealed texts. Dates are `Date`, money is `BigInteger` minor units; that is all there is."""
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -8,7 +10,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from store.sealing import sealing_of
+from store.log_kinds import erased_text
+from store.sealing import Sealing, sealing_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -73,25 +76,65 @@ class _Unsearchable(TypeDecorator.Comparator[str]):
     reverse_operate = operate
 
 
+def but_erased(kind: str, *others: str) -> str:
+    """For a withheld field of the log: what an erasure leaves there stays as it is, for the triggers look for it."""
+    return "|".join((rf"{erased_text(kind, '')}\S+", *others))
+
+
 class Sealed(TypeDecorator[str]):
     """
-    A text that identifies somebody, or was written by them: sealed in the database, as it is everywhere else.
+    A text that identifies somebody, or was written by or about them: sealed in the database, as it is everywhere else.
 
     Args:
         place: `table.column`; what is sealed for one place opens in no other.
+        but: a pattern of texts that are nobody's words and stay as they are, where whoever writes the most of them has no
+            keys or no time. It may grow, and never shrinks: what was kept by it is read by it.
     """
 
     impl = String
     cache_ok = True
     comparator_factory = _Unsearchable
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, but: str = "") -> None:
         super().__init__()
-        self.place = place
+        self.place, self.but = place, but
+        self._plain = re.compile(but) if but else None
+
+    def seal_all(self, sealing: Sealing, texts: Sequence[str | None]) -> list[str | None]:
+        """Texts as they are kept. Where none of them is sealed, no keys are needed."""
+        words = self._words(texts)
+        if not any(words):
+            return list(texts)
+        return [
+            text if word is None else word
+            for text, word in zip(texts, sealing.seal_all(self.place, words), strict=True)
+        ]
+
+    def unseal_all(self, sealing: Sealing, kept: Sequence[str | None]) -> list[str | None]:
+        """
+        Texts as they were written.
+
+        Raises:
+            Unopened: one of them is neither sealed for this place nor one of those that stay as they are.
+        """
+        words = self._words(kept)
+        if not any(words):
+            return list(kept)
+        return [
+            text if word is None else word
+            for text, word in zip(kept, sealing.unseal_all(self.place, words), strict=True)
+        ]
+
+    def _words(self, texts: Sequence[str | None]) -> list[str | None]:
+        if self._plain is None:
+            return list(texts)
+        # A statement says few things, many times.
+        plain = {text for text in set(texts) if text and self._plain.fullmatch(text)}
+        return [None if text in plain else text for text in texts]
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """In: sealed with the key that seals now."""
-        return None if value is None else sealing_of(dialect).seal(self.place, value)
+        return self.seal_all(sealing_of(dialect), (value,))[0]
 
     def process_literal_param(self, value: str | None, dialect: Dialect) -> str:  # noqa: ARG002
         """Never written into the text of a statement."""
@@ -99,7 +142,7 @@ class Sealed(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Out: as it was written."""
-        return None if value is None else sealing_of(dialect).unseal(self.place, value)
+        return self.unseal_all(sealing_of(dialect), (value,))[0]
 
 
 class SealedText(Sealed):

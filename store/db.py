@@ -29,8 +29,11 @@ from store.tables import Setting
 Dialect = Literal["sqlite", "postgresql"]
 
 _MODE: Final = "duecourse_mode"
-_SEALED_SINCE: Final = 10
-"""The schema version that sealed what is personal."""
+_SEALED_SINCE: Final = {
+    10: ("person", "endpoint", "hold", "message_text", "arrival"),
+    12: ("override", "consent", "stage_change", "contact_status", "job_act", "contact", "duty", "deed_note", "setting"),
+}
+"""Schema versions that sealed what is personal, and in which tables."""
 
 
 def open_database(url: str, *, keys: Keyring | None = None, busy_timeout_s: float = 30) -> "Database":
@@ -220,11 +223,11 @@ class Database:
         self._refuse_newer(before)
         with self.write() as session:
             migrations.migrate(session.connection())
-        if before < _SEALED_SINCE:
-            self._leave_nothing()
+        if sealed := [table for since, tables in _SEALED_SINCE.items() if before < since for table in tables]:
+            self._leave_nothing(sealed)
         return before, migrations.HEAD
 
-    def _leave_nothing(self) -> None:
+    def _leave_nothing(self, tables: Sequence[str]) -> None:
         """Write the files anew: what stood there in the clear is still in pages and rows that are free by now."""
         if self.dialect == "sqlite":
             self.scrub()
@@ -232,7 +235,7 @@ class Database:
         with self.translated(), closing(self.engine.raw_connection()) as connection:
             driver: Any = connection.driver_connection
             driver.autocommit = True
-            driver.execute("vacuum full person, endpoint, hold, message_text, arrival")
+            driver.execute(f"vacuum full {', '.join(tables)}")
             driver.autocommit = False
 
     def _refuse_newer(self, version: int) -> None:

@@ -10,10 +10,12 @@ from sqlalchemy import Integer, Select, func, select
 from sqlmodel import Session
 
 from compliance.merkle import TILE, TILE_BITS, GrowingTree, Node, Subtree, subtree_hash
+from engine.errors import Problem, StoreError
 from store.bulk_arrow import BulkTransaction, Reader, table_of
 from store.ids import among
 from store.log_kinds import Kind, erased_text
-from store.settings import read_setting, write_setting
+from store.sealing import Unopened
+from store.settings import known_secret, secret_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 BATCH: Final = 20_000
 """Entries read, hashed and written at a time: bounds the memory, and how long SQLite's one writer is kept waiting."""
 
-SEAL_BYTES: Final = 32
 _SEAL_KEY: Final = "log.seal_key"
 _HEAD: Final = "log.head"
 _KEYS_AT_ONCE: Final = 5_000
@@ -52,29 +53,37 @@ class Head(NamedTuple):
     checkpoints: int
 
 
-def seal_key(session: Session, make: Callable[[], str] | None = None) -> bytes | None:
-    """
-    What the salts of withheld fields come from.
-
-    Args:
-        make: gives 32 bytes in hex where there is none yet; None: then the answer is None.
-    """
-    found = read_setting(session, _SEAL_KEY)
-    if found is None and make is not None:
-        found = make()
-        write_setting(session, _SEAL_KEY, found)
+def seal_key(session: Session) -> bytes | None:
+    """What the salts of withheld fields come from; None where there is none, or what stands there is none."""
     try:
-        key = bytes.fromhex(found) if found is not None else b""
-    except ValueError:
+        found = known_secret(session, _SEAL_KEY)
+        return bytes.fromhex(found) if found is not None else None
+    except (Unopened, ValueError):
         return None
-    return key if len(key) == SEAL_BYTES else None
+
+
+def made_seal_key(session: Session) -> bytes:
+    """
+    The same, made where there is none yet; needs a session that writes.
+
+    Raises:
+        StoreError: what stands there is none.
+    """
+    try:
+        return bytes.fromhex(secret_of(session, _SEAL_KEY))
+    except (Unopened, ValueError):
+        raise StoreError(Problem(f"the setting `{_SEAL_KEY}` is no key", "restore it from a backup")) from None
 
 
 def unreadable(error: Exception) -> bool:
-    """Whether a row holds what its column cannot hold, as SQLite lets it: no date, no text. Anything else is a fault."""
+    """
+    Whether a row holds what its column cannot hold: as SQLite lets it, no date, no text; or what was not sealed for it.
+
+    Anything else is a fault.
+    """
     import pyarrow as pa
 
-    odd = isinstance(error, pa.ArrowInvalid | pa.ArrowTypeError | OverflowError)
+    odd = isinstance(error, pa.ArrowInvalid | pa.ArrowTypeError | OverflowError | Unopened)
     return odd or "Could not decode to UTF-8" in str(error)
 
 

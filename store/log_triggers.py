@@ -5,8 +5,11 @@ For migrations: they say in full what they make, since a kind may have another t
 alters a table of the log on SQLite makes it anew, without its triggers, and has to call this again.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from sqlalchemy import Select, String, column, select, table
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -95,3 +98,34 @@ def erasable(
             f'create trigger {table}_{field}_kept before update of {field} on "{table}" '
             f"for each row execute function log_erase('{kind}', '{field}', '{key}')"
         )
+
+
+@contextmanager
+def lifted(
+    dialect: Dialect,
+    name: str,
+    execute: Callable[[str], object],
+    read: Callable[[Select[Any]], Iterable[Sequence[Any]]],
+) -> Iterator[None]:
+    """
+    Lift the refusal to change a table's rows for the block, so that texts can be sealed anew: they stay what they say.
+
+    All of it in the caller's transaction. Nobody else sees the refusal gone, whoever is killed or fails within leaves it as it
+    was, and on PostgreSQL nobody else writes the table meanwhile.
+
+    Args:
+        execute: runs a statement in the transaction. read: gives the rows of one.
+    """
+    if dialect == "postgresql":
+        execute(f'alter table "{name}" disable trigger user')
+        yield
+        execute(f'alter table "{name}" enable trigger user')
+        return
+    kept = table("sqlite_master", *(column(one, String) for one in ("type", "name", "tbl_name", "sql")))
+    refusing = (kept.c.type == "trigger", kept.c.tbl_name == name, kept.c.sql.contains(" before update "))
+    made = list(read(select(kept.c.name, kept.c.sql).where(*refusing)))
+    for trigger, _ in made:
+        execute(f"drop trigger {trigger}")
+    yield
+    for _, sql in made:
+        execute(sql)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.gate import UNREADABLE, Endpoint, Hold, LocalWindow, PastContact, Statement
 from engine.situation import Person
 from store.book import RawBook
-from store.book_queries import ORAL
 from store.grouping import Groups, among, by_key, grouped, is_among
+from store.tables.people import ORAL
 
 if TYPE_CHECKING:
     import pyarrow as pa

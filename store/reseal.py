@@ -1,6 +1,7 @@
 """Everything that is sealed, sealed anew with the key that seals now; while others go on working."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,10 +9,14 @@ from sqlalchemy import ColumnElement, Select, String, Table, func, or_, select, 
 from sqlmodel import SQLModel
 
 from engine.errors import Problem, StoreError
-from store.bulk import writing
+from store.bulk import reading, writing
+from store.bulk_arrow import BulkTransaction
 from store.columns import Sealed
-from store.sealing import SETTING, SETTING_PLACE
-from store.settings import read_setting, write_setting
+from store.log_kinds import KINDS
+from store.log_triggers import lifted
+from store.sealing import SETTING, looks_sealed, setting_place
+from store.settings import read_setting
+from store.tables import Setting
 
 if TYPE_CHECKING:
     from store.db import Database
@@ -46,27 +51,47 @@ def reseal(database: "Database", *, progress: Callable[[int], None] = lambda _ro
     # What was sealed before there was the new key, and committed behind our back.
     rows = _pass(database, progress, rows)
     with database.write() as session:
-        sealed = read_setting(session, SETTING) or ""
-        secret = database.sealing.unseal(SETTING_PLACE, sealed)
-        write_setting(session, SETTING, database.sealing.seal(SETTING_PLACE, secret))
+        # The secret of the hashes with all others: whether it is sealed with the new key tells that the change has ended.
+        for setting in session.execute(select(Setting)).scalars():
+            if looks_sealed(setting.value):
+                place = setting_place(setting.name)
+                setting.value = database.sealing.seal(place, database.sealing.unseal(place, setting.value))
+                session.add(setting)
     return rows
 
 
 def _pass(database: "Database", progress: Callable[[int], None], rows: int) -> int:
     for table in _tables():
         after: Any = None
-        while True:
-            with writing(database) as transaction:
-                found = transaction.read(_older(table, f"{database.sealing.sealing_key}.", after))
-                if not found.num_rows:
-                    break
+        while _is_left(database, table, after):
+            with writing(database) as transaction, _changeable(database, transaction, table):
+                found = transaction.read(_older(database, table, after).with_for_update())
                 (key,) = table.primary_key
                 # Written is what was read: sealing and opening are the transaction's own.
                 transaction.update(table.name, (key.name,), found)
+            if not found.num_rows:
+                break
             after = found[key.name][-1].as_py()
             rows += found.num_rows
             progress(rows)
     return rows
+
+
+def _is_left(database: "Database", table: Table, after: Any) -> bool:
+    """Asked without a lock: a table of the log is closed to others while its rows are changed."""
+    with reading(database) as reader:
+        return bool(reader.read(_older(database, table, after).limit(1)).num_rows)
+
+
+def _changeable(database: "Database", transaction: BulkTransaction, table: Table) -> AbstractContextManager[None]:
+    """What is in the log may be sealed anew and stays what it says: its entry hashes to what it did."""
+    if table.name not in {kind.table for kind in KINDS.values()}:
+        return nullcontext()
+
+    def read(query: Select[Any]) -> Iterator[tuple[Any, ...]]:
+        yield from zip(*(column.to_pylist() for column in transaction.read(query).columns), strict=True)
+
+    return lifted(database.dialect, table.name, transaction.execute, read)
 
 
 def _tables() -> Iterator[Table]:
@@ -79,12 +104,17 @@ def _sealed(table: Table) -> list[ColumnElement[Any]]:
     return [column for column in table.columns if isinstance(column.type, Sealed)]
 
 
-def _older(table: Table, head: str, after: Any) -> Select[Any]:
-    """Rows in which something is sealed with another key, by their own key, locked."""
+def _older(database: "Database", table: Table, after: Any) -> Select[Any]:
+    """Rows in which something is sealed with another key, by their own key."""
     (key,) = table.primary_key
+    head = f"{database.sealing.sealing_key}."
     kept = [type_coerce(column, String) for column in _sealed(table)]
-    old = [(one != "") & (func.substr(one, 1, len(head)) != head) for one in kept]
-    query = select(key, *_sealed(table)).where(or_(*old)).order_by(key).limit(_BATCH).with_for_update()
+    # What stays as it is has no full stop in that place, or a space somewhere.
+    old = [
+        (func.substr(one, len(head), 1) == ".") & ~one.contains(" ") & (func.substr(one, 1, len(head)) != head)
+        for one in kept
+    ]
+    query = select(key, *_sealed(table)).where(or_(*old)).order_by(key).limit(_BATCH)
     return query if after is None else query.where(key > after)
 
 

@@ -11,6 +11,7 @@ change: it is also what shows, before anything else is read or written, that the
 
 import hmac
 import os
+import re
 import secrets
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
@@ -28,12 +29,21 @@ if TYPE_CHECKING:
 
 SETTING: Final = "seal"
 """The setting that holds the secret of the hashes."""
-SETTING_PLACE: Final = "setting.seal"
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _HASH_BYTES: Final = 16
 _ID_LETTERS: Final = 8
+_LOOKS: Final = re.compile(rf"[0-9a-f]{{{_ID_LETTERS}}}\.[A-Za-z0-9+/]+=*")
 _KEEPING: Final = "docs/operator.md says where keys are kept, and what to do when one is lost"
+
+
+def setting_place(name: str) -> str:
+    """What a setting that is sealed is sealed for."""
+    return f"setting.{name}"
+
+
+class Unopened(StoreError):  # noqa: N818 - says what is wrong, as the others do
+    """One value cannot be opened: it is not as it was sealed, or its key is not at hand. The others may be whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,11 @@ class Key:
 def new_key() -> Key:
     """A key that nobody can guess."""
     return Key(secrets.token_bytes(KEY_BYTES))
+
+
+def looks_sealed(text: str) -> bool:
+    """Whether it has the form of a sealed value, `KEY.BODY`."""
+    return _LOOKS.fullmatch(text) is not None
 
 
 class Keyring:
@@ -116,7 +131,7 @@ class Sealing:
         secret = secrets.token_hex(KEY_BYTES)
         self.__dict__["_secret"] = bytes.fromhex(secret)
         self.__dict__.pop("_mac", None)
-        return self._sealed(SETTING_PLACE, (secret,))[0] or ""
+        return self._sealed(setting_place(SETTING), (secret,))[0] or ""
 
     def check(self) -> None:
         """Make sure that the keys are this database's."""
@@ -141,7 +156,8 @@ class Sealing:
         What was sealed for that place.
 
         Raises:
-            StoreError: its key is not at hand, or it is not what was sealed there.
+            Unopened: its key is not at hand, or it is not what was sealed there.
+            StoreError: the keys are not this database's.
         """
         self.check()
         return self._opened(place, sealed)
@@ -175,7 +191,7 @@ class Sealing:
             there = ", ".join(f"`{key.id}`" for key in ring.keys)
             what = f"`{self._place}` is sealed with key `{key_id}`, and {ring.place} holds {there}"
             raise StoreError(Problem(what, f"put that key there; {_KEEPING}"))
-        return bytes.fromhex(self._opened(SETTING_PLACE, sealed))
+        return bytes.fromhex(self._opened(setting_place(SETTING), sealed))
 
     @cached_property
     def _mac(self) -> hmac.HMAC:
@@ -204,6 +220,9 @@ class Sealing:
         cipher = self._ciphers.get(key_id) or self._cipher(self._found(key_id, place))
         try:
             raw = a2b_base64(body, strict_mode=True)
+            # Bits at the end that decode to nothing could be changed without a trace.
+            if b2a_base64(raw, newline=False).decode() != body:
+                raise _altered(place)
             return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], place.encode()).decode()
         except (self._invalid_tag, ValueError):
             raise _altered(place) from None
@@ -218,7 +237,7 @@ class Sealing:
         key = self._ring.find(key_id)
         if key is None:
             what = f"something in `{place}` is sealed with key `{key_id}`, which is not in {self._ring.place}"
-            raise StoreError(Problem(what, f"put that key there; {_KEEPING}"))
+            raise Unopened(Problem(what, f"put that key there; {_KEEPING}"))
         return key
 
     def _cipher(self, key: Key) -> "AESGCM":
@@ -230,8 +249,8 @@ class Sealing:
         return known
 
 
-def _altered(place: str) -> StoreError:
-    return StoreError(Problem(f"something in `{place}` is not as it was sealed", "restore it from a backup"))
+def _altered(place: str) -> Unopened:
+    return Unopened(Problem(f"something in `{place}` is not as it was sealed", "restore it from a backup"))
 
 
 _ATTRIBUTE: Final = "duecourse_sealing"

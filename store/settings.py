@@ -1,10 +1,11 @@
-"""What the database knows about itself: whether it is production, whether sending is on, its hashing key."""
+"""What the database knows about itself: whether it is production, whether sending is on, its secrets."""
 
 import secrets
 
 from sqlalchemy import text
 from sqlmodel import Session
 
+from store.sealing import sealing_of, setting_place
 from store.tables import Setting
 
 
@@ -19,12 +20,26 @@ def write_setting(session: Session, name: str, value: str) -> None:
     session.merge(Setting(name=name, value=value))
 
 
+def known_secret(session: Session, name: str) -> str | None:
+    """
+    A secret of this database, or None where there is none yet.
+
+    It stands there sealed: whoever has the database without its keys can test no guess of what it keys.
+
+    Raises:
+        Unopened: it is not as it was sealed.
+    """
+    sealed = read_setting(session, name)
+    return None if sealed is None else sealing_of(session.get_bind().dialect).unseal(setting_place(name), sealed)
+
+
 def secret_of(session: Session, name: str) -> str:
-    """A secret of this database, made when it is first asked for; needs a session that writes."""
-    known = read_setting(session, name)
+    """The same, made when it is first asked for; needs a session that writes."""
+    known = known_secret(session, name)
     if known is not None:
         return known
-    made = {"name": name, "value": secrets.token_hex(32)}
+    sealed = sealing_of(session.get_bind().dialect).seal(setting_place(name), secrets.token_hex(32))
     # Of two that ask at once one makes it, and both have the same.
-    session.execute(text("insert into setting (name, value) values (:name, :value) on conflict do nothing"), made)
-    return session.get_one(Setting, name).value
+    insert = text("insert into setting (name, value) values (:name, :value) on conflict do nothing")
+    session.execute(insert, {"name": name, "value": sealed})
+    return known_secret(session, name) or ""

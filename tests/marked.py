@@ -13,7 +13,20 @@ from engine.errors import DuecourseError
 from store.bulk_arrow import table_of
 from store.columns import Sealed
 from store.db import Database
-from store.tables import Arrival, Contact, Hold, MessageText
+from store.tables import (
+    Arrival,
+    Consent,
+    Contact,
+    ContactStatus,
+    Deed,
+    DeedNote,
+    Duty,
+    Hold,
+    JobAct,
+    MessageText,
+    OverrideRow,
+    StageChange,
+)
 from tests.factories import make_loan, make_person
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -33,7 +46,7 @@ def kept(database: Database) -> dict[tuple[str, str], list[Any]]:
     """What stands in the sealed columns, as anybody with the database reads it."""
     with database.session() as session:
         return {
-            (table, column): [one for (one,) in session.execute(text(f"select {column} from {table} order by 1"))]
+            (table, column): [one for (one,) in session.execute(text(f'select {column} from "{table}" order by 1'))]
             for table, column in SEALED
         }
 
@@ -54,10 +67,25 @@ def fill(database: Database, *, name: str = NAME) -> None:
     with database.write() as session:
         session.add(Contact(
             id=f"c{person}", loan_id=loan, person_id=person, channel="sms", slot=f"c{person}", status="planned",
-            planned_at=NOW, not_before_at=NOW, expires_at=NOW, at=NOW,
+            planned_at=NOW, not_before_at=NOW, expires_at=NOW, at=NOW, why=WORDS,
         ))  # fmt: skip
+        deed = Deed(at=NOW, kind="reveal", subject=f"person:{person}")
+        session.add(deed)
         session.flush()
-        session.add(MessageText(contact_id=f"c{person}", subject=name, text=WORDS))
+        session.add_all((
+            MessageText(contact_id=f"c{person}", subject=name, text=WORDS),
+            ContactStatus(contact_id=f"c{person}", status="planned", at=NOW, why=WORDS),
+            OverrideRow(contact_id=f"c{person}", rule="house.calls", ground="asked", evidence=WORDS, agent="mei",
+                        approved_by="li", at=NOW),
+            Consent(person_id=person, kind="opt_out", how=WORDS, evidence=WORDS, received_at=NOW, recorded_at=NOW,
+                    source=WORDS, ref=f"S{person}"),
+            StageChange(loan_id=loan, entry=1, source="phone", target="closed", on_on=NOW.date(), at=NOW,
+                        cause="agent:mei", reason=WORDS),
+            Duty(rule="house.review", subject=f"loan:{loan}", start_on=NOW.date(), what="review", due_on=NOW.date(),
+                 escalate_on=NOW.date(), owner="mei", evidence=WORDS, recorded_at=NOW),
+            DeedNote(deed_id=deed.id, person_id=person, by="mei", because=WORDS),
+            JobAct(job="dispatch", act="pause", at=NOW, by="mei", because=WORDS),
+        ))  # fmt: skip
 
 
 def told(database: Database) -> list[tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """Books that were decided about in every way, and what somebody who may do anything does to their logs; for tests of replay."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,6 +18,8 @@ from duecourse.wiring import Works
 from duecourse.workspace import Workspace, open_workspace, shipped_folder
 from engine.explain_tree import ExplainNode
 from engine.matching import LiveMatcherSet
+from store.bulk_arrow import table_of
+from store.columns import Sealed
 from store.consents import NewStatement, add_statement
 from store.db import Database
 from store.ledger import NewMovement
@@ -214,6 +216,17 @@ def tampered(database: Database, sql: str, **params: Any) -> None:
     """Done by somebody who may do anything."""
     with without_triggers(database) as connection:
         assert connection.execute(text(sql), params).rowcount > 0
+
+
+def as_kept(database: Database, table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as they stand in that table's columns, sealed where these are."""
+    columns = table_of(table).columns
+    return {
+        name: columns[name].type.seal_all(database.sealing, (value,))[0]
+        if isinstance(columns[name].type, Sealed)
+        else value
+        for name, value in values.items()
+    }
 
 
 def drawn(told: Told) -> list[str]:

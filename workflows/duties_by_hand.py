@@ -1,12 +1,13 @@
 """What people do in the book of duties: say that one is done, with evidence, or give it to somebody else."""
 
-import hashlib
+import hmac
 from datetime import date, datetime
 from typing import Final
 
 from sqlmodel import Session
 
 from engine.errors import DataError, Problem
+from store import log
 from store.db import Database
 from store.decisions import canonical_json
 from store.tables import Deed, Duty, Hold
@@ -54,13 +55,17 @@ def close_duty(
         duty.status, duty.closed_at, duty.closed_by, duty.evidence = "done", now, by.strip(), evidence.strip()
         session.add(duty)
         if duty.rule.startswith(MATCH):
-            session.add(_settled(duty, now))
+            session.add(_settled(duty, log.made_seal_key(session), now))
     return duty
 
 
-def _settled(duty: Duty, now: datetime) -> Deed:
-    """What was found, and the hash of who put it aside by what: the book of duties, which tells both, can be changed."""
-    said = hashlib.sha256(canonical_json({"by": duty.closed_by, "evidence": duty.evidence}).encode()).hexdigest()
+def _settled(duty: Duty, key: bytes, now: datetime) -> Deed:
+    """
+    What was found, and the keyed hash of who put it aside by what: the book of duties, which tells both, can be changed.
+
+    By a plain hash, short evidence could be guessed when it was erased.
+    """
+    said = hmac.digest(key, canonical_json({"by": duty.closed_by, "evidence": duty.evidence}).encode(), "sha256").hex()
     detail = {"rule": duty.rule, "subject": duty.subject, "digest": said}
     return Deed(at=now, kind=SETTLED, subject=f"duty:{duty.id}", detail_json=canonical_json(detail))
 

@@ -7,7 +7,6 @@ remembered of how far the queue was read. What is taken is taken off it, row by 
 positions; a row that becomes visible later, whatever its number, is still there and comes next time.
 """
 
-import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -145,9 +144,7 @@ def _encoder(database: Database) -> Encoder:
         key = log.seal_key(session)
     if key is None:
         with database.write() as session:
-            key = log.seal_key(session, lambda: secrets.token_hex(log.SEAL_BYTES))
-    if key is None:
-        raise StoreError(Problem("the setting `log.seal_key` is no key", "restore it from a backup"))
+            key = log.made_seal_key(session)
     return Encoder(key)
 
 

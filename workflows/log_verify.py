@@ -7,6 +7,7 @@ list. Memory is bounded by the batch, however long the log is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import exists, func, literal_column, select
 
@@ -124,7 +125,21 @@ def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], found: Ve
             what = "deleted" if leaf.kind in KINDS else "altered"
             found.find(what, f"`{leaf.kind}:{leaf.key}`, position {leaf.position:,}")
         elif hashed != leaf.hash:
-            found.find("altered", f"`{leaf.kind}:{leaf.key}`, position {leaf.position:,}")
+            unread = "" if hashed else _unread(reader, KINDS[leaf.kind], leaf.key)
+            found.find("altered", f"`{leaf.kind}:{leaf.key}`, position {leaf.position:,}{unread}")
+
+
+def _unread(reader: Reader, kind: Kind, key: str) -> str:
+    """Which fields of a row it is that cannot be read."""
+    names = []
+    for name in kind.fields:
+        try:
+            log.rows_of(reader, replace(kind, fields=(name,)), [key])
+        except Exception as error:
+            if not log.unreadable(error):
+                raise
+            names.append(f"`{name}`")
+    return f": what stands in {', '.join(names)} cannot be read" if names else ""
 
 
 def _grow(
@@ -194,7 +209,8 @@ def _queue(reader: Reader, encoder: Encoder, found: Verified) -> None:
         for one, hashed in zip(queued, hashes(reader, encoder, [(q.kind, q.key) for q in queued]), strict=True):
             if not hashed:
                 what = "deleted" if hashed is None else "altered"
-                found.find(what, f"`{one.kind}:{one.key}`, before it had a position")
+                unread = "" if hashed is None else _unread(reader, KINDS[one.kind], one.key)
+                found.find(what, f"`{one.kind}:{one.key}`, before it had a position{unread}")
             else:
                 found.waiting += 1
 

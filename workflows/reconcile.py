@@ -22,7 +22,7 @@ from engine.errors import DataError
 from store.db import Database
 from store.outbox import ROW, bump_versions, give_up_on, lane_of, lanes, note
 from store.sealing import hashed
-from store.settings import read_setting
+from store.settings import known_secret
 from store.tables import Contact, ContactStatus, Endpoint
 from workflows.door import close_all
 from workflows.fate import Evidence, Fate, NotYet, learn, lock_contacts
@@ -96,7 +96,7 @@ async def reconcile(
     give_up_on(database, now=clock())
     with database.session() as session:
         # Without one nothing was ever sealed, and so nothing is known again.
-        key = read_setting(session, SEAL_KEY) or ""
+        key = known_secret(session, SEAL_KEY) or ""
         doubts = _due(session, sorted(adapters), clock())[:limit]
     silent: dict[str, int] = {}
     try:

@@ -15,7 +15,7 @@ from store.columns import to_us
 from store.consents import NewStatement, add_statement, ledger
 from store.db import Database
 from store.outbox import lock_versions
-from store.settings import read_setting, secret_of
+from store.settings import known_secret, secret_of
 from store.tables import Endpoint as EndpointRow
 from store.tables import Event
 
@@ -68,7 +68,7 @@ def take_unsubscribe(database: Database, token: str, *, now: datetime, given_to:
         DataError: the token is not one of ours.
     """
     with database.session() as reading:
-        key = read_setting(reading, LINK_KEY)
+        key = known_secret(reading, LINK_KEY)
     if key is None:
         raise DataError(Problem("this link is not one of ours", "use the link of the message, whole"))
     whom = read_token(key, token)

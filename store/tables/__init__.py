@@ -1,8 +1,8 @@
 """
 Every table, each in the module of what it is about. Names of people, numbers and addresses stand in `person` and `endpoint` only.
 
-What identifies somebody, or was written by or about them in free words, is `Sealed`. References (`ref`) are the lender's own
-and stay as they are; so do the tables of the log, which are evidence and never change: they name nobody.
+What identifies somebody, or was written by or about them in free words, is `Sealed`, in the tables of the log too. References
+(`ref`) are the lender's own and stay as they are, and so do the names of whoever works for the lender.
 
 Suffixes: `_at` an aware instant, `_on` a date, `_minor` an amount in the currency's minor units. `_json`
 columns are text on both databases, so that every path that writes them writes the same bytes.

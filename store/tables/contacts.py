@@ -1,15 +1,25 @@
 """The contact log and the outbox: contacts, what they were about, how they went, and what was said."""
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Column, Index, text
 from sqlmodel import Field
 
-from store.columns import Sealed, SealedText
+from store.columns import Sealed, SealedText, but_erased
 from store.tables.row import Row, amount, instant, long_text, reference, row_key
 
 _FAILED = text("status = 'failed'")
 """What a monitor asks for every few seconds, of a table that only grows."""
+
+OURS: Final = (
+    r"rule \S+",
+    "every limit allows it now",
+    "the provider took it",
+    r"[a-z0-9_-]+ says (sent|delivered|failed)",
+    r"handed to queue \S+",
+)
+"""Why a contact is where it is, as sweeps and dispatch write it of every one; whatever else is said of it is sealed."""
 
 
 class Contact(Row, table=True):
@@ -58,7 +68,7 @@ class Contact(Row, table=True):
     provider: str | None = None
     provider_ref: str | None = Field(default=None, index=True)
     error: str | None = None
-    why: str = ""
+    why: str = Field(default="", sa_column=Column(Sealed("contact.why", "|".join(OURS)), nullable=False))
     misdirected: bool = False
     cost_minor: int = Field(default=0, sa_column=amount(default=0))
     by: str = "lender"
@@ -83,7 +93,10 @@ class ContactStatus(Row, table=True):
     contact_id: str = Field(foreign_key="contact.id", index=True)
     status: str
     at: datetime = Field(sa_column=instant())
-    why: str = ""
+    why: str = Field(
+        default="",
+        sa_column=Column(Sealed("contact_status.why", but_erased("contact_status", *OURS)), nullable=False),
+    )
     detail_json: str = Field(default="{}", sa_column=long_text())
 
 
@@ -111,7 +124,7 @@ class OverrideRow(Row, table=True):
     contact_id: str = Field(foreign_key="contact.id", primary_key=True)
     rule: str
     ground: str
-    evidence: str
+    evidence: str = Field(sa_column=Column(Sealed("override.evidence", but_erased("override")), nullable=False))
     agent: str
     approved_by: str
     at: datetime = Field(sa_column=instant())

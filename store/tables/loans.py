@@ -5,6 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import BigInteger, Column, UniqueConstraint
 from sqlmodel import Field
 
+from store.columns import Sealed, but_erased
 from store.tables.row import Row, amount, instant, reference, row_key
 
 
@@ -64,7 +65,11 @@ class FactValue(Row, table=True):
 
 
 class StageChange(Row, table=True):
-    """One move of one loan, with its cause. `entry` is the stage entry it opened."""
+    """
+    One move of one loan, with its cause. `entry` is the stage entry it opened.
+
+    `cause` is `move:RULE`, `entry:RULE` or `agent:NAME`; `reason` is what people said of it, and empty where a rule moved it.
+    """
 
     __tablename__ = "stage_change"
     __table_args__ = (UniqueConstraint("loan_id", "entry"),)
@@ -77,4 +82,6 @@ class StageChange(Row, table=True):
     at: datetime = Field(sa_column=instant())
     cause: str
     run_id: int | None = Field(default=None, sa_column=reference("run.id", nullable=True))
-    reason: str = ""
+    reason: str = Field(
+        default="", sa_column=Column(Sealed("stage_change.reason", but_erased("stage_change")), nullable=False)
+    )

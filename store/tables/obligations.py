@@ -72,7 +72,7 @@ class Duty(Row, table=True):
     lapsed_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     closed_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     closed_by: str = ""
-    evidence: str = ""
+    evidence: str = Field(default="", sa_column=Column(Sealed("duty.evidence"), nullable=False))
     recorded_at: datetime = Field(sa_column=instant())
 
 

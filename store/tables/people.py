@@ -1,14 +1,20 @@
 """People, where they are reached, and what they said about being contacted."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Column, Connection, UniqueConstraint, event, inspect
 from sqlmodel import Field
 
-from store.columns import Sealed
+from store.columns import Sealed, but_erased
 from store.sealing import sealing_of
 from store.tables.row import Row, instant, keyed_hash, long_text, reference, row_key
+
+ORAL: Final = ("phone", "call", "visit", "oral", "in_person")
+"""Ways of saying something that leave nothing written; whatever else stands in a statement's `how` is taken as written."""
+
+_WRITERS: Final = (r"agent:\S+", "[a-z0-9_-]+")
+"""An agent, or a system or provider by its name; whatever else stands in a statement's `source` somebody said."""
 
 
 class Person(Row, table=True):
@@ -80,7 +86,8 @@ class Consent(Row, table=True):
     One statement of a person about being contacted; append-only, the latest of its scope wins.
 
     `received_at` is when it was said to whom it was said to, `recorded_at` when it came into this book.
-    `detail_json` holds windows, places, dates and debts where the kind has them.
+    `detail_json` holds windows, places, dates and debts where the kind has them. `given_to` is the lender or an agency,
+    which decisions and reviews compare.
     """
 
     __tablename__ = "consent"
@@ -92,11 +99,15 @@ class Consent(Row, table=True):
     channels: str = ""
     purposes: str = ""
     given_to: str = "lender"
-    how: str = ""
-    evidence: str = ""
+    how: str = Field(default="", sa_column=Column(Sealed("consent.how", but_erased("consent", *ORAL)), nullable=False))
+    evidence: str = Field(
+        default="", sa_column=Column(Sealed("consent.evidence", but_erased("consent")), nullable=False)
+    )
     received_at: datetime = Field(sa_column=instant())
     recorded_at: datetime = Field(sa_column=instant())
     until_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     detail_json: str = Field(default="{}", sa_column=long_text())
-    source: str = ""
+    source: str = Field(
+        default="", sa_column=Column(Sealed("consent.source", but_erased("consent", *_WRITERS)), nullable=False)
+    )
     ref: str = Field(unique=True)

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
+from sqlalchemy import Column
 from sqlmodel import Field
 
+from store.columns import Sealed
 from store.tables.row import Row, instant, reference
 
 
@@ -14,7 +16,7 @@ class DeedNote(Row, table=True):
     deed_id: int = Field(sa_column=reference("deed.id", primary_key=True))
     person_id: int = Field(sa_column=reference("person.id", index=True))
     by: str
-    because: str
+    because: str = Field(sa_column=Column(Sealed("deed_note.because"), nullable=False))
 
 
 class ErasedRef(Row, table=True):

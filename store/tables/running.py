@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
+from sqlalchemy import Column
 from sqlmodel import Field
 
+from store.columns import Sealed
 from store.tables.row import Row, instant, row_key
 
 
@@ -42,7 +44,7 @@ class JobAct(Row, table=True):
     act: str
     at: datetime = Field(sa_column=instant())
     by: str
-    because: str = ""
+    because: str = Field(default="", sa_column=Column(Sealed("job_act.because"), nullable=False))
     until_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
 
 

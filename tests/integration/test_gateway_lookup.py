@@ -14,6 +14,7 @@ from channels.message import Receipt, Sought
 from channels.testing.gateway import FakeGateway, Fault
 from engine.errors import RuleError
 from store.db import Database
+from store.sealing import setting_place
 from store.tables import ContactStatus, Endpoint
 from tests.integration.test_gateway import EXAMPLE, NUMBER, PHONE, adapter, message
 from tests.integration.test_reconcile import ask, why
@@ -123,7 +124,7 @@ def test_reconcile_settles_it(database: Database, gateway: FakeGateway) -> None:
     """From the contact in doubt to the gateway's records and back: sent, with its id, and nothing is sent again."""
     (loan,) = book(database)
     contact = plan(database, loan, status="unknown", provider="freedonia")
-    set_setting(database, SEAL_KEY, "ab" * 32)
+    set_setting(database, SEAL_KEY, database.sealing.seal(setting_place(SEAL_KEY), "ab" * 32))
     sealed = json.dumps({SEALED: seal("ab" * 32, "whatever it said")})
     for status, detail in (("sending", sealed), ("unknown", "{}")):
         add(database, ContactStatus(contact_id=contact, status=status, at=NOW, detail_json=detail))

@@ -335,6 +335,15 @@ WRONGS = {
     "a fact": ("update decision set facts_json = '{}' where run_id = 102 and loan_id = 5", "altered: `decision:102-5`, position"),
     "a null": ("update decision set arm = '' where run_id = 102 and loan_id = 5", "altered: `decision:102-5`"),
     "a withheld text": ("update consent set evidence = 'other' where id = 1", "altered: `consent:1`"),
+    "a sealed text": (
+        "update contact_status set why = replace(why, substr(why, 12, 8), 'AAAAAAAA') where id = 1",
+        "what stands in `why` cannot be read"),
+    "the key of a sealed text": (
+        "update override set evidence = '0' || substr(evidence, 2) where contact_id = (select min(contact_id) from override)",
+        "what stands in `evidence` cannot be read"),
+    "two sealed texts swapped": (
+        ("update consent set how = (select c.how from consent c where c.id = 3 - consent.id) where id in (1, 2)"),
+        "altered: `consent:1`"),
     "a decision gone": ("delete from decision where run_id = 102 and loan_id = 7", "deleted: `decision:102-7`"),
     "two contents swapped": (
         ("update decision set facts_json = (select facts_json from decision d where d.run_id = 102 and d.loan_id = 3 - decision.loan_id)"
@@ -355,12 +364,20 @@ WRONGS = {
     "a checkpoint gone": ("delete from log_checkpoint where number = 2", "missing: checkpoint 2"),
     "the last checkpoint gone": ("delete from log_checkpoint where number = 4", "missing: checkpoints: there are 3, and 4 were signed"),
     "the length": ("update setting set value = '[3, 4]' where name = 'log.head'", "altered: length of the log"),
-    "the seal key": ("update setting set value = replace(value, substr(value, 1, 4), 'abcd') where name = 'log.seal_key'", "altered: `consent:1`"),
+    "the seal key": ("update setting set value = replace(value, substr(value, 1, 4), 'abcd') where name = 'log.seal_key'", "missing: setting `log.seal_key`"),
 }  # fmt: skip
 
 
 # Verification is the same code on both databases; what differs is how rows are read, which a few of them show.
-ON_POSTGRES = ("a fact", "a decision gone", "an entry's hash", "a node gone", "a checkpoint's text", "the length")
+ON_POSTGRES = (
+    "a fact",
+    "a sealed text",
+    "a decision gone",
+    "an entry's hash",
+    "a node gone",
+    "a checkpoint's text",
+    "the length",
+)
 PLACED = [("sqlite", wrong) for wrong in WRONGS]
 PLACED += [pytest.param("postgresql", wrong, marks=pytest.mark.postgres) for wrong in ON_POSTGRES]  # type: ignore[misc]
 

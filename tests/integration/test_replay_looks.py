@@ -17,7 +17,7 @@ from store.db import Database
 from store.log_kinds import erased_text
 from store.tables import Contact, ContactStatus, Endpoint, Person, Run, Snapshot
 from tests.factories import add_payment
-from tests.replaying import FEW_LOANS, drawn, few_packs, flawless, lived, scalars, tampered, without_somebody, works_of
+from tests.replaying import FEW_LOANS, as_kept, drawn, few_packs, flawless, lived, scalars, tampered, without_somebody, works_of
 from workflows.replay import replay
 from workflows.replay_findings import Chosen
 from workflows.replay_looks import NO_ENTRY, NO_SNAPSHOT, NOTHING_KEPT
@@ -85,14 +85,24 @@ def every_wrong(database: Database) -> None:
 
     def wrong(one: ContactStatus, labels: tuple[str, ...], **values: Any) -> None:
         change = ", ".join(f"{name} = :{name}" for name in values)
-        tampered(database, f"update contact_status set {change} where id = :id", id=one.id, **values)
+        tampered(
+            database,
+            f"update contact_status set {change} where id = :id",
+            id=one.id,
+            **as_kept(database, "contact_status", values),
+        )
         found = replay(database, Chosen(run=json.loads(one.detail_json)["look"]))
         assert found.of["second look"].different == 1, values
         (told,) = (each for each in found.told if each.tree is not None)
         assert (told.about.name, told.about.subject) == (one.contact_id, "second look")
         assert drawn(told)[1 : 1 + len(labels)] == list(labels)
         before = {name: getattr(one, name) for name in values}
-        tampered(database, f"update contact_status set {change} where id = :id", id=one.id, **before)
+        tampered(
+            database,
+            f"update contact_status set {change} where id = :id",
+            id=one.id,
+            **as_kept(database, "contact_status", before),
+        )
 
     # As if it had been allowed to go.
     wrong(refused, ("status", "logged: sending"), status="sending")

@@ -8,7 +8,7 @@ from sqlmodel import col, select
 from store.db import Database
 from store.log_kinds import erased_text
 from store.tables import Loan, Run, Snapshot, StageChange
-from tests.replaying import FEW_LOANS, drawn, flawless, lived, scalars, tampered
+from tests.replaying import FEW_LOANS, as_kept, drawn, flawless, lived, scalars, tampered
 from workflows.replay import replay
 from workflows.replay_findings import Chosen, Told
 from workflows.replay_looks import NO_SNAPSHOT
@@ -59,10 +59,20 @@ def every_wrong(database: Database) -> None:
 
     def wrong(one: StageChange, label: str, **values: Any) -> None:
         change = ", ".join(f"{name} = :{name}" for name in values)
-        tampered(database, f"update stage_change set {change} where id = :id", id=one.id, **values)
+        tampered(
+            database,
+            f"update stage_change set {change} where id = :id",
+            id=one.id,
+            **as_kept(database, "stage_change", values),
+        )
         assert label in drawn(told(one.loan_id)[0]), values
         before = {name: getattr(one, name) for name in values}
-        tampered(database, f"update stage_change set {change} where id = :id", id=one.id, **before)
+        tampered(
+            database,
+            f"update stage_change set {change} where id = :id",
+            id=one.id,
+            **as_kept(database, "stage_change", before),
+        )
         assert told(one.loan_id) == []
 
     wrong(entered, "target", target="legal")

@@ -23,6 +23,12 @@ from tests.opening import KEY, open_database
 from tests.outgoing import rows
 from tests.postgres import Server
 
+GROUNDS = (
+    ("override", "evidence"), ("consent", "how"), ("consent", "evidence"), ("consent", "source"), ("stage_change", "reason"), ("contact", "why"),
+    ("contact_status", "why"), ("duty", "evidence"), ("deed_note", "because"), ("job_act", "because"),
+)  # fmt: skip
+"""Where people say why they did something, or where the proof is."""
+
 
 def marked(found: bytes) -> list[str]:
     """Which marks of the person are in it."""
@@ -94,10 +100,11 @@ def test_nothing_of_what_is_sealed_can_be_read(database: Database, postgres_serv
     assert all(stands.values()), "something is in each of them"
     assert marked(json.dumps([list(values) for values in stands.values()]).encode()) == []
     assert marks_at_rest(database, MARKS, postgres_server) == []
+    assert set(GROUNDS) <= set(SEALED)
     assert dict(zip(SEALED, told(database), strict=True)) == {
         ("person", "name"): (NAME,), ("endpoint", "value"): (MOBILE,), ("hold", "reason"): (WORDS,),
         ("arrival", "private_json"): (json.dumps({"text": WORDS}),), ("message_text", "subject"): (NAME,),
-        ("message_text", "text"): (WORDS,),
+        ("message_text", "text"): (WORDS,), **dict.fromkeys(GROUNDS, (WORDS,)),
     }  # fmt: skip
 
 

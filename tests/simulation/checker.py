@@ -83,20 +83,20 @@ _OUTCOMES = {
     ),
     "contacts": (
         "select l.ref, p.ref, opened('endpoint.value', e.value), c.role, c.channel, c.purpose, c.rule, c.name, c.queue, c.stage_entry, c.status,"
-        " c.outcome, c.planned_at, c.not_before_at, c.expires_at, c.at, c.why, c.attempts"
+        " c.outcome, c.planned_at, c.not_before_at, c.expires_at, c.at, opened('contact.why', c.why), c.attempts"
         " from contact c join loan l on l.id = c.loan_id join person p on p.id = c.person_id"
         " left join endpoint e on e.id = c.endpoint_id"
     ),
     "histories": (
-        "select l.ref, c.rule, c.channel, c.planned_at, s.status, s.at, s.why"
+        "select l.ref, c.rule, c.channel, c.planned_at, s.status, s.at, opened('contact_status.why', s.why)"
         " from contact_status s join contact c on c.id = s.contact_id join loan l on l.id = c.loan_id"
     ),
     "stages": (
-        "select l.ref, s.entry, s.source, s.target, s.on_on, s.at, s.cause, s.reason"
+        "select l.ref, s.entry, s.source, s.target, s.on_on, s.at, s.cause, opened('stage_change.reason', s.reason)"
         " from stage_change s join loan l on l.id = s.loan_id"
     ),
     "duties": (
-        "select d.rule, l.ref, d.start_on, d.due_on, d.escalate_on, d.owner, d.status, d.escalated_at, d.lapsed_at, d.evidence"
+        "select d.rule, l.ref, d.start_on, d.due_on, d.escalate_on, d.owner, d.status, d.escalated_at, d.lapsed_at, opened('duty.evidence', d.evidence)"
         " from duty d left join loan l on l.id = d.loan_id"
     ),
     "promises": (

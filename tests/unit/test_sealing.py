@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import StoreError
-from store.sealing import SETTING_PLACE, Key, Keyring, Sealing, new_key
+from store.sealing import SETTING, Key, Keyring, Sealing, new_key, setting_place
 
 OLD, NEW = Key(bytes(32)), Key(bytes(range(32)))
 KEPT = "docs/operator.md says where keys are kept, and what to do when one is lost"
@@ -77,7 +77,7 @@ def test_the_first_key_seals_and_all_of_them_open() -> None:
     assert [both.unseal("a.b", sealed) for sealed in (old, new)] == ["before", "after"]
     assert [sealed.partition(".")[0] for sealed in (old, new)] == [OLD.id, NEW.id]
     assert both.hashed("+12125550177") == one.hashed("+12125550177") != sealing(OLD).hashed("+12125550177")
-    renewed = both.seal(SETTING_PLACE, both.unseal(SETTING_PLACE, stored))
+    renewed = both.seal(setting_place(SETTING), both.unseal(setting_place(SETTING), stored))
     assert refusal(Sealing(ring(NEW), lambda: renewed, place="book"), "a.b", old) == (
         f"something in `a.b` is sealed with key `{OLD.id}`, which is not in `keys`\n  mend: put that key there; {KEPT}"
     )

@@ -4,7 +4,6 @@ Taking a person out of the book, or the words of their old records: in one trans
 Nothing is guessed: while a clock runs or anything is open it is refused, with what stands in the way.
 """
 
-import secrets
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,7 +14,7 @@ from sqlmodel import Session, col, select
 from channels.wording import address_text
 from compliance import PackDates
 from compliance.dated import Records
-from engine.errors import DataError, Problem, StoreError
+from engine.errors import DataError, Problem
 from store import log
 from store.db import Database
 from store.deeds import record_about
@@ -257,9 +256,7 @@ def _deed(
     now: datetime,
 ) -> None:
     """The deed, and the commitments that stand for what goes: the database lets nothing of the log go without."""
-    key = log.seal_key(session, lambda: secrets.token_hex(log.SEAL_BYTES))
-    if key is None:
-        raise StoreError(Problem("the setting `log.seal_key` is no key", "restore it from a backup"))
+    key = log.made_seal_key(session)
     gone = [
         {"kind": one.kind, "key": one.key, "field": one.field, "commitment": one.commitment(key)}
         for one in found.written

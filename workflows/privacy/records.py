@@ -16,9 +16,9 @@ from sqlmodel import Session, SQLModel, col, select
 from compliance import PackDates
 from compliance.dated import RECORDS, Records
 from engine.gate import CHANNELS
-from store.book_queries import ORAL
 from store.retention import cautious_day
 from store.tables import Consent, Contact, ContactLoan, Notice, Person
+from store.tables.people import ORAL
 from workflows.privacy.clocks import Clock, Clocks
 from workflows.privacy.spent import SPENT, Spent
 from workflows.privacy.subject import Subject

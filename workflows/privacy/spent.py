@@ -11,7 +11,6 @@ from sqlmodel import SQLModel, col, select
 
 from compliance.dated import Records
 from engine.gate import CHANNELS
-from store.book_queries import ORAL
 from store.log_kinds import erased_text
 from store.outbox import tasks
 from store.tables import (
@@ -31,6 +30,7 @@ from store.tables import (
     StageChange,
     Visit,
 )
+from store.tables.people import ORAL
 
 UNFINISHED: Final = ("planned", "claimed", "sending", "unknown")
 """Of a contact: something may still become of it."""
@@ -77,7 +77,12 @@ class Spent:
 
 def _filled(kind: str, column: Any, key: Any) -> ColumnElement[bool]:
     """A text of the log that was not erased."""
-    return and_(column != "", column != literal(erased_text(kind, "")) + cast(key, String))
+    return and_(_kept(column) != "", _kept(column) != literal(erased_text(kind, "")) + cast(key, String))
+
+
+def _kept(column: Any) -> Any:
+    """A sealed column as it stands: whether it is empty, or one of the words that stay as they are, shows in the clear."""
+    return type_coerce(column, String)
 
 
 _UNSETTLED: Final = exists().where(col(Promise.contact_id) == col(Contact.id), col(Promise.status) == "open")
@@ -124,7 +129,7 @@ def _without_effect(now: datetime) -> ColumnElement[bool]:
 
 
 def _statements(now: datetime) -> ColumnElement[bool]:
-    said = and_(_filled("consent", col(Consent.how), col(Consent.id)), col(Consent.how).not_in(ORAL))
+    said = and_(_filled("consent", col(Consent.how), col(Consent.id)), _kept(col(Consent.how)).not_in(ORAL))
     others = (_filled("consent", column, col(Consent.id)) for column in (col(Consent.evidence), col(Consent.source)))
     return and_(or_(said, *others), _without_effect(now))
 
@@ -132,7 +137,7 @@ def _statements(now: datetime) -> ColumnElement[bool]:
 _CALL: Final = col(Contact.channel) == "call"
 
 SPENT: Final = (
-    _of_contact(Contact, or_(col(Contact.why) != "", col(Contact.error).is_not(None))),
+    _of_contact(Contact, or_(_kept(col(Contact.why)) != "", col(Contact.error).is_not(None))),
     _of_contact(
         ContactStatus, _filled("contact_status", col(ContactStatus.why), col(ContactStatus.id)), at=col(ContactStatus.at)
     ),
@@ -156,11 +161,11 @@ SPENT: Final = (
     ),
     Spent(
         "complaints", Hold, col(Hold.person_id), col(Hold.ends_at), col(Hold.loan_id),
-        lambda now: and_(col(Hold.ends_at) <= now, type_coerce(col(Hold.reason), String) != ""),
+        lambda now: and_(col(Hold.ends_at) <= now, _kept(col(Hold.reason)) != ""),
     ),
     Spent(
         "complaints", Duty, func.coalesce(Duty.person_id, Loan.borrower_id), col(Duty.closed_at), col(Duty.loan_id),
-        lambda _: and_(col(Duty.status).in_(("done", "void")), col(Duty.closed_at).is_not(None), col(Duty.evidence) != ""),
+        lambda _: and_(col(Duty.status).in_(("done", "void")), col(Duty.closed_at).is_not(None), _kept(col(Duty.evidence)) != ""),
         (Loan, col(Loan.id) == col(Duty.loan_id)),
     ),
     Spent("consents", Consent, col(Consent.person_id), col(Consent.recorded_at), literal(None), _statements),
