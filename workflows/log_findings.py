@@ -34,6 +34,7 @@ class Verified:
         waiting: rows that have no position yet: nothing vouches for them.
         findings: what is not as it was, at most `FINDINGS_MAX` of them; `more` counts the rest.
         unknown: why some of it cannot be told.
+        unchecked: what earlier versions wrote without saying enough in the log to check it by.
     """
 
     size: int = 0
@@ -42,6 +43,7 @@ class Verified:
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     unknown: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
     def find(self, what: str, place: str) -> None:
         """Add a finding."""

@@ -16,11 +16,13 @@ from store import log
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
+from store.duck import work_file
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
 from store.snapshots import digest_of
+from workflows.log_contacts import Contacts
 from workflows.log_findings import FINDINGS_MAX, Verified, salvaged
-from workflows.log_sequence import hashes
+from workflows.log_sequence import Seen, hashes
 from workflows.log_vouched import Vouched, checkpoints, of_witnesses
 
 Progress = Callable[[int, int], None]
@@ -52,9 +54,12 @@ def verify(
         vouched += of_witnesses(witnessed or {}, keys, found)
         if seal_key is None and found.size:
             found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
-        with Encoder(seal_key or b"") as encoder:
-            _walk(reader, encoder if seal_key is not None else None, vouched, found, progress)
-            _queue(reader, encoder, found)
+        with work_file("the verification") as con, Encoder(seal_key or b"") as encoder:
+            contacts = Contacts(con)
+            _walk(reader, encoder if seal_key is not None else None, vouched, contacts.see, found, progress)
+            _queue(reader, encoder, contacts.see, found)
+            if seal_key is not None:
+                contacts.check(reader, found)
         for kind in KINDS.values():
             _inserted(reader, kind, found)
         _snapshots(reader, found)
@@ -73,7 +78,12 @@ def _keys_made(reader: Reader) -> int:
 
 
 def _walk(
-    reader: Reader, encoder: Encoder | None, vouched: Sequence[Vouched], found: Verified, progress: Progress
+    reader: Reader,
+    encoder: Encoder | None,
+    vouched: Sequence[Vouched],
+    seen: Seen,
+    found: Verified,
+    progress: Progress,
 ) -> None:
     """Once over all positions."""
     checks = sorted(vouched, key=lambda one: one.checkpoint.size)
@@ -98,7 +108,7 @@ def _walk(
                 whole = False
             at = leaf.position + 1
         if encoder is not None:
-            _rows(reader, encoder, batch, found)
+            _rows(reader, encoder, batch, seen, found)
         if whole:
             agreed = _grow(tree, batch, checks, nodes, agreed, found)
         progress(min(start + log.BATCH, found.size), found.size)
@@ -111,8 +121,8 @@ def _walk(
     found.signed = agreed
 
 
-def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], found: Verified) -> None:
-    now = hashes(reader, encoder, [(leaf.kind, leaf.key) for leaf in batch])
+def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], seen: Seen, found: Verified) -> None:
+    now = hashes(reader, encoder, [(leaf.kind, leaf.key) for leaf in batch], seen)
     for leaf, hashed in zip(batch, now, strict=True):
         # Empty, where the row cannot be read, is no hash.
         if hashed is None:
@@ -181,12 +191,13 @@ class _Nodes:
                 )
 
 
-def _queue(reader: Reader, encoder: Encoder, found: Verified) -> None:
+def _queue(reader: Reader, encoder: Encoder, seen: Seen, found: Verified) -> None:
     """Rows that wait for a position must be there."""
     after = 0
     while queued := log.waiting(reader, after=after):
         after = queued[-1].id
-        for one, hashed in zip(queued, hashes(reader, encoder, [(q.kind, q.key) for q in queued]), strict=True):
+        made = hashes(reader, encoder, [(q.kind, q.key) for q in queued], seen)
+        for one, hashed in zip(queued, made, strict=True):
             if not hashed:
                 what = "deleted" if hashed is None else "altered"
                 found.find(what, f"`{one.kind}:{one.key}`, before it had a position")

@@ -89,8 +89,6 @@ def follow(
     if effect in ("wrong_person", "bad_endpoint"):
         lose_endpoint(session, contact, now)
         void_notices(session, contact, now)
-        # A call to somebody else is no contact with this person: what limits count must not hold it against them.
-        contact.misdirected = effect == "wrong_person"
     if effect == "dispute":
         session.add(
             Hold(

@@ -99,7 +99,8 @@ def verify(
     ] = None,
 ) -> None:
     """
-    Check the whole log against what was signed: every row, entry, hash and checkpoint, and what never went through it.
+    Check the whole log against what was signed: every row, entry, hash and checkpoint, and what never went through it;
+    and the contacts against the log.
 
     Exit code 0: it stands as it was signed. 3: it does not; every place is told. 4: it cannot be told.
     """
@@ -130,6 +131,7 @@ def verify(
         "findings": [{"what": one.what, "place": one.place} for one in found.findings],
         "more_findings": found.more,
         "unknown": found.unknown,
+        "unchecked": found.unchecked,
     }
     session.output.answer(answer, lambda console: console.print(_verified(found), markup=False, end=""))
     if found.findings:
@@ -277,6 +279,7 @@ def _verified(found: "Verified") -> str:
     if found.more:
         lines.append(f"and {found.more:,} more")
     lines += [f"cannot tell: {why}" for why in found.unknown]
+    lines += [f"not checked: {what}" for what in found.unchecked]
     if not found.findings and not found.unknown:
         lines.append("the log stands as it was signed")
     return "\n".join(lines) + "\n"

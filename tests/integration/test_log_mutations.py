@@ -18,7 +18,9 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import text
 
+from store.bulk_arrow import table_of
 from store.log_kinds import KINDS
+from store.outbox import FIXED, MOVING
 from tests.forgotten import LENDER, LONG_AFTER, REF, remembered
 from tests.logs import SignedLog, positions, signed_log, standalone
 from tests.opening import open_database
@@ -29,8 +31,13 @@ QUICK = 45
 PARTS = 2
 LOG_TABLES = ("log_leaf", "log_node", "log_checkpoint", "log_erased", "setting")
 SETTINGS = "name in ('log.head', 'log.seal_key')"
-MUTABLE = {"run": {"status", "done_to", "counts_json", "ended_at"}}
-"""What no entry holds: it changes while a run goes on."""
+MUTABLE = {
+    "run": {"status", "done_to", "counts_json", "ended_at"},
+    "contact": {column.name for column in table_of("contact").columns} - {"id", "status", *MOVING, *FIXED},
+}
+"""What no entry holds: it changes while a run or a contact goes on."""
+VOUCHED = {"contact": ("id",), "contact_loan": ("contact_id", "loan_id")}
+"""Tables that change, and whose rows the entries vouch for: their keys."""
 
 Row = dict[str, object]
 
@@ -59,7 +66,7 @@ def clean(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         for name, kind in connection.execute("select name, type from sqlite_master where sql is not null").fetchall():
             if kind == "trigger":
                 connection.execute(f"drop trigger {name}")
-        for table in (*(kind.table for kind in KINDS.values()), *LOG_TABLES):
+        for table in (*(kind.table for kind in KINDS.values()), *LOG_TABLES, *VOUCHED):
             connection.execute(f'create table bare as select * from "{table}"')
             connection.execute(f'drop table "{table}"')
             connection.execute(f'alter table bare rename to "{table}"')
@@ -114,7 +121,7 @@ def found_in(clean: tuple[Path, SignedLog], folder: Path, wrong: Callable[[sqlit
 
 def _do(connection: sqlite3.Connection, chance: random.Random) -> Wrong:
     """One wrong of any kind; tried until it changes anything."""
-    tables = [*(kind.table for kind in KINDS.values()), *LOG_TABLES]
+    tables = [*(kind.table for kind in KINDS.values()), *LOG_TABLES, *VOUCHED]
     while True:
         table = chance.choice(tables)
         way = chance.choice((_change, _change, _delete, _insert, _swap, _truncate))
@@ -125,7 +132,8 @@ def _do(connection: sqlite3.Connection, chance: random.Random) -> Wrong:
 def _change(connection: sqlite3.Connection, table: str, chance: random.Random) -> Wrong | None:
     rowid, row = _row(connection, table, chance)
     column = chance.choice([name for name in row if name not in MUTABLE.get(table, set())])
-    value = _other(row[column], chance)
+    # A flag that holds another number than 1 still is one.
+    value = int(not row[column]) if column == "misdirected" else _other(row[column], chance)
     connection.execute(f'update "{table}" set "{column}" = ? where rowid = ?', (value, rowid))
     changed = {**row, column: value}
     return Wrong(f"{table}.{column}: {row[column]!r} -> {value!r}", (*_places(table, row), *_places(table, changed)))
@@ -143,7 +151,7 @@ def _insert(connection: sqlite3.Connection, table: str, chance: random.Random) -
         return None
     _, row = _row(connection, table, chance)
     key = {"log_leaf": "position", "log_node": "number", "log_checkpoint": "number", "log_erased": "field"}.get(table)
-    key = key or next(kind.key[0] for kind in KINDS.values() if kind.table == table)
+    key = key or VOUCHED.get(table, [None])[-1] or next(kind.key[0] for kind in KINDS.values() if kind.table == table)
     if chance.random() < 0.7:
         row = {**row, key: row[key] + chance.choice((1, 1000, -5000)) if isinstance(row[key], int) else f"{row[key]}x"}
     connection.execute(
@@ -160,6 +168,7 @@ def _swap(connection: sqlite3.Connection, table: str, chance: random.Random) -> 
         "log_checkpoint": ("number",),
         "log_erased": ("kind", "key", "field"),
         "setting": ("name",),
+        **VOUCHED,
     }
     key = keys.get(table) or next(kind.key for kind in KINDS.values() if kind.table == table)
     (one_id, one), (other_id, other) = _row(connection, table, chance), _row(connection, table, chance)
@@ -201,6 +210,8 @@ def _places(table: str, row: Row) -> tuple[str, ...]:
     if table == "setting":
         of_head = ("length of the log", "log.head", "missing: checkpoints")
         return of_head if str(row["name"]).startswith("log.h") else ("`consent:", "log.seal_key")
+    if table in VOUCHED:
+        return (f"`{table.removesuffix('_loan')}:{row[VOUCHED[table][0]]}`",)
     kind = next(kind for kind in KINDS.values() if kind.table == table)
     return (f"`{kind.name}:{'-'.join(str(row[name]) for name in kind.key)}`",)
 

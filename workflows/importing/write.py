@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from store.bulk_arrow import BulkTransaction, Reader, arrow_schema, table_of
 from store.deeds import record
+from store.outbox import CONTACT, FIXED, MOVING
 from store.projection import position_statements
 from workflows.importing import rejects
 from workflows.importing.compare import told
@@ -58,6 +59,7 @@ def write(delivery: Delivery, transaction: BulkTransaction) -> None:
         _update(delivery, transaction)
     if kind.name == "contacts":
         transaction.append("contact_loan", delivery.arrow("select id as contact_id, loan_id from fresh order by row"))
+        transaction.append("contact_status", delivery.arrow(_ENTRIES))
     elif kind.name == "movements":
         _link_endings(delivery, transaction)
     _bring_up_to_date(delivery, transaction)
@@ -102,6 +104,9 @@ def _log_import(delivery: Delivery, transaction: BulkTransaction, rejected: int,
         "rejected": rejected,
         "status": status,
     }
+    if delivery.kind.name == "contacts":
+        # Versions before this one wrote no entries, and their deeds do not say how many.
+        detail["entries"] = delivery.count("fresh")
     record(transaction, "import", delivery.file.digest, detail, now=delivery.now)
 
 
@@ -140,6 +145,13 @@ def _replace_schedules(delivery: Delivery, transaction: BulkTransaction, feed: i
     delivery.make("anew", "select * from incoming semi join moved using (loan_id)")
     _append(delivery, transaction, "anew", feed)
 
+
+_STATED: Final = ", ".join(f"'{name}', \"{name}\"" for name in sorted((*MOVING, *FIXED)))
+_ENTRIES: Final = f"""
+    select id as contact_id, status, now_us as "at", 'imported' as why,
+        json_object('{CONTACT}', json_object({_STATED}))::varchar as detail_json
+    from fresh cross join delivery order by row"""
+"""The log vouches for imported contacts as for any other that no decision lists: see `store.outbox.note`."""
 
 _MOVED: Final = "select loan_id from fresh union select loan_id from altered union select loan_id from gone"
 
