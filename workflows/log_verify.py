@@ -7,6 +7,7 @@ list. Memory is bounded by the batch, however long the log is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import exists, func, literal_column, select
 
@@ -19,13 +20,25 @@ from store.db import Database
 from store.duck import work_file
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
+from store.settings import read_setting
 from store.snapshots import digest_of
 from workflows.log_contacts import Contacts
+from workflows.log_dated import Dated
 from workflows.log_findings import FINDINGS_MAX, Verified, salvaged
 from workflows.log_sequence import Seen, hashes
 from workflows.log_vouched import Vouched, checkpoints, of_witnesses
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Progress = Callable[[int, int], None]
+
+
+class _Watch(NamedTuple):
+    """Who else is told of entries as they are hashed: of their places first, then of their rows."""
+
+    batch: Callable[[Sequence[log.Leaf]], None]
+    seen: Seen
 
 
 def verify(
@@ -47,6 +60,7 @@ def verify(
     found = Verified()
     with database.session() as session:
         seal_key = log.seal_key(session)
+        production = read_setting(session, "environment") == "production"
     # One moment for all of it: the log may grow meanwhile.
     with reading(database) as reader:
         found.size = log.end_of_log(reader)
@@ -55,11 +69,18 @@ def verify(
         if seal_key is None and found.size:
             found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
         with work_file("the verification") as con, Encoder(seal_key or b"") as encoder:
-            contacts = Contacts(con)
-            _walk(reader, encoder if seal_key is not None else None, vouched, contacts.see, found, progress)
-            _queue(reader, encoder, contacts.see, found)
+            contacts, dated = Contacts(con), Dated(con, vouched)
+
+            def seen(kind: str, rows: "pa.Table") -> None:
+                contacts.see(kind, rows)
+                dated.see(kind, rows)
+
+            watch = _Watch(dated.batch, seen)
+            _walk(reader, encoder if seal_key is not None else None, vouched, watch, found, progress)
+            _queue(reader, encoder, watch, found)
             if seal_key is not None:
                 contacts.check(reader, found)
+                dated.check(found, rehearsal=not production)
         for kind in KINDS.values():
             _inserted(reader, kind, found)
         _snapshots(reader, found)
@@ -81,7 +102,7 @@ def _walk(
     reader: Reader,
     encoder: Encoder | None,
     vouched: Sequence[Vouched],
-    seen: Seen,
+    watch: "_Watch",
     found: Verified,
     progress: Progress,
 ) -> None:
@@ -108,7 +129,7 @@ def _walk(
                 whole = False
             at = leaf.position + 1
         if encoder is not None:
-            _rows(reader, encoder, batch, seen, found)
+            _rows(reader, encoder, batch, watch, found)
         if whole:
             agreed = _grow(tree, batch, checks, nodes, agreed, found)
         progress(min(start + log.BATCH, found.size), found.size)
@@ -121,8 +142,10 @@ def _walk(
     found.signed = agreed
 
 
-def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], seen: Seen, found: Verified) -> None:
-    now = hashes(reader, encoder, [(leaf.kind, leaf.key) for leaf in batch], seen)
+def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], watch: _Watch, found: Verified) -> None:
+    if batch:
+        watch.batch(batch)
+    now = hashes(reader, encoder, [(leaf.kind, leaf.key) for leaf in batch], watch.seen)
     for leaf, hashed in zip(batch, now, strict=True):
         # Empty, where the row cannot be read, is no hash.
         if hashed is None:
@@ -191,12 +214,13 @@ class _Nodes:
                 )
 
 
-def _queue(reader: Reader, encoder: Encoder, seen: Seen, found: Verified) -> None:
+def _queue(reader: Reader, encoder: Encoder, watch: _Watch, found: Verified) -> None:
     """Rows that wait for a position must be there."""
     after = 0
     while queued := log.waiting(reader, after=after):
         after = queued[-1].id
-        made = hashes(reader, encoder, [(q.kind, q.key) for q in queued], seen)
+        watch.batch([log.Leaf(found.size, q.kind, q.key, b"") for q in queued])
+        made = hashes(reader, encoder, [(q.kind, q.key) for q in queued], watch.seen)
         for one, hashed in zip(queued, made, strict=True):
             if not hashed:
                 what = "deleted" if hashed is None else "altered"
