@@ -26,6 +26,7 @@ from workflows.log_contacts import Contacts
 from workflows.log_dated import Dated
 from workflows.log_findings import FINDINGS_MAX, Verified, salvaged
 from workflows.log_sequence import Seen, hashes
+from workflows.log_stated import Stated
 from workflows.log_vouched import Vouched, checkpoints, of_witnesses
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ def verify(
         if seal_key is None and found.size:
             found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
         with work_file("the verification") as con, Encoder(seal_key or b"") as encoder:
-            contacts, dated = Contacts(con), Dated(con, vouched)
+            contacts, stated, dated = Contacts(con), Stated(con), Dated(con, vouched)
 
             def seen(kind: str, rows: "pa.Table") -> None:
                 contacts.see(kind, rows)
+                stated.see(kind, rows)
                 dated.see(kind, rows)
 
             watch = _Watch(dated.batch, seen)
@@ -80,6 +82,7 @@ def verify(
             _queue(reader, encoder, watch, found)
             if seal_key is not None:
                 contacts.check(reader, found)
+                stated.check(reader, found)
                 dated.check(found, rehearsal=not production)
         for kind in KINDS.values():
             _inserted(reader, kind, found)

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 from compliance import PackDates
 from engine.errors import DataError, Problem
 from engine.strategy import PromisePolicy
+from store.deeds import state
 from store.tables import Contact, Hold, Promise
 from workflows.aftermath import lose_endpoint, serve_notice, void_notices
 from workflows.outcome_file import Effect, Outcome
@@ -90,7 +91,8 @@ def follow(
         lose_endpoint(session, contact, now)
         void_notices(session, contact, now)
     if effect == "dispute":
-        session.add(
+        state(
+            session,
             Hold(
                 person_id=contact.person_id,
                 loan_id=contact.loan_id,
@@ -102,5 +104,6 @@ def follow(
                 recorded_at=now,
                 reason=f"said in contact {contact.id}",
                 ref=f"contact:{contact.id}",
-            )
+            ),
+            now=now,
         )

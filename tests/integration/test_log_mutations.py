@@ -17,10 +17,13 @@ from typing import NamedTuple
 
 import pytest
 from sqlalchemy import text
+from sqlmodel import select
 
 from store.bulk_arrow import table_of
+from store.deeds import STATED, deed_of
 from store.log_kinds import KINDS
 from store.outbox import FIXED, MOVING
+from store.tables import Hold, Notice
 from tests.forgotten import LENDER, LONG_AFTER, REF, remembered
 from tests.logs import SignedLog, positions, signed_log, standalone
 from tests.opening import open_database
@@ -34,9 +37,10 @@ SETTINGS = "name in ('log.head', 'log.seal_key')"
 MUTABLE = {
     "run": {"status", "done_to", "counts_json", "ended_at"},
     "contact": {column.name for column in table_of("contact").columns} - {"id", "status", *MOVING, *FIXED},
+    **{name: {column.name for column in table_of(name).columns} - {"id", *kept} for name, kept in STATED.items()},
 }
 """What no entry holds: it changes while a run or a contact goes on."""
-VOUCHED = {"contact": ("id",), "contact_loan": ("contact_id", "loan_id")}
+VOUCHED = {"contact": ("id",), "contact_loan": ("contact_id", "loan_id"), "hold": ("id",), "notice": ("id",)}
 """Tables that change, and whose rows the entries vouch for: their keys."""
 
 Row = dict[str, object]
@@ -59,6 +63,9 @@ def clean(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         with made.write() as session:  # No part of the log, and what waits there for its turn must be readable.
             session.connection().execute(text("delete from arrival"))
         remembered(made)
+        with made.write() as session:
+            for row in (*session.exec(select(Hold)), *session.exec(select(Notice))):
+                session.add(deed_of(row, new=True, now=log.now))
         log.sign()
         erase(made, REF, LENDER, because="request 7", by="li", now=LONG_AFTER, today=LONG_AFTER.date())
         log.sign()

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import Date, select
 
 from store.bulk_arrow import BulkTransaction, Reader, arrow_schema, table_of
-from store.deeds import record
+from store.deeds import NEW, STATED, record
 from store.outbox import CONTACT, FIXED, MOVING
 from store.projection import position_statements
 from workflows.importing import rejects
@@ -62,6 +62,8 @@ def write(delivery: Delivery, transaction: BulkTransaction) -> None:
         transaction.append("contact_status", delivery.arrow(_ENTRIES))
     elif kind.name == "movements":
         _link_endings(delivery, transaction)
+    elif kind.table in STATED:
+        _state(delivery, transaction)
     _bring_up_to_date(delivery, transaction)
     tell(delivery, transaction)
 
@@ -152,6 +154,24 @@ _ENTRIES: Final = f"""
         json_object('{CONTACT}', json_object({_STATED}))::varchar as detail_json
     from fresh cross join delivery order by row"""
 """The log vouches for imported contacts as for any other that no decision lists: see `store.outbox.note`."""
+
+
+def _state(delivery: Delivery, transaction: BulkTransaction) -> None:
+    """A deed for each row that is new or changed: how it stands now, as `store.deeds.state` writes it."""
+    name = delivery.kind.table
+    table = table_of(name)
+    refs = delivery.values("select ref from fresh union all select ref from altered")
+    columns = [table.c.id, table.c.ref, *(table.c[one] for one in STATED[name])]
+    delivery.con.register("stands", matching(transaction, select(*columns), table.c.ref, refs))
+    dated = {one for one in STATED[name] if isinstance(table.c[one].type, Date)}
+    said = ", ".join(f"'{one}', s.\"{one}\"{'::varchar' if one in dated else ''}" for one in sorted(STATED[name]))
+    query = f"""
+        select now_us as "at", '{name}' as kind, '{name}:' || s.id as subject,
+            (case when is_new then json_object({said}, '{NEW}', true) else json_object({said}) end)::varchar as detail_json
+        from stands s join (select ref, true as is_new from fresh union all select ref, false from altered) using (ref)
+            cross join delivery order by s.id"""
+    transaction.append("deed", delivery.arrow(query))
+
 
 _MOVED: Final = "select loan_id from fresh union select loan_id from altered union select loan_id from gone"
 
