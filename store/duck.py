@@ -1,7 +1,9 @@
 """How DuckDB is told whether a statement is about few rows or many, and what it says when it has no room."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import Problem, StoreError
@@ -37,6 +39,8 @@ class Effort:
             self._few = few
 
 
+_MEMORY: Final = "1GB"
+"""What a work file may hold in memory; the rest of it is on disk."""
 _NO_ROOM: Final = "Could not write file"
 
 
@@ -63,3 +67,25 @@ def room_for(what: str, place: str) -> Iterator[None]:
             "free disk space there, or set TMPDIR to a folder with room, and run the same again",
         )
         raise StoreError(problem) from None
+
+
+@contextmanager
+def work_file(what: str) -> Iterator["DuckDBPyConnection"]:
+    """
+    A database for what does not fit into memory, gone at the end of the block.
+
+    Args:
+        what: is being made, as `room_for` says.
+    Raises:
+        StoreError: no room for it.
+    """
+    import duckdb
+
+    with (
+        room_for(what, tempfile.gettempdir()),
+        tempfile.TemporaryDirectory(prefix="duecourse-") as scratch,
+        duckdb.connect(str(Path(scratch) / "work.duckdb")) as con,
+    ):
+        con.execute(f"set memory_limit = '{_MEMORY}'")
+        con.execute(f"set temp_directory = '{scratch}'")
+        yield con

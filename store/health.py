@@ -111,6 +111,8 @@ def failures(session: Session, since: datetime) -> list[Failures]:
         .join(ContactStatus, col(ContactStatus.contact_id) == col(Contact.id))
         # Written out: an index of some rows is not used for a value that may be another one.
         .where(text("contact_status.status = 'failed'"), col(ContactStatus.at) > since)
+        # What an import tells of was made elsewhere, and failed long ago.
+        .where(col(Contact.run_id).is_not(None))
         .group_by(*by)
         .order_by(count.desc(), *by)
     )

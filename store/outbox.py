@@ -35,6 +35,15 @@ NEXT: Final[dict[str, frozenset[str]]] = {
     "cancelled": frozenset(),
     "expired": frozenset(),
 }
+CONTACT: Final = "contact"
+"""In the detail of an entry: the columns of its contact that the log vouches for, as they stood with it."""
+MOVING: Final = ("at", "outcome", "misdirected")
+"""What of a contact changes with its status, and is counted by."""
+FIXED: Final = (
+    "run_id", "loan_id", "person_id", "role", "endpoint_id", "channel", "direction", "purpose", "rule", "name", "queue",
+    "stage_entry", "slot", "by",
+)  # fmt: skip
+"""What of a contact never changes, and is counted by; of most contacts the decision says it."""
 ROW: Final = {"key_share": True}
 """Locks a row against other writers, not against rows that point to it."""
 _NEXT_OF_QUEUED: Final = NEXT["sent"] | {"cancelled", "expired", "unknown"}
@@ -91,18 +100,33 @@ def in_other_hands(agent: str) -> ColumnElement[bool]:
     return or_(col(Contact.status).in_(("claimed", "sending")), (col(Contact.status) == "sent") & theirs)
 
 
-def move(session: Session, contact: Contact, status: str, *, at: datetime, why: str, detail: object = None) -> bool:
+def move(
+    session: Session,
+    contact: Contact,
+    status: str,
+    *,
+    at: datetime,
+    why: str,
+    detail: Mapping[str, object] | None = None,
+    outcome: str | None = None,
+    for_at: datetime | None = None,
+) -> bool:
     """
     Move one contact to a status and record the change; False where that status cannot be reached any more.
 
     Args:
         why: a sentence for people, without personal data.
         detail: anything JSON that explains it (a verdict's reasons, a provider's code).
+        outcome, for_at: what came of it, and when it was or will be, where that changes with the status.
     """
     queued = contact.status == "sent" and is_task(contact)
     if status not in (_NEXT_OF_QUEUED if queued else NEXT[contact.status]):
         return False
     contact.status, contact.why = status, why
+    if outcome is not None:
+        contact.outcome = outcome
+    if for_at is not None:
+        contact.at = for_at
     session.add(contact)
     if status in _TEXT_ENDS and is_by_hand(contact):
         # Whether it has left or never will: what somebody wrote is kept no longer than it is needed.
@@ -111,10 +135,32 @@ def move(session: Session, contact: Contact, status: str, *, at: datetime, why: 
     return True
 
 
-def note(session: Session, contact: Contact, *, at: datetime, why: str, detail: object = None) -> None:
-    """Add a line to a contact's history, under the status it has."""
-    said = json.dumps(detail, ensure_ascii=False, sort_keys=True) if detail is not None else "{}"
-    session.add(ContactStatus(contact_id=contact.id, status=contact.status, at=at, why=why, detail_json=said))
+def note(
+    session: Session,
+    contact: Contact,
+    *,
+    at: datetime,
+    why: str,
+    detail: Mapping[str, object] | None = None,
+    made: bool = False,
+) -> None:
+    """
+    Add a line to a contact's history, under the status it has, with what is counted by as it stands now.
+
+    Whoever changes one of `MOVING` does it before this: the log vouches for a contact by its entries alone.
+
+    Args:
+        made: it is the first line of a contact that no decision lists; then what never changes is said too.
+    """
+    said = {**(detail or {}), CONTACT: stands(contact, made=made)}
+    line = json.dumps(said, ensure_ascii=False, sort_keys=True)
+    session.add(ContactStatus(contact_id=contact.id, status=contact.status, at=at, why=why, detail_json=line))
+
+
+def stands(contact: Contact, *, made: bool) -> dict[str, object]:
+    """What an entry says of a contact's columns, instants in microseconds."""
+    said = {name: getattr(contact, name) for name in (*MOVING, *(FIXED if made else ()))}
+    return {**said, "at": to_us(contact.at)}
 
 
 def claim(database: Database, limits: Mapping[str, int], *, now: datetime, worker: str, lease: timedelta) -> list[str]:
@@ -237,8 +283,8 @@ def give_up_on(database: Database, *, now: datetime) -> list[str]:
         lost = select(Contact).where(col(Contact.status) == "sending", col(Contact.claimed_until_at) <= now)
         contacts = session.exec(lost.order_by(col(Contact.id)).with_for_update(key_share=True, skip_locked=True)).all()
         for contact in contacts:
-            contact.outcome = "unknown"
-            move(session, contact, "unknown", at=now, why="the worker stopped before it heard from the provider")
+            why = "the worker stopped before it heard from the provider"
+            move(session, contact, "unknown", at=now, why=why, outcome="unknown")
         return [contact.id for contact in contacts]
 
 

@@ -7,11 +7,11 @@ from sqlmodel import SQLModel, select
 from compliance import PackDates, shipped_packs
 from store.consents import NewStatement, add_statement
 from store.db import Database
+from store.outbox import note
 from store.tables import (
     Arrival,
     Contact,
     ContactLoan,
-    ContactStatus,
     Endpoint,
     Event,
     FactValue,
@@ -77,16 +77,15 @@ def remembered(database: Database) -> tuple[int, int]:
         add_statement(session, said, now=at)
         for number, (who, why) in enumerate(((person, f"asked {MOBILE} to call back"), (other, "about Zebedee"))):
             contact = f"c-{number}"
-            session.add(
-                Contact(
-                    id=contact, loan_id=loan, person_id=who, role="guarantor" if number else "borrower", channel="sms",
-                    slot=f"s-{number}", status="delivered", outcome="delivered", planned_at=at, not_before_at=at,
-                    expires_at=at, at=at + timedelta(hours=number), why=why, provider="twilio", provider_ref=f"SM{number}",
-                )
+            made = Contact(
+                id=contact, loan_id=loan, person_id=who, role="guarantor" if number else "borrower", channel="sms",
+                slot=f"s-{number}", status="delivered", outcome="delivered", planned_at=at, not_before_at=at,
+                expires_at=at, at=at + timedelta(hours=number), why=why, provider="twilio", provider_ref=f"SM{number}",
             )  # fmt: skip
+            session.add(made)
             session.flush()
             session.add(ContactLoan(contact_id=contact, loan_id=loan))
-            session.add(ContactStatus(contact_id=contact, status="delivered", at=at, why=why))
+            note(session, made, at=at, why=why, made=True)
         session.add(MessageText(contact_id="c-0", text=f"I am {NAME}, ask Hortensia", read_by="mei", read_at=at))
         session.add(
             OverrideRow(contact_id="c-0", rule="us.regf.calls", ground="asked", evidence=f"note on {NAME}", agent="mei",

@@ -1,8 +1,10 @@
 """Logs for tests: real rows of every kind with the values that go wrong, positions, several checkpoints, and a verifier."""
 
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from copy import copy
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -16,8 +18,9 @@ from compliance.checkpoint import PublicKey, Signer, new_key
 from store.bulk import reading
 from store.bulk_arrow import table_of
 from store.db import Database
+from store.outbox import CONTACT, stands
 from store.snapshots import digest_of
-from store.tables import LogCheckpoint
+from store.tables import Contact, LogCheckpoint
 from tests.values import rows_of, tables
 from workflows.log_checkpoint import sign
 from workflows.log_findings import Verified
@@ -71,13 +74,26 @@ class SignedLog:
 
 def fill(database: Database) -> None:
     """A few rows in every table, with odd values and nulls; the log queues them itself."""
+    contacts: list[Contact] = []
     with database.write() as session:
         for table in tables():
             if not table.name.startswith(NOT_EVIDENCE):
                 rows = rows_of(table)
                 if table.name == "snapshot":
                     rows = [{**row, "digest": digest_of(row["content"])} for row in rows]
+                elif table.name == "contact":
+                    contacts = [Contact(**row) for row in rows]
+                elif table.name == "contact_status":
+                    rows = [{**row, **_entry(contacts[n])} for n, row in enumerate(rows)]
+                elif table.name == "contact_loan":
+                    rows = [{"contact_id": one.id, "loan_id": one.loan_id} for one in contacts]
                 session.connection().execute(insert(table), rows)
+
+
+def _entry(contact: Contact) -> dict[str, Any]:
+    """What the one entry of a contact says of it."""
+    said = {CONTACT: stands(contact, made=True)}
+    return {"contact_id": contact.id, "status": contact.status, "detail_json": json.dumps(said, ensure_ascii=False)}
 
 
 def add_decisions(database: Database, count: int, *, run: int) -> None:
@@ -132,6 +148,17 @@ def without_triggers(database: Database) -> Iterator[Any]:
         else:
             connection.execute(text("set local session_replication_role = replica"))
             yield connection
+
+
+@contextmanager
+def past_everything(database: Database) -> Iterator[Callable[..., object]]:
+    """Runs statements for somebody who may do anything: neither triggers nor foreign keys are in the way."""
+    if database.dialect == "sqlite":
+        with closing(sqlite3.connect(database.place)) as connection, connection:
+            yield lambda sql, values=None: connection.execute(sql, values or {})
+    else:
+        with without_triggers(database) as connection:
+            yield lambda sql, values=None: connection.execute(text(sql), values or {})
 
 
 def positions(database: Database) -> list[tuple[int, str, str]]:

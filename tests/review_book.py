@@ -74,7 +74,7 @@ def fill(database: Database, seed: int, people: int = 4) -> None:
                 )
             )  # fmt: skip
         for one in range(chance.randint(10, 40)):
-            rows += contact(chance, f"{number + 1}{seed}-{loan}-{one}", person, loan)
+            rows += contact(chance, f"m{number + 1}{seed}-{loan}-{one}", person, loan)
     runs = [
         Run(id=900 + n, kind="sweep", now_at=at, known_at=at, gate_digest="0" * 64, started_at=at)
         for n, at in enumerate(instants())
@@ -112,7 +112,8 @@ def contact(chance: Random, name: str, person: int, loan: int) -> list[SQLModel]
         id=name, loan_id=loan, person_id=person, channel=channel, purpose=purpose, rule=None if by_hand else "r", slot=name, status=status,
         outcome=outcome, planned_at=at, not_before_at=at, expires_at=at, at=at, endpoint_id=None,
     )  # fmt: skip
-    history = [ContactStatus(contact_id=name, status="planned", at=at - timedelta(hours=1), why="secret words")]
+    first = "cancelled" if status == "cancelled" else "planned"
+    history = [ContactStatus(contact_id=name, status=first, at=at - timedelta(hours=1), why="secret words")]
     if status not in ("planned", "cancelled"):
         history += [
             ContactStatus(contact_id=name, status=word, at=at, why="secret words") for word in ("sending", status)

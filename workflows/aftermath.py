@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 from channels.message import Receipt
 from compliance import Matter, PackDates
 from store.consents import NewStatement, add_statement
+from store.deeds import state
 from store.people import jurisdictions
 from store.tables import Contact, Endpoint, Event, Loan, Notice, Person
 from workflows.second_look import Look
@@ -23,7 +24,8 @@ def serve_notice(session: Session, contact: Contact, kind: str, dates: PackDates
     """A notice has gone out: from the day on which the packs deem it served it is in force."""
     person, loan = session.get_one(Person, contact.person_id), session.get_one(Loan, contact.loan_id)
     matter = Matter(jurisdictions(person.country, person.region), loan.product)
-    session.add(
+    state(
+        session,
         Notice(
             loan_id=contact.loan_id,
             person_id=contact.person_id,
@@ -34,15 +36,17 @@ def serve_notice(session: Session, contact: Contact, kind: str, dates: PackDates
             contact_id=contact.id,
             recorded_at=now,
             ref=f"contact:{contact.id}",
-        )
+        ),
+        now=now,
     )
 
 
 def void_notices(session: Session, contact: Contact, now: datetime) -> None:
     """A notice whose delivery failed is evidence of nothing."""
     for notice in session.exec(select(Notice).where(col(Notice.contact_id) == contact.id)):
-        notice.voided_at = notice.voided_at or now
-        session.add(notice)
+        if notice.voided_at is None:
+            notice.voided_at = now
+            state(session, notice, now=now)
 
 
 def record_failure(session: Session, contact: Contact, receipt: Receipt, now: datetime) -> None:

@@ -228,11 +228,12 @@ def give_back(database: Database, batch_id: int, *, by: str, why: str, now: date
         for contact in contacts:
             session.refresh(contact, with_for_update=ROW)
             if contact.status == "unknown":
-                move(session, contact, "sent", at=now, why=f"{by}: {why}")
+                move(session, contact, "sent", at=now, why=f"{by}: {why}", outcome="")
             else:
+                contact.outcome = ""
                 note(session, contact, at=now, why=f"given back by {by}: {why}")
             contact.claimed_by = contact.claimed_until_at = None
-            contact.attempts, contact.outcome = 0, ""
+            contact.attempts = 0
             session.add(contact)
         bump_versions(session, {contact.person_id for contact in contacts})
         batch.status = "void"
@@ -252,8 +253,8 @@ def doubt(database: Database, *, now: datetime) -> list[str]:
                 col(Contact.claimed_by) == holder(batch.kind, batch.id), col(Contact.status) == "sent"
             )
             for contact in session.exec(mine.order_by(col(Contact.id)).with_for_update(key_share=True)).all():
-                contact.outcome = "unknown"
-                move(session, contact, "unknown", at=now, why=f"{batch.kind} batch {batch.id} was broken off")
+                why = f"{batch.kind} batch {batch.id} was broken off"
+                move(session, contact, "unknown", at=now, why=why, outcome="unknown")
                 found.append(contact.id)
             batch.status = "doubt"
             session.add(batch)

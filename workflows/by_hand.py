@@ -309,7 +309,7 @@ def _add(session: Session, contact: Contact, *, why: str, now: datetime) -> None
     session.add(contact)
     session.flush()
     session.add(ContactLoan(contact_id=contact.id, loan_id=contact.loan_id))
-    note(session, contact, at=now, why=why)
+    note(session, contact, at=now, why=why, made=True)
 
 
 def _policy(door: Door, loan: Loan) -> PromisePolicy:

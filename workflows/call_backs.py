@@ -70,7 +70,7 @@ def promise_call_back(session: Session, contact: Contact, wanted: CallBack, *, a
     session.add(back)
     session.flush()
     session.add(ContactLoan(contact_id=contact_id, loan_id=contact.loan_id))
-    note(session, back, at=now, why=f"promised by {agent} in contact {contact.id}")
+    note(session, back, at=now, why=f"promised by {agent} in contact {contact.id}", made=True)
     said = NewStatement(
         contact.person_id, "consent", now, scope="call_frequency", channels=("call",), debts=(contact.loan_id,),
         only_on=(day_at(wanted.zones, wanted.at),), until_at=wanted.at + OPEN_FOR, given_to=wanted.given_to,

@@ -10,6 +10,7 @@ from engine.errors import DataError, Problem
 from store import log
 from store.db import Database
 from store.decisions import canonical_json
+from store.deeds import state
 from store.tables import Deed, Duty, Hold
 from workflows.duties import CLOSED, MATCH
 
@@ -47,7 +48,7 @@ def close_duty(
                 what = f"hold `{hold.ref}` goes on, and needs a later day on which it is looked at again"
                 raise DataError(Problem(what, "add `--next 2026-05-01`, or end the hold by an import"))
             hold.review_on = next_on
-            session.add(hold)
+            state(session, hold, now=now)
         elif next_on is not None:
             raise DataError(Problem("only a hold that goes on is looked at again", "leave `--next` out"))
         if today > duty.due_on:

@@ -175,14 +175,13 @@ def _move(session: Session, contact: Contact, fate: Fate, evidence: Evidence, no
     if fate.by_hand:
         detail["by_hand"] = True
     why = fate.why or f"{fate.provider} says {fate.status}"
-    if not move(session, contact, fate.status, at=now, why=why, detail=detail):
+    if not move(session, contact, fate.status, at=now, why=why, detail=detail, outcome=fate.outcome or fate.status):
         return NOTHING_NEW
     if fate.status == "failed":
-        contact.outcome, contact.error = fate.outcome or "failed", fate.code or None
+        contact.error = fate.code or None
         void_notices(session, contact, now)
         _fail(session, contact, fate, now)
     else:
-        contact.outcome = fate.outcome or fate.status
         _serve(session, contact, evidence, now)
     session.add(contact)
     return fate.status

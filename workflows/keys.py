@@ -7,7 +7,7 @@ from sqlmodel import Session
 from engine.errors import DataError, Problem
 from store.consents import NewStatement, add_statement
 from store.db import Database
-from store.outbox import bump_versions, lock_versions, note
+from store.outbox import ROW, bump_versions, lock_versions, note
 from store.tables import Contact
 from workflows.aftermath import add_event, concerned
 
@@ -36,6 +36,7 @@ def press(
             raise DataError(Problem(what, "see whether another system uses the same provider account"))
         people = concerned(session, contact)
         lock_versions(session, people)
+        session.refresh(contact, with_for_update=ROW)
         if wish == "stop":
             said = _stop(session, contact, key=key, provider=provider, given_to=given_to, at=at)
             return "stop" if said else "known already"

@@ -34,7 +34,7 @@ class Verified:
         waiting: rows that have no position yet: nothing vouches for them.
         findings: what is not as it was, at most `FINDINGS_MAX` of them; `more` counts the rest.
         unknown: why some of it cannot be told.
-        told: what is no fault, and not proved either.
+        told: what is no fault and not proved either: who cannot be asked, what earlier versions did not say enough of.
     """
 
     size: int = 0

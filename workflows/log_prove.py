@@ -84,9 +84,18 @@ def entries_of_loan(reader: Reader, loan: int) -> list[Entry]:
         consent.c.person_id.in_(select(contact.c.person_id).where(contact.c.id.in_(about))),
     )
     findings = reader.read(select(duty.c.id).where(duty.c.loan_id == loan))["id"].to_pylist()
+    hold, notice = table_of("hold"), table_of("notice")
+    held = or_(hold.c.loan_id == loan, hold.c.loan_id.is_(None) & hold.c.person_id.in_(borrower))
+    stated = [
+        *(f"hold:{one}" for one in reader.read(select(hold.c.id).where(held))["id"].to_pylist()),
+        *(
+            f"notice:{one}"
+            for one in reader.read(select(notice.c.id).where(notice.c.loan_id == loan))["id"].to_pylist()
+        ),
+    ]
     done = or_(
         deed.c.id.in_(select(note.c.deed_id).where(note.c.person_id.in_(borrower))),
-        deed.c.subject.in_([f"loan:{loan}", *(f"duty:{one}" for one in findings)]),
+        deed.c.subject.in_([f"loan:{loan}", *(f"duty:{one}" for one in findings), *stated]),
     )
     by = select(decision.c.strategy_digest).where(decision.c.loan_id == loan)
     seen = (

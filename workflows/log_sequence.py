@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from compliance.merkle import leaf_hash
 from engine.errors import Problem, StoreError
@@ -25,11 +25,20 @@ from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
 from workflows.uncollected import uncollected
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 LOCK: Final = "log"
 """Held by whoever gives positions or signs: one process at a time."""
 
 Progress = Callable[[int, int], None]
+Seen = Callable[[str, "pa.Table"], None]
+"""Told of rows as they are read, with their kind."""
 Stop = Callable[[], bool]
+
+
+def _unseen(_kind: str, _rows: "pa.Table") -> None:
+    """Nobody asks for the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +106,16 @@ def sequence(
         return Sequenced(tree.size - before, tree.size, lost)
 
 
-def hashes(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
+def hashes(
+    reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]], seen: Seen = _unseen
+) -> list[bytes | None]:
     """The leaf hashes of these entries, kind and key, as their rows stand now; None or empty as `read_entries` says."""
-    return [leaf_hash(entry) if entry else entry for entry in read_entries(reader, encoder, entries)]
+    return [leaf_hash(entry) if entry else entry for entry in read_entries(reader, encoder, entries, seen)]
 
 
-def read_entries(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
+def read_entries(
+    reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]], seen: Seen = _unseen
+) -> list[bytes | None]:
     """
     These entries, kind and key, from their rows as they stand now.
 
@@ -112,23 +125,26 @@ def read_entries(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, 
     made: list[bytes | None] = [None] * len(entries)
     for kind, places in _by_kind(entries):
         keys = [entries[place][1] for place in places]
-        for place, entry in zip(places, _encoded(reader, encoder, KINDS[kind], keys), strict=True):
+        for place, entry in zip(places, _encoded(reader, encoder, KINDS[kind], keys, seen), strict=True):
             made[place] = entry
     return made
 
 
-def _encoded(reader: Reader, encoder: Encoder, kind: Kind, keys: Sequence[str]) -> list[bytes | None]:
+def _encoded(reader: Reader, encoder: Encoder, kind: Kind, keys: Sequence[str], seen: Seen) -> list[bytes | None]:
     try:
         rows = log.rows_of(reader, kind, keys)
-        return encoder.encode(kind, keys, rows, log.erased(reader, kind, rows))
+        made = encoder.encode(kind, keys, rows, log.erased(reader, kind, rows))
     except Exception as error:
         if not log.unreadable(error):
             raise
         if len(keys) == 1:
             return [b""]
+    else:
+        seen(kind.name, rows)
+        return made
     # One row cannot be read, and the others can: find it.
     half = len(keys) // 2
-    return [*_encoded(reader, encoder, kind, keys[:half]), *_encoded(reader, encoder, kind, keys[half:])]
+    return [*_encoded(reader, encoder, kind, keys[:half], seen), *_encoded(reader, encoder, kind, keys[half:], seen)]
 
 
 def _by_kind(entries: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[int]]]:

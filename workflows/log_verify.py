@@ -8,6 +8,7 @@ list. Memory is bounded by the batch, however long the log is.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import exists, func, literal_column, select
 
@@ -17,15 +18,30 @@ from store import log
 from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
+from store.duck import work_file
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
+from store.settings import read_setting
 from store.snapshots import digest_of
+from workflows.log_contacts import Contacts
+from workflows.log_dated import Dated
 from workflows.log_findings import FINDINGS_MAX, Verified, salvaged
-from workflows.log_sequence import hashes
+from workflows.log_sequence import Seen, hashes
+from workflows.log_stated import Stated
 from workflows.log_vouched import Vouched, checkpoints, of_files
 from workflows.log_witnessed import Asked, of_witnesses
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Progress = Callable[[int, int], None]
+
+
+class _Watch(NamedTuple):
+    """Who else is told of entries as they are hashed: of their places first, then of their rows."""
+
+    batch: Callable[[Sequence[log.Leaf]], None]
+    seen: Seen
 
 
 def verify(
@@ -49,6 +65,7 @@ def verify(
     found = Verified()
     with database.session() as session:
         seal_key = log.seal_key(session)
+        production = read_setting(session, "environment") == "production"
     # One moment for all of it: the log may grow meanwhile.
     with reading(database) as reader:
         found.size = log.end_of_log(reader)
@@ -58,9 +75,21 @@ def verify(
         vouched += of_files(witnessed or {}, ours, keys, found)
         if seal_key is None and found.size:
             found.find("missing", "setting `log.seal_key`: it is gone or no key, and rows cannot be checked without it")
-        with Encoder(seal_key or b"") as encoder:
-            _walk(reader, encoder if seal_key is not None else None, vouched, found, progress)
-            _queue(reader, encoder, found)
+        with work_file("the verification") as con, Encoder(seal_key or b"") as encoder:
+            contacts, stated, dated = Contacts(con), Stated(con), Dated(con, vouched)
+
+            def seen(kind: str, rows: "pa.Table") -> None:
+                contacts.see(kind, rows)
+                stated.see(kind, rows)
+                dated.see(kind, rows)
+
+            watch = _Watch(dated.batch, seen)
+            _walk(reader, encoder if seal_key is not None else None, vouched, watch, found, progress)
+            _queue(reader, encoder, watch, found)
+            if seal_key is not None:
+                contacts.check(reader, found)
+                stated.check(reader, found)
+                dated.check(found, rehearsal=not production)
         for kind in KINDS.values():
             _inserted(reader, kind, found)
         _snapshots(reader, found)
@@ -79,7 +108,12 @@ def _keys_made(reader: Reader) -> int:
 
 
 def _walk(
-    reader: Reader, encoder: Encoder | None, vouched: Sequence[Vouched], found: Verified, progress: Progress
+    reader: Reader,
+    encoder: Encoder | None,
+    vouched: Sequence[Vouched],
+    watch: "_Watch",
+    found: Verified,
+    progress: Progress,
 ) -> None:
     """Once over all positions."""
     checks = sorted(vouched, key=lambda one: one.checkpoint.size)
@@ -104,7 +138,7 @@ def _walk(
                 whole = False
             at = leaf.position + 1
         if encoder is not None:
-            _rows(reader, encoder, batch, found)
+            _rows(reader, encoder, batch, watch, found)
         if whole:
             agreed = _grow(tree, batch, checks, nodes, agreed, found)
         progress(min(start + log.BATCH, found.size), found.size)
@@ -117,8 +151,10 @@ def _walk(
     found.signed = agreed
 
 
-def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], found: Verified) -> None:
-    now = hashes(reader, encoder, [(leaf.kind, leaf.key) for leaf in batch])
+def _rows(reader: Reader, encoder: Encoder, batch: Sequence[log.Leaf], watch: _Watch, found: Verified) -> None:
+    if batch:
+        watch.batch(batch)
+    now = hashes(reader, encoder, [(leaf.kind, leaf.key) for leaf in batch], watch.seen)
     for leaf, hashed in zip(batch, now, strict=True):
         # Empty, where the row cannot be read, is no hash.
         if hashed is None:
@@ -201,12 +237,14 @@ class _Nodes:
                 )
 
 
-def _queue(reader: Reader, encoder: Encoder, found: Verified) -> None:
+def _queue(reader: Reader, encoder: Encoder, watch: _Watch, found: Verified) -> None:
     """Rows that wait for a position must be there."""
     after = 0
     while queued := log.waiting(reader, after=after):
         after = queued[-1].id
-        for one, hashed in zip(queued, hashes(reader, encoder, [(q.kind, q.key) for q in queued]), strict=True):
+        watch.batch([log.Leaf(found.size, q.kind, q.key, b"") for q in queued])
+        made = hashes(reader, encoder, [(q.kind, q.key) for q in queued], watch.seen)
+        for one, hashed in zip(queued, made, strict=True):
             if not hashed:
                 what = "deleted" if hashed is None else "altered"
                 unread = "" if hashed is None else _unread(reader, KINDS[one.kind], one.key)

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 from compliance import PackDates
 from engine.errors import DataError, Problem
 from engine.strategy import PromisePolicy
+from store.deeds import state
 from store.tables import Contact, Hold, Promise
 from workflows.aftermath import lose_endpoint, serve_notice, void_notices
 from workflows.outcome_file import Effect, Outcome
@@ -89,10 +90,9 @@ def follow(
     if effect in ("wrong_person", "bad_endpoint"):
         lose_endpoint(session, contact, now)
         void_notices(session, contact, now)
-        # A call to somebody else is no contact with this person: what limits count must not hold it against them.
-        contact.misdirected = effect == "wrong_person"
     if effect == "dispute":
-        session.add(
+        state(
+            session,
             Hold(
                 person_id=contact.person_id,
                 loan_id=contact.loan_id,
@@ -104,5 +104,6 @@ def follow(
                 recorded_at=now,
                 reason=f"said in contact {contact.id}",
                 ref=f"contact:{contact.id}",
-            )
+            ),
+            now=now,
         )

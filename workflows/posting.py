@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from engine.errors import DataError, Problem
 from store.columns import to_us
 from store.db import Database
+from store.deeds import state
 from store.inbox import NewArrival, detail_of, put, settle
 from store.ledger import record
 from store.ledger_checks import NewMovement
@@ -208,11 +209,13 @@ def _hold(session: Session, source: str, told: Placed, now: datetime) -> bool:
         if there != (person.id, loan_id, told.kind, blocks, told.starts_at):
             raise Conflict(_other("hold", told.ref))
         return False
-    session.add(
+    state(
+        session,
         Hold(
             person_id=person.id, loan_id=loan_id, kind=told.kind, blocks=blocks, form=told.form, owner=told.owner,
             review_on=told.review_on, starts_at=told.starts_at, recorded_at=now, reason=told.reason, ref=told.ref,
-        )
+        ),
+        now=now,
     )  # fmt: skip
     kind = "dispute" if told.kind == "dispute" else "hold_placed"
     _tell(session, source, f"hold:{told.ref}", kind, person.id, loan_id, now, now)
@@ -234,7 +237,7 @@ def _release(session: Session, source: str, told: Released, now: datetime) -> bo
             raise Conflict(Problem(f"hold `{told.ref}` has ended at {hold.ends_at.isoformat()}", "leave this out"))
         return False
     hold.ends_at = told.ended_at
-    session.add(hold)
+    state(session, hold, now=now)
     key = f"hold:{told.ref}:released:{to_us(told.ended_at)}"
     _tell(session, source, key, "hold_released", hold.person_id, hold.loan_id, now, now)
     bump_versions(session, [hold.person_id])

@@ -89,8 +89,8 @@ def _record(session: Session, contact: Contact, one: Answered, dates: PackDates)
     now, receipt = one.at, one.receipt
     if receipt is None and contact.status == "unknown":
         # Given up on while this worker slept. It may not go by itself any more, but nobody has to find out.
-        move(session, contact, "failed", at=now, why="its turn came too late; nobody was asked to send it")
-        contact.outcome = "failed"
+        why = "its turn came too late; nobody was asked to send it"
+        move(session, contact, "failed", at=now, why=why, outcome="failed")
         return "failed"
     if receipt is None:
         contact.attempts -= 1
@@ -107,13 +107,13 @@ def _record(session: Session, contact: Contact, one: Answered, dates: PackDates)
         again = retry_at(contact, now) if contact.status == "sending" else None
         if again is not None:
             why = "the provider was sure it sent nothing; once more"
-            move(session, contact, "planned", at=now, why=why, detail=detail)
-            contact.not_before_at = contact.at = again
+            contact.not_before_at = again
+            move(session, contact, "planned", at=now, why=why, detail=detail, for_at=again)
             return "retry"
         word = "failed"
-    if not move(session, contact, word, at=now, why=receipt.detail or "the provider took it", detail=detail):
+    why = receipt.detail or "the provider took it"
+    if not move(session, contact, word, at=now, why=why, detail=detail, outcome=word):
         return contact.status
-    contact.outcome = word
     if word == "sent":
         record_sent(session, contact, one.offer.look, dates, now)
     elif word == "failed":

@@ -174,7 +174,7 @@ def _contact(session: Session, contact_id: str, found: Addressed, reply: Reply) 
     session.add(contact)
     session.flush()
     session.add(ContactLoan(contact_id=contact_id, loan_id=found.loan.id))
-    note(session, contact, at=reply.at, why=f"came in by {reply.source}")
+    note(session, contact, at=reply.at, why=f"came in by {reply.source}", made=True)
     return contact
 
 
@@ -226,16 +226,17 @@ def _misdirected(session: Session, contact: Contact, now: datetime) -> None:
     if contact.endpoint_id is None:
         return
     lose_endpoint(session, contact, now)
-    contact.misdirected = True
     there = select(Contact).where(
         col(Contact.endpoint_id) == contact.endpoint_id,
         col(Contact.direction) == "out",
         col(Contact.at) >= contact.at - _MISDIRECTED_BACK,
         col(Contact.at) <= contact.at,
     )
-    for one in session.exec(there):
+    went = session.exec(there.order_by(col(Contact.id)).with_for_update(key_share=True)).all()
+    for one in (contact, *went):
         one.misdirected = True
         session.add(one)
+        note(session, one, at=now, why=f"the number is somebody else's, says {contact.id}")
         void_notices(session, one, now)
 
 

@@ -172,20 +172,22 @@ def _close(session: Session, contact: Contact, report: Report, meaning: Outcome)
         return
     if meaning.effect == "give_back":
         if contact.status == "unknown":
-            move(session, contact, "sent", at=now, why=f"{agent}: {outcome}", detail=detail)
+            move(session, contact, "sent", at=now, why=f"{agent}: {outcome}", detail=detail, outcome="")
         contact.claimed_by = contact.claimed_until_at = None
         contact.attempts, contact.outcome = 0, ""
         session.add(contact)
         note(session, contact, at=now, why=f"given back by {agent}", detail=detail)
         return
+    if meaning.effect in ("wrong_person", "bad_endpoint"):
+        # A call to somebody else is no contact with this person: what limits count must not hold it against them.
+        contact.misdirected = meaning.effect == "wrong_person"
+    why, logged = f"{agent}: {outcome}", meaning.logged
     if contact.status == meaning.status or not move(
-        session, contact, meaning.status, at=now, why=f"{agent}: {outcome}", detail=detail
+        session, contact, meaning.status, at=now, why=why, detail=detail, outcome=logged, for_at=now
     ):
         # Late news of a letter: what is over stays over, and what is known of it grows.
-        note(session, contact, at=now, why=f"{agent}: {outcome}", detail=detail)
-    else:
-        contact.at = now
-    contact.outcome = meaning.logged
+        contact.outcome = logged
+        note(session, contact, at=now, why=why, detail=detail)
     contact.claimed_by = contact.claimed_until_at = None
     session.add(contact)
 

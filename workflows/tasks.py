@@ -222,8 +222,8 @@ def _hand(door: Door, looked: Looked, agent: str, now: datetime, together: Seque
 def _call_off(session: Session, kept: LookLog, contact: Contact, looked: Looked, why: str, now: datetime) -> None:
     # An agent who has seen it may have made the call: that is in doubt until they say.
     word = "unknown" if contact.attempts else "cancelled"
-    move(session, contact, word, at=now, why=why, detail=kept.detail(looked))
-    contact.outcome = "unknown" if contact.attempts else ""
+    outcome = "unknown" if contact.attempts else ""
+    move(session, contact, word, at=now, why=why, detail=kept.detail(looked), outcome=outcome)
     bump_versions(session, looked.seen.keys())
 
 

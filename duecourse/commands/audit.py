@@ -118,7 +118,8 @@ def verify(
     ] = None,
 ) -> None:
     """
-    Check the whole log against what was signed: every row, entry, hash and checkpoint, and what never went through it.
+    Check the whole log against what was signed: every row, entry, hash and checkpoint, and what never went through it;
+    the contacts against the log; and whether entries were written when they say.
 
     Exit code 0: it stands as it was signed. 3: it does not; every place is told. 4: it cannot be told.
     """

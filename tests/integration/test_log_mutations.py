@@ -17,9 +17,14 @@ from typing import NamedTuple
 
 import pytest
 from sqlalchemy import text
+from sqlmodel import select
 
 from duecourse.witnesses import FolderWitness, ask_folder
+from store.bulk_arrow import table_of
+from store.deeds import STATED, deed_of
 from store.log_kinds import KINDS
+from store.outbox import FIXED, MOVING
+from store.tables import Hold, Notice
 from tests.forgotten import LENDER, LONG_AFTER, REF, remembered
 from tests.logs import SignedLog, add_decisions, positions, signed_log, standalone
 from tests.opening import open_database
@@ -33,8 +38,14 @@ LOG_TABLES = ("log_leaf", "log_node", "log_checkpoint", "log_handover", "log_era
 FILES = "the witness's files"
 WITNESS = "../elsewhere"
 SETTINGS = "name in ('log.head', 'log.seal_key')"
-MUTABLE = {"run": {"status", "done_to", "counts_json", "ended_at"}}
-"""What no entry holds: it changes while a run goes on."""
+MUTABLE = {
+    "run": {"status", "done_to", "counts_json", "ended_at"},
+    "contact": {column.name for column in table_of("contact").columns} - {"id", "status", *MOVING, *FIXED},
+    **{name: {column.name for column in table_of(name).columns} - {"id", *kept} for name, kept in STATED.items()},
+}
+"""What no entry holds: it changes while a run or a contact goes on."""
+VOUCHED = {"contact": ("id",), "contact_loan": ("contact_id", "loan_id"), "hold": ("id",), "notice": ("id",)}
+"""Tables that change, and whose rows the entries vouch for: their keys."""
 
 Row = dict[str, object]
 
@@ -56,6 +67,9 @@ def clean(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         with made.write() as session:  # No part of the log, and what waits there for its turn must be readable.
             session.connection().execute(text("delete from arrival"))
         remembered(made)
+        with made.write() as session:
+            for row in (*session.exec(select(Hold)), *session.exec(select(Notice))):
+                session.add(deed_of(row, new=True, now=log.now))
         log.sign()
         erase(made, REF, LENDER, because="request 7", by="li", now=LONG_AFTER, today=LONG_AFTER.date())
         for run in (901, 902, 903):
@@ -66,7 +80,7 @@ def clean(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         for name, kind in connection.execute("select name, type from sqlite_master where sql is not null").fetchall():
             if kind == "trigger":
                 connection.execute(f"drop trigger {name}")
-        for table in (*(kind.table for kind in KINDS.values()), *LOG_TABLES):
+        for table in (*(kind.table for kind in KINDS.values()), *LOG_TABLES, *VOUCHED):
             connection.execute(f'create table bare as select * from "{table}"')
             connection.execute(f'drop table "{table}"')
             connection.execute(f'alter table bare rename to "{table}"')
@@ -126,7 +140,7 @@ def found_in(
 
 def _do(connection: sqlite3.Connection, files: Path, chance: random.Random) -> Wrong:
     """One wrong of any kind; tried until it changes anything."""
-    tables = [*(kind.table for kind in KINDS.values()), *LOG_TABLES, FILES]
+    tables = [*(kind.table for kind in KINDS.values()), *LOG_TABLES, *VOUCHED, FILES]
     while True:
         table = chance.choice(tables)
         if table == FILES:
@@ -162,7 +176,8 @@ def _do_to_file(files: Path, chance: random.Random) -> Wrong:
 def _change(connection: sqlite3.Connection, table: str, chance: random.Random) -> Wrong | None:
     rowid, row = _row(connection, table, chance)
     column = chance.choice([name for name in row if name not in MUTABLE.get(table, set())])
-    value = _other(row[column], chance)
+    # A flag that holds another number than 1 still is one.
+    value = int(not row[column]) if column == "misdirected" else _other(row[column], chance)
     if (table, column) == ("log_handover", "at"):
         # When it took it is only known to be no earlier than the checkpoint.
         value = int(str(row[column])) - 2 ** chance.randrange(40)
@@ -184,7 +199,7 @@ def _insert(connection: sqlite3.Connection, table: str, chance: random.Random) -
     _, row = _row(connection, table, chance)
     key = {"log_leaf": "position", "log_node": "number", "log_checkpoint": "number", "log_handover": "number",
            "log_erased": "field"}.get(table)  # fmt: skip
-    key = key or next(kind.key[0] for kind in KINDS.values() if kind.table == table)
+    key = key or VOUCHED.get(table, [None])[-1] or next(kind.key[0] for kind in KINDS.values() if kind.table == table)
     if chance.random() < 0.7:
         row = {**row, key: row[key] + chance.choice((1, 1000, -5000)) if isinstance(row[key], int) else f"{row[key]}x"}
     connection.execute(
@@ -202,6 +217,7 @@ def _swap(connection: sqlite3.Connection, table: str, chance: random.Random) -> 
         "log_handover": ("number", "witness"),
         "log_erased": ("kind", "key", "field"),
         "setting": ("name",),
+        **VOUCHED,
     }
     key = keys.get(table) or next(kind.key for kind in KINDS.values() if kind.table == table)
     (one_id, one), (other_id, other) = _row(connection, table, chance), _row(connection, table, chance)
@@ -246,6 +262,8 @@ def _places(table: str, row: Row) -> tuple[str, ...]:
     if table == "setting":
         of_head = ("length of the log", "log.head", "missing: checkpoints")
         return of_head if str(row["name"]).startswith("log.h") else ("`consent:", "log.seal_key")
+    if table in VOUCHED:
+        return (f"`{table.removesuffix('_loan')}:{row[VOUCHED[table][0]]}`",)
     kind = next(kind for kind in KINDS.values() if kind.table == table)
     return (f"`{kind.name}:{'-'.join(str(row[name]) for name in kind.key)}`",)
 

@@ -17,7 +17,18 @@ from store.db import Database
 from store.log_kinds import erased_text
 from store.tables import Contact, ContactStatus, Endpoint, Person, Run, Snapshot
 from tests.factories import add_payment
-from tests.replaying import FEW_LOANS, as_kept, drawn, few_packs, flawless, lived, scalars, tampered, without_somebody, works_of
+from tests.replaying import (
+    FEW_LOANS,
+    as_kept,
+    drawn,
+    few_packs,
+    flawless,
+    lived,
+    scalars,
+    tampered,
+    without_somebody,
+    works_of,
+)
 from workflows.replay import replay
 from workflows.replay_findings import Chosen
 from workflows.replay_looks import NO_ENTRY, NO_SNAPSHOT, NOTHING_KEPT

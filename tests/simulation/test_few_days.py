@@ -16,7 +16,7 @@ from tests.simulation.checker import check
 from tests.simulation.mutations import MUTATIONS, Mutation, mutate
 from tests.simulation.opener import teach
 from tests.simulation.records import HOUR, Handed, Violation
-from tests.simulation.witness import Finished, live_through
+from tests.simulation.witness import Finished, against_the_log, live_through
 
 BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,6 +31,12 @@ def test_three_days_without_a_violation(three_days: Finished) -> None:
     """No invariant that applies so far is violated, and there was something that could have violated them."""
     assert _told(check(three_days.database, three_days.handed, three_days.workspace)) == []
     assert {handed.channel for handed in three_days.handed} == {"sms", "email"}
+
+
+def test_the_log_has_nothing_against_three_days(three_days: Finished, tmp_path: Path) -> None:
+    """Every contact, hold and notice is as the log says, and nothing was written later than it says, with a checkpoint a day."""
+    shutil.copytree(three_days.workspace, tmp_path / "demo")
+    assert against_the_log(replace(three_days, workspace=tmp_path / "demo")) == []
 
 
 def test_history_does_not_follow_from_what_contacts_are_called(

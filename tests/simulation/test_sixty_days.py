@@ -10,7 +10,7 @@ import pytest
 from duecourse.demo import run
 from tests.simulation.checker import check, fingerprint
 from tests.simulation.records import Violation
-from tests.simulation.witness import Faults, first_sweep, live_through
+from tests.simulation.witness import Faults, against_the_log, first_sweep, live_through
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -25,6 +25,7 @@ def test_sixty_days_without_a_violation(tmp_path: Path) -> None:
     """Sixty days of the demo book violate none of the invariants that apply so far."""
     done = live_through(tmp_path / "demo", days=60, seed=1)
     assert _told(check(done.database, done.handed, done.workspace)) == [], "replay: make sim"
+    assert against_the_log(done) == []
 
 
 @pytest.mark.parametrize("seed", [2, 3, 4])
@@ -38,6 +39,7 @@ def test_a_provider_on_a_bad_day(tmp_path: Path) -> None:
     """What is in doubt stays in doubt: nothing reaches anybody twice however the provider fails."""
     done = live_through(tmp_path / "demo", days=10, seed=5, faults=_ROUGH)
     assert _told(check(done.database, done.handed, done.workspace)) == []
+    assert against_the_log(done) == []
 
 
 def test_the_same_seed_tells_the_same_story(tmp_path: Path) -> None:

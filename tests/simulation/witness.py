@@ -6,6 +6,7 @@ The only module here that knows the product; the checks read what it leaves behi
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from email.message import EmailMessage
@@ -19,11 +20,14 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from channels.sms import SmsSettings
 from channels.testing.mailserver import FakeMailServer
 from channels.testing.provider import Accepted, FakeProvider, Fault
+from duecourse.audit import make_key, public_keys
 from duecourse.demo import run
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
+from store.tables import Setting
 from tests.simulation.records import Handed
 from workflows.importing import import_folder
+from workflows.log_verify import verify
 
 Faults = Sequence[tuple[float, Fault]]
 
@@ -69,7 +73,16 @@ def live_through(folder: Path, *, days: int, seed: int, faults: Faults | None = 
             )
             return answer
 
+    prepare = run.prepare
+
+    def signing(*at: Any) -> None:
+        prepare(*at)
+        workspace = open_workspace(folder, {})
+        with closing(workspace.open_database()) as opened:
+            make_key(workspace, opened, name="demo/log", rotate=False, now=datetime.combine(run.START, time(0), UTC))
+
     patches: dict[str, Any] = {
+        "prepare": signing,
         "FakeProvider": Provider,
         "FakeMailServer": Mails,
         # The provider tells us which contact a message was for by the callback it is asked to make.
@@ -80,6 +93,17 @@ def live_through(folder: Path, *, days: int, seed: int, faults: Faults | None = 
     with patch.multiple(run, **patches):
         run.run_demo(folder, days=days, seed=seed, tell=_silent)
     return Finished(folder, database, tuple(handed))
+
+
+def against_the_log(finished: Finished) -> list[str]:
+    """What verification finds or cannot tell, clocks taken for real: every sweep's checkpoint stands between entries."""
+    workspace = open_workspace(finished.workspace, {})
+    with closing(workspace.open_database()) as opened:
+        with opened.write() as session:
+            session.merge(Setting(name="environment", value="production"))
+        found = verify(opened, public_keys(workspace))
+    assert found.signed > 0
+    return [*map(str, found.findings), *found.unknown, *found.told]
 
 
 def first_sweep(folder: Path, book: Path) -> Path:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import Date, select
 
 from store.bulk_arrow import BulkTransaction, Reader, arrow_schema, table_of
-from store.deeds import record
+from store.deeds import NEW, STATED, record
+from store.outbox import CONTACT, FIXED, MOVING
 from store.projection import position_statements
 from workflows.importing import rejects
 from workflows.importing.compare import told
@@ -58,8 +59,11 @@ def write(delivery: Delivery, transaction: BulkTransaction) -> None:
         _update(delivery, transaction)
     if kind.name == "contacts":
         transaction.append("contact_loan", delivery.arrow("select id as contact_id, loan_id from fresh order by row"))
+        transaction.append("contact_status", delivery.arrow(_ENTRIES))
     elif kind.name == "movements":
         _link_endings(delivery, transaction)
+    elif kind.table in STATED:
+        _state(delivery, transaction)
     _bring_up_to_date(delivery, transaction)
     tell(delivery, transaction)
 
@@ -102,6 +106,9 @@ def _log_import(delivery: Delivery, transaction: BulkTransaction, rejected: int,
         "rejected": rejected,
         "status": status,
     }
+    if delivery.kind.name == "contacts":
+        # Versions before this one wrote no entries, and their deeds do not say how many.
+        detail["entries"] = delivery.count("fresh")
     record(transaction, "import", delivery.file.digest, detail, now=delivery.now)
 
 
@@ -139,6 +146,31 @@ def _replace_schedules(delivery: Delivery, transaction: BulkTransaction, feed: i
         transaction.execute(f"delete from instalment where loan_id in ({_listed(ids)})")
     delivery.make("anew", "select * from incoming semi join moved using (loan_id)")
     _append(delivery, transaction, "anew", feed)
+
+
+_STATED: Final = ", ".join(f"'{name}', \"{name}\"" for name in sorted((*MOVING, *FIXED)))
+_ENTRIES: Final = f"""
+    select id as contact_id, status, now_us as "at", 'imported' as why,
+        json_object('{CONTACT}', json_object({_STATED}))::varchar as detail_json
+    from fresh cross join delivery order by row"""
+"""The log vouches for imported contacts as for any other that no decision lists: see `store.outbox.note`."""
+
+
+def _state(delivery: Delivery, transaction: BulkTransaction) -> None:
+    """A deed for each row that is new or changed: how it stands now, as `store.deeds.state` writes it."""
+    name = delivery.kind.table
+    table = table_of(name)
+    refs = delivery.values("select ref from fresh union all select ref from altered")
+    columns = [table.c.id, table.c.ref, *(table.c[one] for one in STATED[name])]
+    delivery.con.register("stands", matching(transaction, select(*columns), table.c.ref, refs))
+    dated = {one for one in STATED[name] if isinstance(table.c[one].type, Date)}
+    said = ", ".join(f"'{one}', s.\"{one}\"{'::varchar' if one in dated else ''}" for one in sorted(STATED[name]))
+    query = f"""
+        select now_us as "at", '{name}' as kind, '{name}:' || s.id as subject,
+            (case when is_new then json_object({said}, '{NEW}', true) else json_object({said}) end)::varchar as detail_json
+        from stands s join (select ref, true as is_new from fresh union all select ref, false from altered) using (ref)
+            cross join delivery order by s.id"""
+    transaction.append("deed", delivery.arrow(query))
 
 
 _MOVED: Final = "select loan_id from fresh union select loan_id from altered union select loan_id from gone"

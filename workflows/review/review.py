@@ -1,12 +1,9 @@
 """The review of one month, made whole: gathered, measured, told, and written down as a deed."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
@@ -18,7 +15,7 @@ from store.bulk import reading, writing
 from store.bulk_arrow import table_of
 from store.db import Database
 from store.deeds import record
-from store.duck import room_for
+from store.duck import work_file
 from workflows.log_verify import verify
 from workflows.log_witnessed import Asked
 from workflows.private_file import whole_folder
@@ -33,12 +30,6 @@ from workflows.review.report import Number, Report, as_document
 from workflows.review.setting import Rests, hours, integrity, scope
 from workflows.review.views import make_lists, make_views
 from workflows.review.work import Work
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-_MEMORY: Final = "1GB"
-"""What the work file may hold in memory; the rest of it is on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +76,7 @@ def review(
     if now < month.end:
         raise DataError(Problem(f"{month.name} is not over", "review a month that is"))
     rests = _rests(database, keys, asked)
-    with whole_folder(folder) as making, _work_file() as con:
+    with whole_folder(folder) as making, work_file("the review") as con:
         with reading(database) as reader:
             gather_runs(con, reader, month)
             columns = "now_at, strategies_json, gate_digest, engine_version"
@@ -106,20 +97,6 @@ def review(
         with writing(database) as transaction:
             record(transaction, "export", digests["review.html"], detail, now=now)
     return Reviewed(report.findings, {name: number.value for name, number in report.figures}, digests)
-
-
-@contextmanager
-def _work_file() -> Iterator["DuckDBPyConnection"]:
-    import duckdb
-
-    with (
-        room_for("the review", tempfile.gettempdir()),
-        tempfile.TemporaryDirectory(prefix="review-") as scratch,
-        duckdb.connect(str(Path(scratch) / "work.duckdb")) as con,
-    ):
-        con.execute(f"set memory_limit = '{_MEMORY}'")
-        con.execute(f"set temp_directory = '{scratch}'")
-        yield con
 
 
 def _report(work: Work, month: Month, about: About, rests: Rests, now: datetime) -> Report:

@@ -1,0 +1,159 @@
+"""A contact is a row that changes, and the log vouches for it: whatever is done to one past the product is found, with its place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from store.bulk_arrow import table_of
+from store.columns import to_us
+from store.db import Database
+from store.outbox import FIXED, MOVING
+from tests.by_hand import call
+from tests.logs import SignedLog, past_everything, without_triggers
+from tests.outgoing import NOW, Silent, SmallGate, book, door_of, go, plan
+from tests.replaying import lived
+from workflows.by_hand import record
+from workflows.sayings import NOTHING_LEARNT
+
+COUNTED = ("status", *MOVING, *FIXED)
+OTHER = {
+    "run_id": None, "loan_id": 1, "person_id": 1, "endpoint_id": None, "stage_entry": 99,
+    "misdirected": True,
+}  # fmt: skip
+"""What is written in place of what stands there; of all others a word that is not there."""
+
+
+@pytest.fixture
+def worked(database: Database) -> SignedLog:
+    """A book of some days: swept, sent, tasks done, calls told of; signed."""
+    lived(database, 1)
+    with database.write() as session:  # Its maker takes back moves, past the triggers.
+        gone = "kind = 'stage_change' and key not in (select cast(id as varchar) from stage_change)"
+        session.connection().execute(text(f"delete from log_queue where {gone}"))
+        for table, key in (("contact_loan", "contact_id"), ("contact", "id")):  # And brings contacts without any entry.
+            session.connection().execute(text(f"delete from {table} where {key} like 'h-%'"))
+    log = SignedLog(database)
+    log.sign()
+    return log
+
+
+def test_a_book_that_was_worked_in_has_nothing_against_it(worked: SignedLog) -> None:
+    """Every contact of sweeps, events, agents and dispatch is as its decision and its entries say."""
+    verified = worked.verify()
+    assert (verified.findings, verified.unknown, verified.told) == ([], [], [])
+    assert _several(worked.database, "select count(distinct status) from contact")[0] >= 4
+
+
+def test_every_change_is_found_with_its_contact_and_column(worked: SignedLog) -> None:
+    """Of a contact that a rule asked for and of one by hand, whatever the law counts by: one column at a time."""
+    asked = "select id from contact where rule is not null and status in ('delivered', 'sent') and loan_id > 2"
+    by_hand = "select id from contact where rule is null and loan_id > 2"
+    for called in (_several(worked.database, asked)[0], _several(worked.database, by_hand)[0]):
+        for column in COUNTED:
+            with _undone(
+                worked,
+                f"update contact set {column} = :new where id = :id",
+                id=called,
+                new=_other(worked.database, column),
+            ) as found:
+                assert found == [f"altered: `contact:{called}`: the log says otherwise of `{column}`"], column
+
+
+def test_a_contact_that_is_gone_or_was_never_made_is_found(worked: SignedLog) -> None:
+    """Deleted with or without its history, invented without one, or invented with a history that no decision asks for."""
+    (called, *_) = _several(worked.database, "select id from contact where status = 'delivered'")
+    gone = f"deleted: `contact:{called}`: its entries are there, and it is gone or cannot be read"
+    with _undone(worked, "delete from contact where id = :id", id=called) as found:
+        assert found == [gone]
+    with _undone(worked, _COPIED, id=called, new="999-1-0") as found:
+        assert found == ["inserted: `contact:999-1-0`: the log has no entry of it"]
+    run, loan, _ = called.split("-")
+    new = f"{run}-{loan}-7"
+    said = "insert into contact_status (contact_id, status, at, why, detail_json) select :new, status, at, '', '{}' from contact where id = :id"
+    with _undone(worked, _COPIED, said, id=called, new=new) as found:
+        assert f"inserted: `contact:{new}`: no decision asks for it" in found
+
+
+def test_what_a_contact_was_about_is_found_too(worked: SignedLog) -> None:
+    """Limits that count by debt go by the loans it was about."""
+    (called, *_) = _several(worked.database, "select id from contact where status = 'delivered' and loan_id <> 1")
+    with _undone(worked, "insert into contact_loan (contact_id, loan_id) values (:id, 1)", id=called) as found:
+        assert found == [f"altered: `contact:{called}`: the log says otherwise of the loans it was about"]
+
+
+def test_of_old_entries_it_is_said_that_nothing_can_be_told(database: Database) -> None:
+    """Entries of before they said what stands in the contact are no finding, and how many contacts that leaves is told."""
+    (loan,) = book(database)
+    plan(database, loan, status="sent")
+    log = SignedLog(database)
+    with without_triggers(database) as connection:
+        connection.execute(text("update contact_status set status = 'sent'"))
+    log.sign()
+    verified = log.verify()
+    assert (verified.findings, verified.unknown) == ([], [])
+    assert verified.told == ["not checked: 1 contacts whose entries are of before they said what stands in the contact"]
+
+
+def test_a_call_told_of_later_stands_as_it_was_told(database: Database) -> None:
+    """It was yesterday, and the entry of today says so: moved to the day before, it is found."""
+    (loan,) = book(database)
+    done = record(
+        door_of(database, {}, gate=SmallGate()), call(database, loan), "conversation", direction="out", agent="mei",
+        at=NOW - timedelta(days=1), now=NOW, learnt=NOTHING_LEARNT,
+    )  # fmt: skip
+    log = SignedLog(database)
+    log.sign()
+    assert log.found() == []
+    with _undone(
+        log, "update contact set at = :new where id = :id", id=done.contact, new=_other(database, "at")
+    ) as found:
+        assert found == [f"altered: `contact:{done.contact}`: the log says otherwise of `at`"]
+
+
+def test_a_message_that_left_is_vouched_for_from_then_on(database: Database) -> None:
+    """Whatever its first entry left out: when it was sent and what came of it."""
+    (loan,) = book(database)
+    message = plan(database, loan)
+    go(door_of(database, {"sms": Silent()}))
+    log = SignedLog(database)
+    log.sign()
+    assert log.found() == []
+    with _undone(log, "update contact set outcome = :new where id = :id", id=message, new="unknown") as found:
+        assert found == [f"altered: `contact:{message}`: the log says otherwise of `outcome`"]
+
+
+_COPIED = "insert into contact (id, slot, {0}) select :new, :new, {0} from contact where id = :id".format(
+    ", ".join(f'"{column.name}"' for column in table_of("contact").columns if column.name not in ("id", "slot"))
+)
+
+
+def _other(database: Database, column: str) -> object:
+    if column == "at":
+        at = datetime(2001, 1, 1, tzinfo=UTC)
+        return to_us(at) if database.dialect == "sqlite" else at
+    return OTHER.get(column, "elsewhere")
+
+
+def _several(database: Database, query: str) -> list[Any]:
+    with database.session() as session:
+        return list(session.connection().execute(text(f"{query} order by 1")).scalars())
+
+
+@contextmanager
+def _undone(log: SignedLog, *statements: str, **values: object) -> Iterator[list[str]]:
+    """What is found while a wrong stands; afterwards contacts are as they were."""
+    with past_everything(log.database) as run:
+        for table in ("contact", "contact_loan"):
+            run(f"create table kept_{table} as select * from {table}")
+        for statement in statements:
+            run(statement, {name: value for name, value in values.items() if f":{name}" in statement})
+    yield log.found()
+    with past_everything(log.database) as run:
+        for table in ("contact", "contact_loan"):
+            run(f"delete from {table}")
+            run(f"insert into {table} select * from kept_{table}")
+            run(f"drop table kept_{table}")
