@@ -114,17 +114,22 @@ def given_to(actor: str) -> str:
     return "lender" if actor == "first_party" else "collector"
 
 
-def hear(session: Session, contact: Contact, learnt: Learnt, *, agent: str, now: datetime, how: str = "") -> None:
-    """Write down what a contact told us: each statement into the ledger, each mark to its number or address."""
+def hear(session: Session, contact: Contact, learnt: Learnt, *, agent: str, now: datetime, live: bool) -> None:
+    """
+    Write down what a contact told us: each statement into the ledger, each mark to its number or address.
+
+    Args:
+        live: it is being said now, so it is their latest word, whatever clock heard the ones before.
+    """
     for number, saying in enumerate(learnt.sayings):
         # Where it was said is not what it is about, but for `no_endpoint`.
         endpoint = contact.endpoint_id if saying.kind == "no_endpoint" else None
         said = statement(
             saying, contact.person_id, endpoint=endpoint, at=now, zones=learnt.zones,
             source=f"agent:{agent}", ref=f"contact:{contact.id}:{number}", given_to=learnt.given_to,
-            how=how or contact.channel, evidence=f"contact:{contact.id}",
+            how=contact.channel, evidence=f"contact:{contact.id}",
         )  # fmt: skip
-        add_statement(session, said, now=now)
+        add_statement(session, said, now=now, live=live)
     if learnt.marks:
         if contact.endpoint_id is None:
             what = "there is no number or address to mark: the contact has none on file"
