@@ -14,7 +14,9 @@ from channels.gateway_incoming import read_receipts, read_replies
 from channels.gateway_lookup import read_lookup
 from channels.gateway_spec import SEND_VALUES, SIGN_VALUES, Answer, Approved, Gateway
 from channels.gateway_values import read_signature
+from channels.mail_connection import NAME as MAIL
 from channels.refusals import codes_of
+from channels.twilio_client import NAME as TWILIO
 from engine.content import GROUPS, LANGUAGES
 from engine.errors import Problem, RuleError, unknown_name
 from engine.fields import Fields
@@ -27,6 +29,7 @@ _KEYS: Final = (
 _NUMBERS: Final = ("e164", "digits", "national")
 _TIMES: Final = ("seconds", "milliseconds", "iso", "compact")
 _PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,3}")
+_TAKEN: Final = (TWILIO, MAIL)
 _VALUES: Final = frozenset(f"{group}.{name}" for group, names in GROUPS.items() for name in names)
 
 
@@ -42,6 +45,11 @@ def read_gateway(text: str, file: str) -> Gateway:
     if top is None:
         raise RuleError(problems)
     name = top.identifier("gateway", required="freedonia") or ""
+    if name in _TAKEN:
+        # What an account takes is counted by this name, and what comes back is told apart by it.
+        top.refuse(
+            f"`{name}` is the name of another provider", "name the gateway otherwise", top.table.items["gateway"].at
+        )
     serves = _serves(top)
     number = top.one_of("number", "form of number", _NUMBERS) or "e164"
     if number == "national" and len(serves) != 1:

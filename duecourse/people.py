@@ -65,6 +65,7 @@ def record_outcome(
     call_at: datetime | None = None,
     proof: Proven | None = None,
     batch: OfBatch | None = None,
+    live: bool = False,
 ) -> None:
     """
     Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`.
@@ -72,6 +73,7 @@ def record_outcome(
     Args:
         call_at: when they want to be called.
         batch: the batch it went out with, where no agent had it in hand.
+        live: it is reported at the moment, and `now` is not what somebody says of it.
     """
     with works.database.session() as session:
         contact = session.get(Contact, contact_id)
@@ -88,7 +90,7 @@ def record_outcome(
     report = Report(
         outcome, agent, now, on, policy, works.workspace.pack_dates, promised,
         replace(learnt, given_to=whom, zones=zones), CallBack(call_at, whom, zones) if call_at is not None else None,
-        proof, batch, works.notice_of(contact),
+        proof, batch, works.notice_of(contact), live,
     )  # fmt: skip
     reporting.record_outcome(works.database, contact_id, report)
 

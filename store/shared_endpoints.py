@@ -68,6 +68,13 @@ def shared_endpoints(session: Session, endpoint_ids: Collection[int], *, now: da
     return found
 
 
+def listings(session: Session, endpoint: Endpoint) -> list[Endpoint]:
+    """Every way in which its person's number or address is listed, this one among them: as mobile and as landline, say."""
+    same = col(Endpoint.value_hash) == endpoint.value_hash
+    wanted = select(Endpoint).where(col(Endpoint.person_id) == endpoint.person_id, same)
+    return list(session.exec(wanted.order_by(col(Endpoint.id))))
+
+
 def _past(contact: Contact, endpoint_id: int) -> PastContact:
     in_hand = contact.status in ("claimed", "sending", "unknown")
     return PastContact(

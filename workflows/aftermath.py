@@ -10,6 +10,7 @@ from compliance import Matter, PackDates
 from store.consents import NewStatement, add_statement
 from store.deeds import state
 from store.people import jurisdictions
+from store.shared_endpoints import listings
 from store.tables import Contact, Endpoint, Event, Loan, Notice, Person
 from workflows.second_look import Look
 
@@ -63,8 +64,9 @@ def record_failure(session: Session, contact: Contact, receipt: Receipt, now: da
             ref=f"receipt:{contact.id}:{contact.attempts}",
         )
         add_statement(session, said, now=now, live=True)
-    elif receipt.meaning == "bad_address":
-        lose_endpoint(session, contact, now)
+    elif receipt.meaning == "bad_address" and contact.endpoint_id is not None:
+        # As what it was used for: a number that takes no texts may well be a landline that can be called.
+        _lose(session, session.get_one(Endpoint, contact.endpoint_id), now)
     detail = {"channel": contact.channel, "code": receipt.code, "meaning": receipt.meaning}
     add_event(
         session,
@@ -77,12 +79,25 @@ def record_failure(session: Session, contact: Contact, receipt: Receipt, now: da
     )
 
 
-def lose_endpoint(session: Session, contact: Contact, now: datetime) -> None:
-    """This number or address does not lead to this person any more."""
+def lose_number(session: Session, contact: Contact, now: datetime) -> list[int | None]:
+    """
+    This number or address does not lead to this person any more, whatever it is listed as.
+
+    For whoever else has it on file nothing is known by that.
+
+    Returns:
+        the endpoints that it is listed as.
+    """
     endpoint = session.get(Endpoint, contact.endpoint_id) if contact.endpoint_id is not None else None
-    if endpoint is not None:
-        endpoint.valid, endpoint.lost_at = False, now
-        session.add(endpoint)
+    found = listings(session, endpoint) if endpoint is not None else []
+    for one in found:
+        _lose(session, one, now)
+    return [one.id for one in found]
+
+
+def _lose(session: Session, endpoint: Endpoint, now: datetime) -> None:
+    endpoint.valid, endpoint.lost_at = False, now
+    session.add(endpoint)
 
 
 def add_event(

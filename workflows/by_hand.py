@@ -171,6 +171,7 @@ def record(
     promised: Promised | None = None,
     call_at: datetime | None = None,
     learnt: Learnt,
+    live: bool = False,
 ) -> Done:
     """
     Write down a contact that was made without us: it happened, so it counts from now on, lawful or not.
@@ -179,6 +180,7 @@ def record(
 
     Args:
         at: when it was; now or before. call_at: when they want to be called.
+        live: it is this moment, and not one that somebody names.
     Raises:
         DataError: nobody it could have been with, an outcome that means nothing, a promise that is not taken.
     """
@@ -195,7 +197,8 @@ def record(
         on = day_at(answer.situation.borrower.zones, at)
         news = replace(learnt, zones=answer.person.zones)
         back = CallBack(call_at, learnt.given_to, answer.person.zones) if call_at is not None else None
-        report = Report(outcome, agent, at, on, _policy(door, answer.loan), door.dates, promised, news, back)
+        policy = _policy(door, answer.loan)
+        report = Report(outcome, agent, at, on, policy, door.dates, promised, news, back, live=live)
         close(session, contact, report)
         verdict = answer.best.verdict
         if direction == "out" and verdict.outcome != "allow":

@@ -57,8 +57,10 @@ def refuse_call_back(wanted: CallBack, now: datetime) -> None:
         raise DataError(Problem(what, f"agree on a time in the next {DAYS_MAX} days"))
 
 
-def promise_call_back(session: Session, contact: Contact, wanted: CallBack, *, agent: str, now: datetime) -> None:
-    """Put the call-back into the queue of the call it came from, and write down that it was asked for."""
+def promise_call_back(
+    session: Session, contact: Contact, wanted: CallBack, *, agent: str, now: datetime, live: bool
+) -> None:
+    """Put the call-back into the queue of the call it came from, and write down that it was asked for; `live`: just now."""
     contact_id = _next_id(contact.id)
     back = Contact(
         id=contact_id, run_id=contact.run_id, loan_id=contact.loan_id, person_id=contact.person_id, role=contact.role,
@@ -76,7 +78,7 @@ def promise_call_back(session: Session, contact: Contact, wanted: CallBack, *, a
         only_on=(day_at(wanted.zones, wanted.at),), until_at=wanted.at + OPEN_FOR, given_to=wanted.given_to,
         how=contact.channel, evidence=f"contact:{contact.id}", source=f"agent:{agent}", ref=f"call-back:{contact_id}",
     )  # fmt: skip
-    add_statement(session, said, now=now)
+    add_statement(session, said, now=now, live=live)
 
 
 def is_call_back(contact: Contact) -> bool:

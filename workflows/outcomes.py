@@ -12,7 +12,7 @@ from engine.errors import DataError, Problem
 from engine.strategy import PromisePolicy
 from store.deeds import state
 from store.tables import Contact, Hold, Promise
-from workflows.aftermath import lose_endpoint, serve_notice, void_notices
+from workflows.aftermath import lose_number, serve_notice, void_notices
 from workflows.outcome_file import Effect, Outcome
 
 _DISPUTE_REVIEW: Final = timedelta(days=30)
@@ -88,7 +88,7 @@ def follow(
     if effect == "served" and notice is not None:
         serve_notice(session, contact, notice, dates, on=on, now=now)
     if effect in ("wrong_person", "bad_endpoint"):
-        lose_endpoint(session, contact, now)
+        lose_number(session, contact, now)
         void_notices(session, contact, now)
     if effect == "dispute":
         state(

@@ -16,7 +16,7 @@ from store.columns import to_us
 from store.consents import NewStatement, add_statement, ledger
 from store.outbox import bump_versions, lock_versions, note
 from store.tables import Contact, ContactLoan, MessageText, Person
-from workflows.aftermath import add_event, concerned, lose_endpoint, void_notices
+from workflows.aftermath import add_event, concerned, lose_number, void_notices
 from workflows.asking import Addressed, Wanted
 from workflows.by_hand import Done, send
 from workflows.door import Door
@@ -225,9 +225,8 @@ def _misdirected(session: Session, contact: Contact, now: datetime) -> None:
     """The number is somebody else's: not used again, and what went there reached nobody."""
     if contact.endpoint_id is None:
         return
-    lose_endpoint(session, contact, now)
     there = select(Contact).where(
-        col(Contact.endpoint_id) == contact.endpoint_id,
+        col(Contact.endpoint_id).in_(lose_number(session, contact, now)),
         col(Contact.direction) == "out",
         col(Contact.at) >= contact.at - _MISDIRECTED_BACK,
         col(Contact.at) <= contact.at,

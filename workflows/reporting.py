@@ -47,6 +47,7 @@ class Report:
         call_back: when they want to be called.
         proof: what shows that it was so.
         batch: the batch it was in; None: a person reports of what they have in hand.
+        live: `at` is the moment of reporting, and not one that somebody names.
     """
 
     outcome: str
@@ -61,6 +62,7 @@ class Report:
     proof: Proven | None = None
     batch: OfBatch | None = None
     notice: str | None = None
+    live: bool = False
 
 
 def record_outcome(database: Database, contact_id: str, report: Report) -> None:
@@ -105,7 +107,7 @@ def close(session: Session, contact: Contact, report: Report) -> None:
         add_promise(session, contact, promised, on=report.on, now=report.at)
     if report.call_back is not None:
         refuse_call_back(report.call_back, report.at)
-        promise_call_back(session, contact, report.call_back, agent=report.agent, now=report.at)
+        promise_call_back(session, contact, report.call_back, agent=report.agent, now=report.at, live=report.live)
     _close(session, contact, report, meaning)
     if report.batch is not None:
         # In the same transaction: a report that is taken twice is known by it.
@@ -119,7 +121,7 @@ def close(session: Session, contact: Contact, report: Report) -> None:
             session, contact, meaning.effect, agent=report.agent, notice=report.notice, dates=report.dates, on=report.on,
             now=report.at,
         )  # fmt: skip
-        hear(session, contact, report.learnt, agent=report.agent, now=report.at)
+        hear(session, contact, report.learnt, agent=report.agent, now=report.at, live=report.live)
         _tell(session, contact, outcome, meaning, report.at)
 
 

@@ -26,6 +26,7 @@ from engine.errors import DataError, Problem, unknown_name
 from engine.gate import CHANNELS, MARKS, STATEMENTS, LocalWindow, Purpose
 from engine.timing import end_of_day
 from store.consents import NewStatement, add_statement
+from store.shared_endpoints import listings
 from store.tables import Contact, Endpoint, Person
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -114,17 +115,22 @@ def given_to(actor: str) -> str:
     return "lender" if actor == "first_party" else "collector"
 
 
-def hear(session: Session, contact: Contact, learnt: Learnt, *, agent: str, now: datetime, how: str = "") -> None:
-    """Write down what a contact told us: each statement into the ledger, each mark to its number or address."""
+def hear(session: Session, contact: Contact, learnt: Learnt, *, agent: str, now: datetime, live: bool) -> None:
+    """
+    Write down what a contact told us: each statement into the ledger, each mark to its number or address.
+
+    Args:
+        live: it is being said now, so it is their latest word, whatever clock heard the ones before.
+    """
     for number, saying in enumerate(learnt.sayings):
         # Where it was said is not what it is about, but for `no_endpoint`.
         endpoint = contact.endpoint_id if saying.kind == "no_endpoint" else None
         said = statement(
             saying, contact.person_id, endpoint=endpoint, at=now, zones=learnt.zones,
             source=f"agent:{agent}", ref=f"contact:{contact.id}:{number}", given_to=learnt.given_to,
-            how=how or contact.channel, evidence=f"contact:{contact.id}",
+            how=contact.channel, evidence=f"contact:{contact.id}",
         )  # fmt: skip
-        add_statement(session, said, now=now)
+        add_statement(session, said, now=now, live=live)
     if learnt.marks:
         if contact.endpoint_id is None:
             what = "there is no number or address to mark: the contact has none on file"
@@ -180,26 +186,34 @@ def own_endpoint(session: Session, person: Person, endpoint_id: int | None) -> i
 
 def mark(session: Session, endpoint_id: int, marks: Iterable[str], *, off: bool = False) -> None:
     """
-    Keep what our people learnt of a number or address, or take it back. Whoever calls bumps the person's version.
+    Keep what our people learnt of a number or address, or take it back, whatever it is listed as.
+
+    Whoever calls bumps the person's version.
 
     Raises:
         DataError: no such mark.
     """
-    endpoint = session.get_one(Endpoint, endpoint_id)
-    known = set(endpoint.learnt_marks.split())
-    for name in marks:
-        if name not in MARKS:
-            raise DataError(unknown_name("mark", name, MARKS, at=None, otherwise=_one_of(MARKS)))
-        known = known - {name} if off else known | {name}
-    endpoint.learnt_marks = " ".join(sorted(known))
-    session.add(endpoint)
+    named = set(marks)
+    if unknown := sorted(named - set(MARKS)):
+        raise DataError(unknown_name("mark", unknown[0], MARKS, at=None, otherwise=_one_of(MARKS)))
+    for endpoint in listings(session, session.get_one(Endpoint, endpoint_id)):
+        known = set(endpoint.learnt_marks.split())
+        endpoint.learnt_marks = " ".join(sorted(known - named if off else known | named))
+        session.add(endpoint)
 
 
 def restore(session: Session, endpoint_id: int) -> None:
-    """Take back that a number or address leads nowhere, or to somebody else. Whoever calls bumps the person's version."""
+    """
+    Take back that a number or address leads nowhere, or to somebody else: for all that was lost with it.
+
+    Whoever calls bumps the person's version.
+    """
     endpoint = session.get_one(Endpoint, endpoint_id)
-    endpoint.valid, endpoint.lost_at = True, None
-    session.add(endpoint)
+    lost_at = endpoint.lost_at
+    for one in listings(session, endpoint):
+        if one.id == endpoint_id or (lost_at is not None and one.lost_at == lost_at):
+            one.valid, one.lost_at = True, None
+            session.add(one)
 
 
 def _refuse_vague(saying: Saying) -> None:

@@ -151,6 +151,7 @@ def record(
         session.works.door, wanted, outcome, direction=direction, agent=agent, at=moment, now=max(moment, now()),
         call_at=called_at(call_at),
         promised=promised_of(amount, due, currency), learnt=learnt_of(said, mark, given_to(session.settings.actor)),
+        live=at is None,
     )  # fmt: skip
     session.output.answer(_json(session, done), lambda console: console.print(f"{done.contact}: {channel} {outcome}"))
     verdict = done.answer.best.verdict

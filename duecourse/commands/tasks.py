@@ -123,6 +123,7 @@ def outcome(
         learnt=learnt,
         call_at=called_at(call_at),
         proof=proven,
+        live=at is None,
     )
     answer = {"task": task, "outcome": result, "proof": proven.digest if proven is not None else None}
     shown = f"; proof {proven.digest[:16]}" if proven is not None else ""

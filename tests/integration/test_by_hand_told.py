@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col
 
+from store.consents import NewStatement, add_statement
 from store.db import Database
 from store.tables import Consent, Endpoint, Event, Person
 from tests.by_hand import call, report, told
 from tests.outgoing import NOW, TODAY, Silent, SmallGate, book, borrower_of, contact_of, counts, door_of, go, plan, rows
 from workflows.by_hand import record, start
+from workflows.call_backs import CallBack
 from workflows.outcomes import Promised
 from workflows.sayings import NOTHING_LEARNT, Learnt, read_saying
 
@@ -72,3 +74,34 @@ def test_what_was_said_and_learnt_in_a_call_holds_at_once(database: Database) ->
     ]
     assert counts(go(door)) == {"cancelled": 1}
     assert contact_of(database, waiting).why == "refused: test.opted_out"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_an_agent_hears_now_is_the_latest_word(database: Database, live: bool) -> None:
+    """
+    A stop said on the telephone stands after a START that a clock ahead has heard; what somebody dates stays where it was.
+
+    So does a call that somebody asks for after a stop that such a clock heard.
+    """
+    ahead = NOW + timedelta(minutes=5)
+    sayings = (read_saying("opt_out sms"), read_saying("no_medium call"))
+    learnt, order = Learnt(sayings, zones=("Asia/Shanghai",)), []
+    for loan in book(database, 2):
+        door, person = door_of(database, {}), borrower_of(database, loan)
+        with database.write() as session:
+            said = NewStatement(person, "opt_in", ahead, "twilio", f"start:{loan}")
+            assert add_statement(session, said, now=ahead, live=True)
+        if order:
+            done = start(door, call(database, loan), agent="mei", now=NOW)
+            assert done.contact is not None
+            back = CallBack(NOW + timedelta(hours=1), zones=("Asia/Shanghai",))
+            report(database, done.contact, "call_back", learnt=learnt, call_back=back, live=live)
+        else:
+            record(
+                door, call(database, loan), "conversation", direction="in", agent="mei", at=NOW, now=NOW, learnt=learnt,
+                live=live,
+            )  # fmt: skip
+        kept = rows(database, Consent, col(Consent.person_id) == person)
+        order.append([row.kind for row in sorted(kept, key=lambda row: (row.received_at, row.id))])
+    told = [["opt_out", "no_medium"], ["consent", "opt_out", "no_medium"]]
+    assert order == [["opt_in", *said] if live else [*said, "opt_in"] for said in told]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from duecourse.clock import now
+from store.consents import NewStatement, add_statement
 from store.db import Database
 from store.tables import Consent, Contact, Endpoint, Loan, MessageText
 from tests.conftest import Run
@@ -119,6 +121,23 @@ def test_a_call_from_start_to_outcome(run: Run, ref: str, opened: Database) -> N
     assert run("endpoints", "restore", "999")[0] == 1
     log = json.loads(run("--json", "log")[1])
     assert [entry["outcome"] for entry in log] == ["withheld", "contact"]
+
+
+def test_a_word_without_a_date_is_the_latest(run: Run, ref: str, opened: Database) -> None:
+    """What is reported without `--at` was said after whatever is on file; with it, when somebody says that it was."""
+    ahead = now() + timedelta(hours=1)
+    with opened.write() as session:
+        person = session.exec(select(Loan.borrower_id)).one()
+        assert add_statement(session, NewStatement(person, "opt_in", ahead, "twilio", "start"), now=ahead, live=True)
+    stop = ("--said", "opt_out sms", "--agent", "mei")
+    told = ("contact", "record", ref, "call", "--direction", "in", "--outcome", "conversation", *stop)
+    task = run("contact", "start", ref, "call", "--agent", "mei", *AT)[1].split()[0]
+    assert [run(*told, *AT)[0], run(*told)[0]] == [0, 0]
+    assert run("tasks", "outcome", task, "--outcome", "conversation", *stop)[0] == 0
+    said = sorted(rows(opened, Consent), key=lambda row: row.received_at)
+    assert [(row.kind, row.evidence == f"contact:{task}") for row in said] == [
+        ("opt_out", False), ("opt_in", False), ("opt_out", False), ("opt_out", True),
+    ]  # fmt: skip
 
 
 def test_own_words_are_planned_or_refused(run: Run, ref: str, opened: Database) -> None:

@@ -162,6 +162,22 @@ def test_a_number_that_is_somebody_elses(database: Database) -> None:
     assert [notice.voided_at for notice in rows(database, Notice)] == [NOW]
 
 
+def test_a_wrong_number_is_wrong_as_whatever_it_is_listed(database: Database) -> None:
+    """Somebody else answers a text to the mobile: the same number as landline is not used again, and calls to it reached nobody."""
+    (loan,) = book(database)
+    person = borrower_of(database, loan)
+    with database.write() as session:
+        (mobile,) = rows(database, Endpoint, col(Endpoint.kind) == "mobile")
+        line = Endpoint(person_id=person, kind="landline", value=mobile.value, recorded_at=NOW)
+        session.add(line)
+        session.flush()
+        line_id = line.id
+    called = plan(database, loan, status="delivered", outcome="conversation", channel="call", endpoint_id=line_id)
+    reply(door_of(database, {}), loan, "wrong number", "k1")
+    assert [e.valid for e in rows(database, Endpoint, col(Endpoint.id).in_((mobile.id, line_id)))] == [False, False]
+    assert contact_of(database, called).misdirected
+
+
 def test_words_wait_for_a_person_and_stand_in_one_place(database: Database) -> None:
     """What no list knows is kept until somebody has read it; the event and the log hold none of it."""
     (loan,) = book(database)

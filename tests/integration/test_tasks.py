@@ -4,7 +4,7 @@ import threading
 from datetime import date, timedelta
 
 import pytest
-from sqlmodel import col
+from sqlmodel import col, select
 
 from engine.errors import DataError
 from engine.strategy import PromisePolicy
@@ -33,6 +33,7 @@ from workflows.call_backs import CallBack
 from workflows.outcome_file import outcomes
 from workflows.outcomes import Promised
 from workflows.reporting import Report, record_outcome
+from workflows.sayings import mark, restore
 from workflows.tasks import call_off, take_next, waiting
 
 POLICY = PromisePolicy(max_days=7, grace_days=1)
@@ -278,6 +279,54 @@ def test_a_wrong_number_is_not_used_again_and_counts_for_nothing(database: Datab
     worked = contact_of(database, task)
     assert (worked.misdirected, worked.outcome) == (True, "wrong_person")
     assert [e.valid for e in rows(database, Endpoint, col(Endpoint.id) == worked.endpoint_id)] == [False]
+
+
+def listed_also(database: Database, loan: int, other: int) -> tuple[int, int, int]:
+    """The borrower's mobile, the same number as their landline, and as the other borrower's mobile: their endpoints."""
+    with database.write() as session:
+        mobiles = select(Endpoint).where(col(Endpoint.kind) == "mobile").order_by(col(Endpoint.person_id))
+        mine = session.exec(mobiles.where(col(Endpoint.person_id) == borrower_of(database, loan))).one()
+        theirs = session.exec(mobiles.where(col(Endpoint.person_id) == borrower_of(database, other))).one()
+        theirs.value = mine.value
+        line = Endpoint(person_id=mine.person_id, kind="landline", value=mine.value, recorded_at=NOW)
+        session.add_all([theirs, line])
+        session.flush()
+        return mine.id or 0, line.id or 0, theirs.id or 0
+
+
+@pytest.mark.parametrize("outcome", ["wrong_number", "not_in_service"])
+def test_a_number_is_lost_as_whatever_it_is_listed(database: Database, outcome: str) -> None:
+    """A wrong number as mobile is wrong as landline as well; for somebody else who has it on file it says nothing."""
+    loan, other = book(database, 2)
+    mobile, line, theirs = listed_also(database, loan, other)
+    report(database, queued(database, loan), outcome)
+
+    def used() -> list[bool]:
+        return [rows(database, Endpoint, col(Endpoint.id) == one)[0].valid for one in (mobile, line, theirs)]
+
+    assert used() == [False, False, True]
+    lost_before = NOW - timedelta(days=9)
+    with database.write() as session:
+        session.get_one(Endpoint, line).lost_at = lost_before
+    with database.write() as session:
+        restore(session, mobile)
+    assert used() == [True, False, True]
+    with database.write() as session:
+        session.get_one(Endpoint, mobile).valid, session.get_one(Endpoint, mobile).lost_at = False, lost_before
+    with database.write() as session:
+        restore(session, line)
+    assert used() == [True, True, True]
+
+
+def test_what_is_known_against_a_number_is_known_of_it_as_whatever_it_is_listed(database: Database) -> None:
+    """A mark put on the mobile stands on the landline of the same number, and is taken back from both."""
+    loan, other = book(database, 2)
+    mobile, line, theirs = listed_also(database, loan, other)
+    for off, known in ((False, "known_disclosure"), (True, "")):
+        with database.write() as session:
+            mark(session, mobile, ["known_disclosure"], off=off)
+        marks = {e.id: e.learnt_marks for e in rows(database, Endpoint)}
+        assert (marks[mobile], marks[line], marks[theirs]) == (known, known, "")
 
 
 def test_a_dispute_is_a_hold_with_an_owner(database: Database) -> None:

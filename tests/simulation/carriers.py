@@ -10,27 +10,34 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Final, Literal
 
 from channels.message import Meaning, Message, Receipt, Sought
-from channels.reports import MailReport, StatusReport
+from channels.reports import CallOutcome, KeyPressed, MailReport, StatusReport
 from tests.simulation.machines import Machine
 from tests.simulation.records import Handed
 from tests.simulation.virtual_time import Time, us_of
 
-Report = StatusReport | MailReport
+Report = StatusReport | MailReport | KeyPressed
 
 _ANSWER_SECONDS: Final = 10.0
 """How long a client waits for an answer before it says that it does not know."""
 _SILENCE_SECONDS: Final = 3600.0
 _CLOCKS_APART: Final = timedelta(minutes=2)
 _LISTED_AFTER_SECONDS: Final = 30.0
+_HOLDS_SECONDS: Final = 4 * 3600
+"""How long a text that nobody bounds is held."""
 _SETTLED_SECONDS: Final = 3600.0
 """A message was looked at by the clock that it is handed over by, if that was set no later than so long before."""
 _FATES: Final = (
     ("taken", 60), ("taken, and the answer is lost", 8), ("taken, then silence", 3), ("lost on the way", 5), ("busy", 6),
     ("no such address", 1), ("they have opted out", 1),
 )  # fmt: skip
+_ANSWERED_BY: Final[tuple[CallOutcome, ...]] = ("heard", "heard", "voicemail", "no_answer", "busy")
+"""What the provider's machine detection makes of who picks up a recorded call, if anybody does."""
+_PRESSES: Final = 0.5
+"""Share of those who hear such a call to the end that press a key."""
+_KEYS: Final[tuple[tuple[str, Literal["talk", "stop"]], ...]] = (("1", "talk"), ("9", "stop"))
 _REFUSALS: Final[dict[str, Receipt]] = {
     "busy": Receipt("retry", "", "", "429", "slow_down", "too many at once"),
     "no such address": Receipt("failed", "", "", "21211", "bad_address", "no such number or address"),
@@ -59,6 +66,7 @@ class Carrier:
         faulty: how likely something else than a plain yes is, against the usual.
         handed: every message taken, in order.
         doubted: contacts whose client was told nothing for certain.
+        off_for: for how long a machine has worked on while sending was switched off; None: it is on.
         due: reports on their way: when they come, and what they say.
     """
 
@@ -66,6 +74,7 @@ class Carrier:
     chance: Random
     committed: Callable[[str], str | None]
     faulty: float = 1.0
+    off_for: Callable[[Machine], int | None] = lambda _machine: None
     handed: list[Handed] = field(default_factory=list)
     doubted: set[str] = field(default_factory=set)
     due: list[tuple[int, Report]] = field(default_factory=list)
@@ -83,8 +92,13 @@ class Carrier:
         ended = self._report(message, ref)
         is_settled = self.time.us - machine.set_at > _SETTLED_SECONDS * 1_000_000
         at = us_of(machine.now()) if is_settled else None
-        committed = self.committed(contact)
-        self.handed.append(Handed(contact, message.channel, message.to, committed, message.text, ended, at))
+        arrives = at + self._held(message) if at is not None else None
+        self.handed.append(
+            Handed(
+                contact, message.channel, message.to, self.committed(contact), message.text, ended, at, arrives,
+                self.off_for(machine),
+            )
+        )  # fmt: skip
         self.listed.append(Kept(ref, contact, message.to, message.text, self.time.us))
         return ref
 
@@ -99,6 +113,13 @@ class Carrier:
         """Nobody took them: they come once more."""
         self.due += [(self.time.us + 60_000_000, report) for report in reports]
 
+    def _held(self, message: Message) -> int:
+        """For how long it is held before it arrives, in microseconds: mostly not at all, now and then as long as it may be."""
+        if message.channel != "sms":
+            return 0
+        most = message.valid_seconds if message.valid_seconds is not None else _HOLDS_SECONDS
+        return int(self.chance.choice((0.0, 0.0, 0.0, self.chance.random(), 1.0)) * most * 1_000_000)
+
     def _report(self, message: Message, ref: str) -> str:
         chance = self.chance
         ends = chance.choices(("delivered", "failed", ""), (80, 10, 10))[0]
@@ -107,7 +128,10 @@ class Carrier:
         final = self._final(message, ref, ends)
         # Seconds, as a rule; before the answer to the message itself, now and then; days, rarely.
         seconds = chance.choice((0.0, 0.05, 5.0, 60.0, 3600.0, chance.uniform(0, 200_000)))
-        reports = [(seconds, final)]
+        reports: list[tuple[float, Report]] = [(seconds, final)]
+        if isinstance(final, StatusReport) and final.outcome == "heard" and chance.random() < _PRESSES:
+            key, wish = chance.choice(_KEYS)
+            reports.append((chance.uniform(0, 60), KeyPressed("carrier", message.contact_id, ref, key, wish)))
         if isinstance(final, StatusReport):
             started = StatusReport(final.provider, final.contact_id, ref, "sent")
             reports.append((seconds * chance.random() * 2, started))
@@ -126,7 +150,8 @@ class Carrier:
             return MailReport(message.contact_id, message.to, status, code, meaning, f"report-{ref}")  # type: ignore[arg-type]
         # Some providers know our contact, some only their own id of it.
         contact = message.contact_id if self.chance.random() < 0.8 else ""
-        return StatusReport("carrier", contact, ref, ends, code, meaning)  # type: ignore[arg-type]
+        outcome: CallOutcome = self.chance.choice(_ANSWERED_BY) if message.channel == "call" and not code else ""
+        return StatusReport("carrier", contact, ref, ends, code, meaning, outcome)  # type: ignore[arg-type]
 
 
 @dataclass

@@ -8,19 +8,35 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.simulation import coverage, deadlines, hours, ladder, limits, money, privacy, sending, stopping
+from tests.simulation import (
+    calls,
+    coverage,
+    deadlines,
+    hours,
+    ladder,
+    limits,
+    money,
+    privacy,
+    sending,
+    stopping,
+    switches,
+)
 from tests.simulation.opener import teach
 from tests.simulation.records import Handed, Records, Told, Violation
 
 _CHECKS = (
     hours.hours,
     limits.limits,
+    calls.recorded_calls,
     sending.histories,
     sending.logged_first,
     sending.once,
     sending.providers,
     sending.doubts,
     stopping.stopping,
+    stopping.reopened,
+    switches.switched_off,
+    switches.sweeps,
     coverage.coverage,
     ladder.chains,
     ladder.duties,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from engine.errors import DataError, DuecourseError, StoreError
+from engine.errors import DataError, DuecourseError, SettingsError, StoreError
 from store.lock import Busy
 from tests.simulation.machines import Killed, Machine
 from tests.simulation.records import Violation
@@ -21,6 +21,8 @@ Job = Callable[[Machine], object]
 _TRIES_MAX: Final = 40
 _DEPTH_MAX: Final = 2
 """How many machines may stand between two statements while another one works."""
+_STOPPED: Final = ("sending is off", "the brake is on")
+"""What a dispatch says that a person has stopped."""
 AHEAD_SECONDS_MAX: Final = 30 * 60
 """How wrong a clock goes."""
 
@@ -146,6 +148,8 @@ class Fleet:
         if isinstance(error, Busy) or (isinstance(error, DataError) and "would undo what a file" in str(error)):
             # Somebody else is at it; or what it brings is older than what somebody else has brought.
             return True
+        if isinstance(error, SettingsError) and str(error).startswith(_STOPPED):
+            return True
         if isinstance(error, StoreError) and (machine.errors or "the clock went backwards" in str(error)):
             return False
         what = str(error) if isinstance(error, DuecourseError) else "".join(traceback.format_exception(error))
@@ -154,7 +158,13 @@ class Fleet:
 
     def _let_in(self) -> None:
         self.depth += 1
+        still = [machine for machine in self.machines if machine.busy and machine.still_since is None]
+        for machine in still:
+            machine.still_since = machine.time.us
         # In a thread of its own, for there may be an event loop in this one.
         with ThreadPoolExecutor(1) as aside:
             aside.submit(self.intrude).result()
+        for machine in still:
+            machine.stood += machine.time.us - (machine.still_since or 0)
+            machine.still_since = None
         self.depth -= 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from tests.simulation.records import DROPPED, Records, Row, Violation, local
+from tests.simulation.records import DROPPED, HOUR, Records, Row, Violation, is_message, local
 
 _ALL = ("sms", "email", "call", "visit", "letter")
 """Every way of reaching a person. A legal task is papers in a queue of ours: it reaches nobody, at any hour."""
@@ -37,6 +37,9 @@ WINDOWS = (
     ),
 )
 
+_HELD_MAX = 4 * HOUR
+"""How long a provider may hold a text that it cannot deliver at once, as the changelog promises."""
+
 HOLIDAYS = {
     # State Council notice for 2026: Qingming 4 to 6 April, Labour Day 1 to 5 May; those before and after the demo left out.
     "CN": {date(2026, 4, day) for day in (4, 5, 6)} | {date(2026, 5, day) for day in range(1, 6)},
@@ -45,7 +48,7 @@ HOLIDAYS = {
 
 
 def hours(records: Records) -> Iterator[Violation]:
-    """Every act, done or planned, at every instant it has, and every message at the moment a provider took it."""
+    """Every act, done or planned, at every instant it has, and every message when a provider took it and when it arrived."""
     for contact in records["contact"]:
         if contact["direction"] != "out" or contact["status"] in DROPPED:
             continue
@@ -56,15 +59,21 @@ def hours(records: Records) -> Iterator[Violation]:
         if one.at is not None and one.contact in records.contacts:
             contact = records.contacts[one.contact]
             offers = [moment for at, moment in records.acts(one.contact, "sending") if at <= one.at]
-            yield from _outside(records, contact, one.at, max(offers, default=records.last_moment(contact)))
+            moment = max(offers, default=records.last_moment(contact))
+            yield from _outside(records, contact, one.at, moment)
+            if one.arrives is not None and one.arrives > one.at:
+                yield from _outside(records, contact, one.arrives, moment, "arrives, ")
+                if one.arrives - one.at > _HELD_MAX:
+                    hours_held = (one.arrives - one.at) / HOUR
+                    yield Violation("1", f"contact {contact['id']}", f"arrives after {hours_held:.1f} hours")
 
 
 def _acts(contact: Row) -> tuple[str, ...]:
     # A message is sent when it is offered to the provider; a task is done when somebody has worked it.
-    return ("sending",) if contact["channel"] in ("sms", "email") else ("delivered", "failed")
+    return ("sending",) if is_message(contact) else ("delivered", "failed")
 
 
-def _outside(records: Records, contact: Row, at: int, moment: int) -> Iterator[Violation]:
+def _outside(records: Records, contact: Row, at: int, moment: int, how: str = "") -> Iterator[Violation]:
     person = records.people[contact["person_id"]]
     zones = records.zones(person["id"], at, moment)
     if not zones:
@@ -75,7 +84,7 @@ def _outside(records: Records, contact: Row, at: int, moment: int) -> Iterator[V
         for zone in zones:
             there = local(at, zone)
             if not _open(window, person["country"], there):
-                what = f"{contact['channel']} at {there:%a %Y-%m-%d %H:%M} in {zone}; {window.name}"
+                what = f"{how}{contact['channel']} at {there:%a %Y-%m-%d %H:%M} in {zone}; {window.name}"
                 yield Violation("1", f"contact {contact['id']} (rule {contact['rule']}, {contact['status']})", what)
 
 

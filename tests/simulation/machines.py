@@ -45,6 +45,8 @@ class Machine:
         busy: it is in the middle of something.
         job: what it does, or did last.
         errors: how often the database failed it in this job.
+        stood: for how long it has stood still between two statements while others worked, in microseconds; still_since: since
+            when it does now.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Machine:
     busy: bool = False
     job: str = ""
     errors: int = 0
+    stood: int = 0
+    still_since: int | None = None
     connections: list["Connection"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -89,6 +93,11 @@ class Machine:
     def now(self) -> datetime:
         """What its clock says."""
         return self.time.at(ahead=self.ahead)
+
+    @property
+    def ran(self) -> int:
+        """For how long it has worked, in microseconds from an instant of its own: what it stood still does not count."""
+        return (self.time.us if self.still_since is None else self.still_since) - self.stood
 
     @property
     def writes(self) -> bool:

@@ -7,19 +7,21 @@ Each names the invariant that breaks, and a word of what the checker has to say.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
 from sqlalchemy import false
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from channels.message import Receipt
+from engine.gate import Ask, Gate
 from store.db import Database
 from store.outbox import note
 from store.tables import Contact
 from tests.simulation.weather import Weather
 from workflows import leaving, receipts
+from workflows.door import Door, Reach
 from workflows.receipts import Answered
 
 
@@ -70,8 +72,23 @@ def _nobody(_now: datetime) -> Any:
     return false()
 
 
+def _hold_to_the_end(_gate: Gate, _ask: Ask, _now: datetime, end: datetime) -> datetime:
+    """A provider is told that it may hold a text for as long as the contact is good for."""
+    return end
+
+
+def _everybody(_door: Door, _session: Session) -> Reach:
+    """Whether sending is on is not asked in the transaction that lets something out."""
+    return Reach(everybody=True)
+
+
+def _no_brake(*_given: object, **_named: object) -> None:
+    """However much a sweep has planned, nobody has to look."""
+
+
 _record_receipts = receipts.record_receipts
 CALM: Final = Weather(kill=0, error=0, clock=0, intruder=0, providers=0)
+BUSY: Final = replace(CALM, intruder=1 / 80)
 
 MISTAKES: Final[Mapping[str, Mistake]] = {
     "a message in a dead worker's hands is sent again": Mistake(
@@ -91,5 +108,26 @@ MISTAKES: Final[Mapping[str, Mistake]] = {
         "times",
         replace(CALM, intruder=1 / 80),
         lambda: patch.multiple("store.outbox", _due=_forget_the_lease, _leaving=_nobody),
+    ),
+    "a provider may hold a text beyond its hours": Mistake(
+        "1", "arrives", replace(CALM, late=1), lambda: patch("duecourse.compose.held_until", _hold_to_the_end)
+    ),
+    "a look is good for the moment after hours have ended": Mistake(
+        "1", "21:00", replace(CALM, late=1), lambda: patch("workflows.second_look.LEAVES_WITHIN", timedelta(0))
+    ),
+    "whether sending is on is not asked in the end": Mistake(
+        "4", "while sending was off", BUSY, lambda: patch.object(leaving, "reach", _everybody)
+    ),
+    "a sweep that planned too much does not brake": Mistake(
+        "4", "nobody had to look", replace(CALM, share_max=0.2), lambda: patch("workflows.sweep.apply_brake", _no_brake)
+    ),
+    "the brake is not heeded": Mistake(
+        "4",
+        "while the brake was on",
+        replace(CALM, share_max=0.2),
+        lambda: patch("workflows.door.check_brake", _no_brake),
+    ),
+    "the gate is not told that a recording calls": Mistake(
+        "2", "without consent to such calls", CALM, lambda: patch("engine.strategy_rule.RECORDED", {})
     ),
 }

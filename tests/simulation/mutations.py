@@ -166,6 +166,16 @@ MUTATIONS = (
     Mutation("an opt-out received before the message left", "4", "had said opt_out", _opt_out),
     Mutation("a promise made before the message left", "4", "a promise of", _promise),
     Mutation(
+        "a message called off for a refusal that nobody had said", "4", "although no refusal stood",
+        _sql("update contact_status set status = 'cancelled', why = 'refused: house.default.refusals' where id in"
+             f" (select max(id) from contact_status where contact_id in ({_SENT}) group by contact_id)"),
+    ),
+    Mutation(
+        "a recorded call that nobody agreed to", "2", "without consent to such calls",
+        _sql("update contact set channel = 'call', queue = null where rule is not null and channel = 'sms'"
+             " and status in ('sent', 'delivered')"),
+    ),
+    Mutation(
         "an overdue loan that a sweep passed over", "5", "nothing was logged",
         _sql("delete from decision where outcome = 'nothing'"),
     ),

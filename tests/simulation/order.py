@@ -20,6 +20,8 @@ _INSERTED: Final = (
     "stage_change",
     "run",
 )
+_SWITCH: Final = "{}.name in ('sending', 'brake')"
+"""What keeps everything from leaving."""
 
 
 def keep(database: Path) -> None:
@@ -27,6 +29,9 @@ def keep(database: Path) -> None:
     statements = [
         f"create table {TABLE} (id integer primary key autoincrement, kind text, key text, before text, after text)",
         *(_on(f"after insert on {table}", f"'{table}', new.id, null, null") for table in _INSERTED),
+        _on(f"after insert on setting when {_SWITCH.format('new')}", "new.name, new.name, null, new.value"),
+        _on(f"after update of value on setting when {_SWITCH.format('new')}", "new.name, new.name, null, new.value"),
+        _on(f"after delete on setting when {_SWITCH.format('old')}", "old.name, old.name, old.value, null"),
         _on("after insert on decision", "'decision', new.run_id || '-' || new.loan_id, null, null"),
         _on("after update of status on run", "'run ' || new.status, new.id, null, null"),
         _on("after update of zones on person when new.zones <> old.zones", "'zones', new.id, old.zones, new.zones"),
@@ -38,5 +43,5 @@ def keep(database: Path) -> None:
 
 
 def _on(event: str, values: str) -> str:
-    name = f"witness_{event.partition(' on ')[2].split()[0]}_{'update' if ' update ' in event else 'insert'}"
+    name = f"witness_{event.partition(' on ')[2].split()[0]}_{event.split()[1]}"
     return f"create trigger {name} {event} begin insert into {TABLE} (kind, key, before, after) values ({values}); end"

@@ -57,6 +57,8 @@ class Handed:
         committed: what the database said of its contact at that moment.
         ended: what the stand-in reported of it afterwards: delivered, failed; empty: nothing.
         at: when it was taken, by the clock of whoever handed it over; None: that clock stood still, or had just been set.
+        arrives: when it reaches its addressee, by the same clock: the stand-in holds it for as long as it may, now and then.
+        off_us: for how long whoever handed it over had worked on while sending was switched off; None: it was on.
     """
 
     contact: str
@@ -66,6 +68,8 @@ class Handed:
     text: str = ""
     ended: str = ""
     at: int | None = None
+    arrives: int | None = None
+    off_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +81,24 @@ class Told:
         doubted: contacts of which somebody was told nothing for certain: a lost answer, a dead machine, a broken database.
         ended: when it ended, by a right clock; nothing has struck for days by then.
         apart: how far clocks were apart at most, in microseconds.
+        share_max: what share of the book a sweep may plan contacts for before a person has to look.
     """
 
     doubted: frozenset[str]
     ended: int
     apart: int
+    share_max: float = 1.0
 
 
 @dataclass
 class Records:
-    """The finished database, what the stand-ins took, and what else the world outside knows."""
+    """
+    The finished database, what the stand-ins took, and what else the world outside knows.
+
+    Attributes:
+        switched: when the switch of all sending, or the brake, came to say what, in the order of everything.
+        ended: when which run ended, in that order.
+    """
 
     path: Path
     handed: Sequence[Handed] | None = None
@@ -111,6 +123,8 @@ class Records:
         self.instalments = grouped(sorted(self["instalment"], key=lambda row: row["number"]), "loan_id")
         self.movements = grouped(sorted(self["movement"], key=lambda row: row["id"]), "loan_id")
         self.snapshots = grouped(sorted(self["account_snapshot"], key=lambda row: row["recorded_at"]), "loan_id")
+        self.switched: list[tuple[int, str, str | None]] = []
+        self.ended: list[tuple[int, int]] = []
         self.order, self._moves = self._witnessed()
         self.debts = defaultdict(set)
         for row in self["contact_loan"]:
@@ -191,6 +205,10 @@ class Records:
         for place, kind, key, before, after in rows:
             # Apart from every stamp, which all are far greater.
             order[kind, key] = place
+            if kind in ("sending", "brake"):
+                self.switched.append((place, kind, after))
+            elif kind == "run done":
+                self.ended.append((place, int(key)))
             if kind == "zones":
                 moves[int(key)].append((place, before.split(), after.split()))
         return order, moves
@@ -209,6 +227,12 @@ class Records:
             if row["zone"] and (row["valid"] or row["id"] in died):
                 places[row["person_id"]][1].append((row["zone"], None if row["valid"] else died[row["id"]]))
         return places
+
+
+def is_message(contact: Row) -> bool:
+    """Whether a provider takes it: a message, or a call in which a recording speaks, which waits in nobody's queue."""
+    recorded = contact["channel"] == "call" and contact["rule"] is not None and contact["queue"] is None
+    return contact["channel"] in ("sms", "email") or recorded
 
 
 def local(at: int, zone: str) -> datetime:

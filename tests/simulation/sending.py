@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.simulation.records import DROPPED, MADE, Records, Row, Violation, grouped, stamp
+from tests.simulation.records import DROPPED, MADE, Records, Row, Violation, grouped, is_message, stamp
 
 _NEXT = {
     None: {"planned"},
@@ -20,7 +20,6 @@ _NEXT = {
 """By what a contact may be followed; the same word twice is a note, of late news or of who took a task."""
 _QUEUED = {"cancelled", "expired", "unknown"}
 """A task that is `sent` has only reached its queue, and can still be called off."""
-_MESSAGES = ("sms", "email")
 
 
 def histories(records: Records) -> Iterator[Violation]:
@@ -29,7 +28,7 @@ def histories(records: Records) -> Iterator[Violation]:
         rows = records.statuses.get(contact["id"], [])
         last, then = None, 0
         for row in rows:
-            queued = last == "sent" and contact["channel"] not in _MESSAGES
+            queued = last == "sent" and not is_message(contact)
             if row["status"] not in _NEXT[last] | (_QUEUED if queued else set()):
                 yield _wrong(contact, f"went from {last} to {row['status']} at {stamp(row['at'])}")
             if row["at"] < then - records.apart:
@@ -109,7 +108,7 @@ def providers(records: Records) -> Iterator[Violation]:
         if times > 1:
             yield Violation("3", f"contact {contact_id}", f"reached the provider {times} times")
     for contact in records.outgoing:
-        if contact["channel"] in _MESSAGES and contact["status"] in ("sent", "delivered") and not taken[contact["id"]]:
+        if is_message(contact) and contact["status"] in ("sent", "delivered") and not taken[contact["id"]]:
             yield _wrong(contact, f"is {contact['status']}, and no provider took it")
 
 
@@ -118,11 +117,7 @@ def doubts(records: Records) -> Iterator[Violation]:
     if records.told is None:
         return
     for contact in records.outgoing:
-        if (
-            contact["status"] == "unknown"
-            and contact["channel"] in _MESSAGES
-            and contact["id"] not in records.told.doubted
-        ):
+        if contact["status"] == "unknown" and is_message(contact) and contact["id"] not in records.told.doubted:
             yield _wrong(contact, "is unknown, and nothing had gone wrong with it")
         # Days without trouble are behind it: whatever is under way has come to an end, or is planned for later.
         waits = contact["status"] == "planned" and contact["expires_at"] > records.told.ended - records.told.apart

@@ -3,12 +3,15 @@
 import csv
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from duecourse.demo import run
 
 _BOOK = Path(run.__file__).with_name("book")
 _SHARED = 2
 """How many of them are given somebody else's number."""
+_AGREE: Final = 0.6
+"""Share of the people in the United States who have agreed to recorded calls."""
 
 Rows = dict[str, list[dict[str, str]]]
 
@@ -26,6 +29,7 @@ def write_small_book(folder: Path, *, borrowers: int, seed: int) -> None:
     people |= {row["person"] for row in rows["parties"] if row["loan"] in loans}
     kept: Rows = {name: [row for row in found if _is_of(row, people, loans)] for name, found in rows.items()}
     _share_numbers(kept, chance)
+    _agree_to_recordings(kept, chance)
     folder.mkdir(parents=True)
     for name, found in kept.items():
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -43,6 +47,16 @@ def _is_of(row: dict[str, str], people: set[str], loans: set[str]) -> bool:
     if "loan" in row:
         return row["loan"] in loans
     return row.get("person", row.get("ref")) in people | loans
+
+
+def _agree_to_recordings(kept: Rows, chance: Random) -> None:
+    """Some of those in the United States have agreed to be called by a recording."""
+    agreed = [
+        {**said, "ref": f"{said['person']}-recorded", "scope": "prerecorded", "channels": "call"}
+        for said in kept["consents"]
+        if said["channels"] == "sms" and said["person"].startswith("U") and chance.random() < _AGREE
+    ]
+    kept["consents"] += agreed
 
 
 def _share_numbers(kept: Rows, chance: Random) -> None:

@@ -1,10 +1,11 @@
 """Invariant 4: what forbids a contact and was committed before its `sending` commit stops it."""
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.simulation.money import overdue
-from tests.simulation.records import MADE, Records, Row, Violation, grouped, stamp
+from tests.simulation.records import MADE, Records, Row, Violation, grouped, is_message, stamp
 
 _MONEY = ("collect", "discount_offer", "request_consent", "location")
 _STOP_MONEY = (
@@ -13,6 +14,7 @@ _STOP_MONEY = (
 )  # fmt: skip
 _STOP_NOTICES = ("cease", "deceased", "bankruptcy", "fraud", "investigation", "manual")
 _REFUSALS = ("opt_out", "no_medium", "no_endpoint", "no_contact")
+_REFUSAL_RULES = ("house.default.refusals", "us.tcpa.revoke", "cn.cba2026.refusals", "cn.gbt45251.refusals")
 _PROMISE_BLOCKS = {"CNY": ("sms", "email", "call", "visit", "legal"), "USD": ("sms", "email", "call")}
 _DEATHS = ("not_in_service", "wrong_number", "moved_away", "returned")
 
@@ -49,7 +51,7 @@ class _Act(NamedTuple):
 
 
 def _acts(records: Records, contact: Row) -> list[_Act]:
-    statuses = ("sending",) if contact["channel"] in ("sms", "email") else ("sending", "delivered", "failed")
+    statuses = ("sending",) if is_message(contact) else ("sending", "delivered", "failed")
     return [_Act(*act) for act in sorted(set(records.acts(contact["id"], *statuses)))]
 
 
@@ -73,7 +75,50 @@ def _held(records: Records, contact: Row, holds: list[Row], act: _Act) -> Iterat
             yield f"a {hold['kind']} hold stood since {stamp(hold['recorded_at'])}"
 
 
-def _refused(records: Records, contact: Row, consents: list[Row], act: _Act) -> Iterator[str]:
+def reopened(records: Records) -> Iterator[Violation]:
+    """Nothing is held back or called off for a refusal that the person has taken back since: a START after a STOP opens."""
+    consents = grouped(records["consent"], "person_id")
+    for contact, act, why in (*_called_off(records), *_held_back(records)):
+        if contact["channel"] in ("sms", "email") and any(rule in why for rule in _REFUSAL_RULES):
+            said = consents.get(contact["person_id"], [])
+            if not [*_refused(records, contact, said, act, act.at)]:
+                what = f"{contact['channel']} refused at {stamp(act.at)} ({why}), although no refusal stood"
+                yield Violation("4", f"loan {contact['loan_id']}, person {contact['person_id']}", what)
+
+
+def _called_off(records: Records) -> Iterator[tuple[Row, "_Act", str]]:
+    for contact in records.outgoing:
+        for row in records.statuses.get(contact["id"], ()):
+            if row["status"] == "cancelled":
+                yield contact, _Act(row["at"], records.moment("contact_status", row)), row["why"]
+
+
+def _held_back(records: Records) -> Iterator[tuple[Row, "_Act", str]]:
+    for row in records.decisions("run_id, loan_id, now_at, reasons, trace_json"):
+        if not any(rule in row["reasons"] for rule in _REFUSAL_RULES):
+            continue
+        act = _Act(row["now_at"], records.moment("decision", row))
+        for candidate in json.loads(row["trace_json"])["candidates"]:
+            for judged in candidate.get("acts", ()):
+                asked = {
+                    "loan_id": row["loan_id"], "person_id": judged["person"], "endpoint_id": judged["endpoint"],
+                    "channel": judged["channel"], "purpose": candidate["purpose"],
+                }  # fmt: skip
+                yield (
+                    asked,
+                    act,
+                    " ".join(reason["rule"] for reason in (judged.get("verdict") or {}).get("reasons", ())),
+                )
+
+
+def _reopens(said: Row) -> bool:
+    return said["kind"] == "opt_in" or (said["kind"] == "consent" and said["scope"] in ("", "electronic"))
+
+
+def _refused(
+    records: Records, contact: Row, consents: list[Row], act: _Act, by_stamp: int | None = None
+) -> Iterator[str]:
+    """What the person had refused and not taken back; `by_stamp`: what is stamped later than that takes nothing back yet."""
     country = records.people[contact["person_id"]]["country"]
     # The US telephone statute knows no exception for notices; house rules and the Chinese standard do.
     strict = country == "US" and contact["channel"] in ("sms", "call")
@@ -91,9 +136,10 @@ def _refused(records: Records, contact: Row, consents: list[Row], act: _Act) -> 
         if said["until_at"] is not None and said["until_at"] <= act.at:
             continue
         reopened = any(
-            later["kind"] in ("opt_in", "consent") and came < records.moment("consent", later) < act.moment
+            came < records.moment("consent", later) < act.moment
+            and (by_stamp is None or later["received_at"] <= by_stamp)
             for later in consents
-            if _covers(later, contact)
+            if _reopens(later) and _covers(later, contact)
         )
         if not reopened:
             yield f"the person had said {said['kind']} at {stamp(said['received_at'])}"

@@ -78,6 +78,8 @@ def test_the_checker_compares_with_the_providers(three_days: Finished) -> None:
         "nobody planned it": [stranger, first, *rest],
         "no provider took it": rest,
         "house: calls and messages 08:00 to 21:00": [replace(first, at=_night(three_days, first)), *rest],
+        "arrives, ": [replace(first, at=_night(three_days, first) - HOUR, arrives=_night(three_days, first)), *rest],
+        "left 2.0 seconds after sending was switched off": [replace(first, off_us=2_000_000), *rest],
         "its message holds the name of person": [replace(first, text=_name_of_somebody_else(three_days, first)), *rest],
     }
     for says, handed in wrongs.items():

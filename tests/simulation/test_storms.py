@@ -11,7 +11,9 @@ from tests.simulation.mistakes import MISTAKES
 from tests.simulation.storm import Survived, weather_storm
 from tests.simulation.weather import Weather
 
-ROUGH = Weather(kill=1 / 800, error=1 / 1000, clock=1 / 1000, intruder=1 / 200, providers=1.0)
+ROUGH = Weather(
+    kill=1 / 800, error=1 / 1000, clock=1 / 1000, intruder=1 / 200, providers=1.0, late=0.5, share_max=0.4
+)  # fmt: skip
 """More trouble in a few days than there is in years."""
 
 

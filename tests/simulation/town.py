@@ -1,7 +1,7 @@
 """The demo's borrowers, banks and agents, who can also do the worst at the worst moment."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -9,7 +9,10 @@ from random import Random
 from typing import Final
 
 from duecourse.demo.world import World
+from workflows.asking import Wanted
+from workflows.by_hand import record
 from workflows.importing import KINDS, import_file
+from workflows.sayings import Learnt, read_saying
 from workflows.tasks import waiting
 
 _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -67,6 +70,26 @@ class Town(World):
         row = self._payment(loan_id, max(1, overdue + due), on, now)
         self._book([row], day)
         return self._write("movements", [row], now)
+
+    def many_pay(self, targets: Iterable[Target], day: date, now: datetime) -> Path:
+        """A bank's file, in which several pay everything at once."""
+        rows = []
+        claims = self._claims(day)
+        for loan_id in {target.loan_id: None for target in targets}:
+            overdue, due = claims.get(loan_id, (0, 0))
+            rows.append(
+                self._payment(loan_id, max(1, overdue + due), day + timedelta(days=loan_id in self.accounts), now)
+            )
+        self._book(rows, day)
+        return self._write("movements", rows, now)
+
+    def tells(self, target: Target, words: str, now: datetime) -> None:
+        """Somebody calls, and says to the agent who picks up what the ledger of consents is to hold."""
+        wanted = Wanted(target.loan, "call", person=target.person)
+        record(
+            self.works.door, wanted, "conversation", direction="in", agent="agent-1", at=now, now=now,
+            learnt=Learnt((read_saying(words),)), live=True,
+        )  # fmt: skip
 
     def speaks(self, person: str, kind: str, now: datetime) -> Path:
         """Somebody tells the lender's other office to stop: its file of consents."""

@@ -12,7 +12,8 @@ _IN_HAND_HEAT: Final = 12
 """The same for a machine that has claimed something, or is sending it."""
 _INTRUDERS: Final = (
     ("dispatch", 5), ("pays", 3), ("opts out", 2), ("disputes", 2), ("moves", 2), ("texts stop", 2), ("reports", 2),
-    ("inbox", 3), ("events", 1), ("reconcile", 2), ("promises", 1),
+    ("inbox", 3), ("events", 1), ("reconcile", 2), ("promises", 1), ("texts start", 1), ("wavers", 1), ("tells an agent", 2),
+    ("a bank's file", 2), ("switch", 3), ("somebody looks", 1),
 )  # fmt: skip
 _ERRORS: Final = (
     (sqlite3.SQLITE_BUSY, "database is locked"),
@@ -29,6 +30,8 @@ class Weather:
     Attributes:
         kill, error, clock, intruder: how likely each is at an ordinary statement.
         providers: how much of the carrier's usual trouble there is, 0 to 1.
+        late: how likely it is that messages leave just before hours end instead of when they usually do.
+        share_max: what share of the book a sweep may plan contacts for before a person has to look.
     """
 
     kill: float
@@ -36,6 +39,8 @@ class Weather:
     clock: float
     intruder: float
     providers: float = 1.0
+    late: float = 0.0
+    share_max: float = 1.0
 
     @classmethod
     def of(cls, seed: int) -> Self:
@@ -45,7 +50,10 @@ class Weather:
         def rough() -> float:
             return chance.choice((0, 0.3, 1, 1, 2))
 
-        return cls(rough() / 2000, rough() / 2500, rough() / 2500, rough() / 600, min(1.0, rough()))
+        return cls(
+            rough() / 2000, rough() / 2500, rough() / 2500, rough() / 600, min(1.0, rough()), min(1.0, rough() / 3),
+            chance.choice((1.0, 1.0, 0.4, 0.2)),
+        )  # fmt: skip
 
     def at(self, where: str, job: str, chance: Random, *, in_hand: bool) -> str:
         """What happens at a place of a machine that does a job: kill, error, clock, intruder; or nothing, as a rule."""

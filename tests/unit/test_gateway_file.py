@@ -33,6 +33,14 @@ def problems(text: str) -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["twilio", "smtp"])
+def test_a_gateway_is_not_called_like_another_provider(name: str):
+    """Two accounts of one name would share one budget, and each would be asked about the other's messages."""
+    assert problems(PLAIN.replace("gateway: plain", f"gateway: {name}")) == (
+        f"gateway.yaml:1:10: `{name}` is the name of another provider\n  mend: name the gateway otherwise"
+    )
+
+
 def test_a_small_gateway_needs_little():
     """Everything that is not written has a plain default."""
     gateway = read_gateway(PLAIN, "gateway.yaml")

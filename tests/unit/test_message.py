@@ -66,6 +66,21 @@ def test_only_codes_about_our_account_stop_a_channel():
     assert {twilio_refusal(code)[0] for code in STOPS} == {"retry"}
 
 
+LOSES_THE_NUMBER = frozenset({21211, 21217, 21614, 21635, 30005, 30006, 63003, 63024})
+"""Codes by which the provider says that this number is none, or none that takes texts."""
+
+
+def test_only_codes_about_the_number_itself_lose_it():
+    """
+    No route from our sender, no carrier at this moment, no pictures: the number is as good as before.
+
+    Neither is it lost by what the provider says of the number that a recorded call connects to, which is ours (132xx).
+    """
+    lost = {code for code in range(10_000, 70_000) if twilio_refusal(code)[1] == "bad_address"}
+    assert lost == LOSES_THE_NUMBER
+    assert {twilio_refusal(code)[:2] for code in (13223, 13224, 21214, 21612, 30011, 63036)} == {("failed", "unclear")}
+
+
 def test_a_table_of_codes_is_checked_whole():
     """Every mistake of the table is named with its place and mend."""
     text = "failed:\n  opted_uot:\n    1: x\n  blocked:\n    2: a\n    2x: b\nretry:\n  blocked:\n    2: c\nsent: {}\nx: {}\n"
