@@ -127,6 +127,12 @@ MISTAKES: Final[Mapping[str, Mistake]] = {
         replace(CALM, share_max=0.2),
         lambda: patch("workflows.door.check_brake", _no_brake),
     ),
+    "a START opens nothing": Mistake(
+        "4",
+        "although no refusal stood",
+        replace(CALM, intruder=1 / 200),
+        lambda: patch("compliance.consents.taken_back", lambda *_: False),
+    ),
     "the gate is not told that a recording calls": Mistake(
         "2", "without consent to such calls", CALM, lambda: patch("engine.strategy_rule.RECORDED", {})
     ),
