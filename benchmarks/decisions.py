@@ -32,7 +32,7 @@ from engine.rulebook import Rulebook
 from engine.situation import Situation
 from store.columns import to_us
 from tests.opening import open_database
-from workflows.chunk import ChunkReader, SweptChunk
+from workflows.deciding.chunk import ChunkReader, SweptChunk
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from store.db import Database
 from tests.factories import make_loan, make_person
 from tests.opening import open_database
 from tests.postgres import running_server
-from workflows.jobs import JOBS, Entry
-from workflows.status import status
+from workflows.scheduling.jobs import JOBS, Entry
+from workflows.scheduling.status import status
 
 NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
 ENTRIES = {name: Entry(name, "*/5 * * * *", "UTC") for name in JOBS}

@@ -22,9 +22,9 @@ from store.tables import Arrival, Contact, ContactLoan, Loan
 from tests.opening import open_database
 from tests.outgoing import DATES, NOW, book
 from tests.postgres import running_server
-from workflows.arriving import arrival_of
-from workflows.fate import Evidence
-from workflows.inbox import Ears, take_in
+from workflows.inbox.arriving import arrival_of
+from workflows.inbox.handling import Ears, take_in
+from workflows.sending.fate import Evidence
 
 _PEOPLE = 500
 

@@ -33,10 +33,10 @@ from store.ledger import NewMovement, record
 from store.outbox import bump_versions
 from store.tables import Contact, Event, Loan
 from tests.postgres import running_server
-from workflows.chunk import ChunkReader
-from workflows.door import Outward
-from workflows.look_log import kept_looks
-from workflows.looking import Looked, look_again
+from workflows.deciding.chunk import ChunkReader
+from workflows.sending.door import Outward
+from workflows.sending.look_log import kept_looks
+from workflows.sending.looking import Looked, look_again
 
 LOANS: Final = 20_000
 ALONE: Final = 30

@@ -18,13 +18,13 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from store.settings import read_setting, write_setting
 from tests.opening import open_database
-from workflows.log_checkpoint import sign
-from workflows.log_prove import prove as prove_entries
-from workflows.log_sequence import sequence as sequence_rows
-from workflows.log_verify import verify as verify_log
-from workflows.replay import replay as replay_log
-from workflows.replay_findings import Chosen
-from workflows.replay_stages import NO_RUN
+from workflows.log.checkpoint import sign
+from workflows.log.prove import prove as prove_entries
+from workflows.log.sequence import sequence as sequence_rows
+from workflows.log.verify import verify as verify_log
+from workflows.replay.findings import Chosen
+from workflows.replay.replay import replay as replay_log
+from workflows.replay.stages import NO_RUN
 
 NAME: Final = "benchmark/log"
 FROM: Final = datetime(2026, 3, 2, tzinfo=UTC)

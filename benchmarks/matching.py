@@ -24,7 +24,7 @@ from benchmarks.peer_polars import Polars
 from benchmarks.peer_zen import Zen, ZenExpression
 from benchmarks.peers import PEERS, absent
 from benchmarks.sixty import NOBODY, Tests, fill, rows, rulebook, table, tests_of
-from workflows.matching import SweepStatement
+from workflows.deciding.matching import SweepStatement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

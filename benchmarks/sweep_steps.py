@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import BigInteger, Select, Text, literal, select
 from sqlmodel import col
 
-import workflows.chunk
-import workflows.chunk_sweep
-import workflows.recording
-import workflows.screening
-import workflows.sweep
+import workflows.deciding.chunk
+import workflows.deciding.chunk_sweep
+import workflows.deciding.recording
+import workflows.deciding.screening
+import workflows.deciding.sweep
 from benchmarks.book import write_book
 from benchmarks.phases import Phases, peak_mib, processor_seconds
 from benchmarks.plain import KeptReads, plain_table
@@ -35,8 +35,8 @@ from store.fact_query import FactStatement
 from store.outline import read_outline
 from store.tables import Run
 from tests.opening import open_database
-from workflows.matching import SweepStatement
-from workflows.screening import LOANS_PER_SPAN, Screen
+from workflows.deciding.matching import SweepStatement
+from workflows.deciding.screening import LOANS_PER_SPAN, Screen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +75,7 @@ def sweep(url: str, processes: str = "1") -> Counts:
     database = open_database(url)
     start, spent = time.perf_counter(), processor_seconds()
     with phases.phase("rest"):
-        result = workflows.sweep.sweep(
+        result = workflows.deciding.sweep.sweep(
             database, rulebook, gate, now=NOW, queues=queues, loans_per_chunk=LOANS_PER_CHUNK, zone=ZONE,
             processes=int(processes),
         )  # fmt: skip
@@ -95,21 +95,21 @@ def sweep(url: str, processes: str = "1") -> Counts:
 def _timed() -> Phases:
     """Functions of this process, timed from outside; what other processes of a sweep do is not seen."""
     phases = Phases()
-    phases.time(workflows.screening, "read_outline", "outline")
-    phases.time(workflows.screening.Screen, "_candidates", "screen")
-    phases.time(workflows.chunk, "read_book", "read")
+    phases.time(workflows.deciding.screening, "read_outline", "outline")
+    phases.time(workflows.deciding.screening.Screen, "_candidates", "screen")
+    phases.time(workflows.deciding.chunk, "read_book", "read")
     phases.time(FactStatement, "compute", "facts")
     for part in ("match", "busy", "quiet", "facts_json"):
         phases.time(SweepStatement, part, "match")
-    phases.time(workflows.chunk, "situations", "people")
-    phases.time(workflows.chunk, "pack", "snapshot")
-    phases.time(workflows.chunk_sweep, "decide", "resolve")
+    phases.time(workflows.deciding.chunk, "situations", "people")
+    phases.time(workflows.deciding.chunk, "pack", "snapshot")
+    phases.time(workflows.deciding.chunk_sweep, "decide", "resolve")
     phases.time(BulkGate, "check", "gate")
     for part in ("add", "add_quiet"):
-        phases.time(workflows.recording.Recorder, part, "record")
+        phases.time(workflows.deciding.recording.Recorder, part, "record")
     phases.time(DecisionRows, "write", "write")
-    phases.time(workflows.chunk_sweep, "moved_meanwhile", "write")
-    phases.time_block(workflows.chunk_sweep, "writing", "write")
+    phases.time(workflows.deciding.chunk_sweep, "moved_meanwhile", "write")
+    phases.time_block(workflows.deciding.chunk_sweep, "writing", "write")
     return phases
 
 

@@ -45,7 +45,7 @@ from tests import exim
 from tests.opening import open_database
 from tests.postgres import Server, running_server
 from tests.tls import make_certificate
-from workflows.door import Lane, Outward
+from workflows.sending.door import Lane, Outward
 
 LOANS: Final = 6_000
 WORKERS: Final = (1, 2, 4)

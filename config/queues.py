@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from engine.errors import Place, Problem, RuleError, unknown_name
 from engine.facts import Catalogue
 from engine.source import Listing, Node, Table, Text, read_yaml
-from workflows.allotment import Queue
+from workflows.deciding.allotment import Queue
 
 _CAPACITY = re.compile(r"([0-9]{1,9})/day")
 _RANK = re.compile(r"([a-z_0-9]+)(?: (asc|desc))?")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from engine.errors import Problem, RuleError, unknown_name
 from engine.source import Table, Text, read_yaml
-from workflows.jobs import JOBS, Entry
+from workflows.scheduling.jobs import JOBS, Entry
 
 _KEYS: Final = ("cron", "zone")
 _SOME_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from compliance import sentence
 from engine.gate import Verdict
 from engine.situation import Person
-from workflows.asking import Answer, Spot
+from workflows.desk.asking import Answer, Spot
 
 _DECISION: Final[Mapping[str, str]] = {"allow": "allow", "defer": "defer_until", "deny": "deny"}
 

@@ -15,8 +15,8 @@ from store.bulk import writing
 from store.db import Database
 from store.deeds import record
 from store.tables import LogCheckpoint
-from workflows.log_checkpoint import hand_over, newest, sign
-from workflows.log_sequence import Sequenced, sequence
+from workflows.log.checkpoint import hand_over, newest, sign
+from workflows.log.sequence import Sequenced, sequence
 
 Progress = Callable[[int, int], None]
 

@@ -19,9 +19,9 @@ from engine.facts import Facts
 from engine.gate import Ask, Channel, Gate
 from store.outbox import RECORDED_CALL, lane_of
 from store.tables import Contact, Endpoint, Loan, MessageText, Person, Promise
-from workflows.holding import LEAVES_WITHIN, held_until
-from workflows.second_look import Look
-from workflows.unsubscribe import Unsubscribing, link_key, make_token
+from workflows.inbox.unsubscribe import Unsubscribing, link_key, make_token
+from workflows.sending.holding import LEAVES_WITHIN, held_until
+from workflows.sending.second_look import Look
 
 UNSUBSCRIBE_PATH: Final = "/unsubscribe"
 _MESSAGES: Final[Mapping[str, Literal["sms", "email", "call"]]] = {

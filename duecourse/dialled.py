@@ -8,9 +8,9 @@ from duecourse.people import record_outcome
 from duecourse.reports import learnt_of, promised_of
 from duecourse.wiring import Works
 from store.tables import Contact, Loan
-from workflows.dialler_results import Row, import_results
+from workflows.desk.dialler_results import Row, import_results
+from workflows.desk.reporting import OfBatch
 from workflows.importing import Imported
-from workflows.reporting import OfBatch
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ NOBODY = "dialler"
 
 
 def take_results(works: Works, file: Path, now: datetime) -> Imported:
-    """Take a results file in; raises like `workflows.dialler_results.import_results`."""
+    """Take a results file in; raises like `workflows.desk.dialler_results.import_results`."""
 
     def record(row: Row, batch: OfBatch) -> None:
         with works.database.session() as session:

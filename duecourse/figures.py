@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.errors import StoreError
-from workflows.job_run import Ran
-from workflows.status import Status
+from workflows.scheduling.job_run import Ran
+from workflows.scheduling.status import Status
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily

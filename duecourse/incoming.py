@@ -13,13 +13,13 @@ from duecourse.wiring import Works
 from engine.errors import DataError, Problem
 from store.inbox import detail_of, private_of
 from store.tables import Arrival
-from workflows.inbox import Ears, TakenIn, take_in
-from workflows.keys import press
-from workflows.mail_reports import read_mailbox
-from workflows.reconcile import Reconciled, reconcile
-from workflows.reply_words import Meaning
-from workflows.sayings import given_to
-from workflows.speakers import speakers
+from workflows.desk.sayings import given_to
+from workflows.inbox.handling import Ears, TakenIn, take_in
+from workflows.inbox.keys import press
+from workflows.inbox.mail_reports import read_mailbox
+from workflows.inbox.reply_words import Meaning
+from workflows.inbox.speakers import speakers
+from workflows.sending.reconcile import Reconciled, reconcile
 
 Clock = Callable[[], datetime]
 Stop = Callable[[], bool]
@@ -27,7 +27,7 @@ Stop = Callable[[], bool]
 _UNDERSTOOD: Final[Mapping[str, Meaning]] = {"STOP": "stop", "HELP": "help"}
 """What a provider heard, in our words; a START is for ours to understand, because it opens."""
 _AT_ONCE: Final = timedelta(minutes=5)
-"""As in `workflows.replies`: a confirmation that comes later is another message."""
+"""As in `workflows.inbox.replies`: a confirmation that comes later is another message."""
 
 
 def nonce() -> str:

@@ -13,17 +13,18 @@ from engine.strategy import PromisePolicy
 from store.matters import People
 from store.outbox import is_task
 from store.tables import Contact, Loan, StageChange
-from workflows import moving, replies, reporting
-from workflows.asking import Wanted, address
 from workflows.call_backs import CallBack
-from workflows.decide import fresh_situations
-from workflows.outcomes import Promised
-from workflows.proofs import Proven
-from workflows.replies import Answering, Reply, Taken, endpoint_of
-from workflows.reply_words import Meaning
-from workflows.reporting import OfBatch, Report, no_task
-from workflows.sayings import NOTHING_LEARNT, Learnt, given_to
-from workflows.tasks import call_off
+from workflows.deciding.decide import fresh_situations
+from workflows.desk import moving, reporting
+from workflows.desk.asking import Wanted, address
+from workflows.desk.outcomes import Promised
+from workflows.desk.proofs import Proven
+from workflows.desk.reporting import OfBatch, Report, no_task
+from workflows.desk.sayings import NOTHING_LEARNT, Learnt, given_to
+from workflows.desk.tasks import call_off
+from workflows.inbox import replies
+from workflows.inbox.replies import Answering, Reply, Taken, endpoint_of
+from workflows.inbox.reply_words import Meaning
 
 ANSWERS: Final[tuple[Purpose, ...]] = ("opt_out_confirmation", "reply")
 """What a reply is answered for, where there is a template of that purpose."""
@@ -68,7 +69,7 @@ def record_outcome(
     live: bool = False,
 ) -> None:
     """
-    Close a task with what came of it; raises DataError like `workflows.reporting.record_outcome`.
+    Close a task with what came of it; raises DataError like `workflows.desk.reporting.record_outcome`.
 
     Args:
         call_at: when they want to be called.
@@ -121,7 +122,7 @@ def take_reply(
         source, heard: who brought it, and what they understood.
         confirm: whether a stop is confirmed, if it may be; not where whoever brought it has done so.
     Raises:
-        DataError: like `workflows.asking.address`.
+        DataError: like `workflows.desk.asking.address`.
     """
     found = address(works.door, Wanted(loan, channel, role, person), at)
     known = [one.id for one in found.person.endpoints]

@@ -20,7 +20,7 @@ from duecourse.clock import now as this_moment
 from duecourse.workspace import Workspace
 from engine.errors import Problem, SettingsError
 from store.outbox import RECORDED_CALL
-from workflows.door import Lane, Outward
+from workflows.sending.door import Lane, Outward
 
 TWILIO_PATH: Final = "/callbacks/twilio"
 _NONCE_BYTES: Final = 8

@@ -12,8 +12,8 @@ from duecourse.clock import instant, now
 from engine.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
-    from workflows.outcomes import Promised
-    from workflows.sayings import Learnt
+    from workflows.desk.outcomes import Promised
+    from workflows.desk.sayings import Learnt
 
 Amount = Annotated[str | None, typer.Option(help="amount promised, e.g. 1200.50")]
 Due = Annotated[str | None, typer.Option(help="day promised, e.g. 2026-03-09")]
@@ -65,7 +65,7 @@ def promised_of(amount: str | None, due: str | None, currency: str) -> "Promised
         SettingsError: half of one, no amount, no day.
     """
     from duecourse.money import minor
-    from workflows.outcomes import Promised
+    from workflows.desk.outcomes import Promised
 
     if amount is None and due is None:
         return None
@@ -90,6 +90,6 @@ def learnt_of(said: Sequence[str] | None, marks: Sequence[str] | None, given_to:
     Raises:
         DataError: a statement that cannot be read.
     """
-    from workflows.sayings import Learnt, read_saying
+    from workflows.desk.sayings import Learnt, read_saying
 
     return Learnt(tuple(read_saying(text) for text in said or ()), tuple(marks or ()), given_to)

@@ -29,25 +29,25 @@ from store.db import Database
 from store.lock import Busy
 from store.situations import Happened
 from store.tables import Contact, DecisionRow, Loan
-from workflows.chunk import ChunkReader
-from workflows.completeness import match
-from workflows.decide import Decided, decide_borrowers, fresh_situations
-from workflows.dispatch import dispatch
-from workflows.door import Dispatched, Door, Outward
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.decide import Decided, decide_borrowers, fresh_situations
+from workflows.deciding.entry import enter_book
+from workflows.deciding.law_impact import Heard
+from workflows.deciding.sweep import SweepResult, plan_sweep, sweep
+from workflows.desk.letters import Shop
+from workflows.desk.tasks import call_off
 from workflows.duties import keep_duties
-from workflows.entry import enter_book
-from workflows.events import Handled, handle_events
-from workflows.fate import Evidence
-from workflows.law_impact import Heard
-from workflows.letters import Shop
+from workflows.inbox.events import Handled, handle_events
+from workflows.log.completeness import match
 from workflows.privacy.due import erase_over
 from workflows.privacy.due_records import erase_over_records
 from workflows.privacy.erase import leave_nothing
 from workflows.promises import Terms, check_promises, promises_to_judge
-from workflows.second_look import Look, is_stale
-from workflows.sweep import SweepResult, plan_sweep, sweep
-from workflows.tasks import call_off
-from workflows.tidy import tidy_inbox
+from workflows.scheduling.tidy import tidy_inbox
+from workflows.sending.dispatch import dispatch
+from workflows.sending.door import Dispatched, Door, Outward
+from workflows.sending.fate import Evidence
+from workflows.sending.second_look import Look, is_stale
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]

@@ -13,8 +13,8 @@ from duecourse.providers import mail_settings
 from duecourse.unwaited import run
 from duecourse.workspace import Workspace
 from engine.errors import Problem, SettingsError
-from workflows.log_checkpoint import Witness
-from workflows.log_witnessed import Asked, Note
+from workflows.log.checkpoint import Witness
+from workflows.log.witnessed import Asked, Note
 
 _SECONDS_MAX: Final = 20
 _FILE: Final = "checkpoint-{number}.txt"

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from compliance import Gate, Pack, PackDates, Rule
     from engine.rulebook import Rulebook
     from store.db import Database
-    from workflows.allotment import Queue
-    from workflows.jobs import Entry
-    from workflows.status import Status
+    from workflows.deciding.allotment import Queue
+    from workflows.scheduling.jobs import Entry
+    from workflows.scheduling.status import Status
 
 
 def shipped_folder() -> Path:
@@ -179,7 +179,7 @@ class Workspace:
 
     def stands(self, database: "Database") -> "Callable[[], Status]":
         """What to call to see how the book stands at this moment."""
-        from workflows.status import status
+        from workflows.scheduling.status import status
 
         return lambda: status(database, self.schedule, owner=self.settings.doubts_owner, now=now())
 

@@ -54,8 +54,8 @@ class Seen:
         at: the instant that was decided for; in microseconds it is what the gate was asked about.
         book: None of what is about the run, and of what a person asked for while only the questions to the gate were kept.
         asks: what the gate was asked about an act of a person, in the order of the decision's acts; None of all else.
-        looks: what second looks saw beside the book, as `workflows.look_log` writes it.
-        seats: how the seats of limited queues were given out, as `workflows.seat_log` writes it; then there is no book.
+        looks: what second looks saw beside the book, as `workflows.sending.look_log` writes it.
+        seats: how the seats of limited queues were given out, as `workflows.deciding.seat_log` writes it; then there is no book.
     """
 
     at: datetime

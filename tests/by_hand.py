@@ -7,9 +7,9 @@ from sqlmodel import col
 from store.db import Database
 from store.tables import DecisionRow, Loan
 from tests.outgoing import DATES, NOW, TODAY, rows
-from workflows.asking import Wanted
-from workflows.by_hand import Done
-from workflows.reporting import Report, record_outcome
+from workflows.desk.asking import Wanted
+from workflows.desk.by_hand import Done
+from workflows.desk.reporting import Report, record_outcome
 
 
 def ref(database: Database, loan: int) -> str:

@@ -22,10 +22,10 @@ from store.outbox import CONTACT, stands
 from store.snapshots import digest_of
 from store.tables import Contact, LogCheckpoint
 from tests.values import rows_of, tables
-from workflows.log_checkpoint import sign
-from workflows.log_findings import Verified
-from workflows.log_sequence import sequence
-from workflows.log_verify import verify
+from workflows.log.checkpoint import sign
+from workflows.log.findings import Verified
+from workflows.log.sequence import sequence
+from workflows.log.verify import verify
 
 NAME = "lender.example/log"
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.pages import ROOT
-from workflows.outcome_file import Catalogue, Outcome, outcomes
+from workflows.desk.outcome_file import Catalogue, Outcome, outcomes
 
 PAGE: Final = ROOT / "docs" / "outcomes.md"
 _HEAD: Final = """\
 # Outcomes
 
-<!-- Written from the catalogue by `python -m tests.outcomes_page`; edit workflows/outcomes.yaml instead. -->
+<!-- Written from the catalogue by `python -m tests.outcomes_page`; edit workflows/desk/outcomes.yaml instead. -->
 
 What can be reported of a task with `duecourse tasks outcome`. `duecourse tasks outcomes` lists the same.
 

@@ -29,11 +29,11 @@ from store.columns import from_us
 from store.db import Database
 from store.tables import Contact, ContactLoan, ContactStatus, Endpoint, Feed, Loan, Person, Setting
 from tests.factories import make_loan, make_person
-from workflows.chunk import ChunkReader
-from workflows.decide import fresh_situations
-from workflows.dispatch import dispatch
-from workflows.door import Dispatched, Door, Outward
-from workflows.second_look import Look
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.decide import fresh_situations
+from workflows.sending.dispatch import dispatch
+from workflows.sending.door import Dispatched, Door, Outward
+from workflows.sending.second_look import Look
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 """Noon in Shanghai."""

@@ -29,17 +29,17 @@ from store.situations import Happened
 from store.tables import Contact, ContactStatus, DecisionRow, Endpoint, Event, Hold, Loan, Person, Promise
 from tests.logs import without_triggers
 from tests.outgoing import Silent
-from workflows.asking import Wanted
-from workflows.by_hand import Text, record, send, start
-from workflows.decide import decide_borrowers
-from workflows.door import Outward
-from workflows.machine import change_stage
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.machine import change_stage
+from workflows.deciding.sweep import sweep
+from workflows.desk.asking import Wanted
+from workflows.desk.by_hand import Text, record, send, start
+from workflows.desk.sayings import NOTHING_LEARNT
+from workflows.desk.tasks import take_next
 from workflows.privacy.erase import erase
-from workflows.replay_findings import Replayed, Told
-from workflows.replay_stages import NO_RUN
-from workflows.sayings import NOTHING_LEARNT
-from workflows.sweep import sweep
-from workflows.tasks import take_next
+from workflows.replay.findings import Replayed, Told
+from workflows.replay.stages import NO_RUN
+from workflows.sending.door import Outward
 
 LOANS = 200
 FEW_LOANS = 80

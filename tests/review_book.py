@@ -26,8 +26,8 @@ from store.tables import (
 )
 from tests.factories import make_loan, make_person
 from tests.outgoing import add
-from workflows.log_checkpoint import sign
-from workflows.log_sequence import sequence
+from workflows.log.checkpoint import sign
+from workflows.log.sequence import sequence
 from workflows.review.period import Month
 from workflows.review.review import About, Reviewed, review
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from duecourse.logs import log_as_lines
 from tests.opening import open_database
-from workflows.job_run import Stop
-from workflows.jobs import Entry
-from workflows.schedule import serve
+from workflows.scheduling.job_run import Stop
+from workflows.scheduling.jobs import Entry
+from workflows.scheduling.schedule import serve
 
 ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "UTC"), "events": Entry("events", "* * * * *", "UTC")}
 

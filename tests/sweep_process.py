@@ -4,8 +4,8 @@ from multiprocessing.synchronize import Event
 
 from tests.opening import open_database
 from tests.sweep_books import NOW, DayGate, rulebook
-from workflows import sweep as module
-from workflows.allotment import Queue
+from workflows.deciding import sweep as module
+from workflows.deciding.allotment import Queue
 
 QUEUES = {
     "senior": Queue("senior", 3, (("dpd", True),)),

@@ -35,7 +35,7 @@ _HORIZON: Final = timedelta(days=366)
 _BY_DAY: Final = ("review", "limitation", "agency")
 """Starts of which one subject can have several, each with its own day; of the others there is one per subject."""
 MATCH: Final = "match."
-"""How the rules of duties begin that no pack asks for: what `workflows.completeness` found."""
+"""How the rules of duties begin that no pack asks for: what `workflows.log.completeness` found."""
 CLOSED: Final = ("done", "void")
 """Statuses of a duty that nobody owes any more."""
 

@@ -21,8 +21,8 @@ from engine.errors import DataError, Problem, ProofError
 if TYPE_CHECKING:
     from compliance.checkpoint import PublicKey
     from duecourse.audit import Kept
-    from workflows.log_findings import Verified
-    from workflows.log_prove import Entry
+    from workflows.log.findings import Verified
+    from workflows.log.prove import Entry
 
 Loan = Annotated[str | None, typer.Option(help="every entry about this loan, by its reference")]
 
@@ -68,7 +68,7 @@ def keygen(
 
 def sequence(context: typer.Context) -> None:
     """Give their positions in the log to all rows that wait for one."""
-    from workflows.log_sequence import sequence as run
+    from workflows.log.sequence import sequence as run
 
     session: Session = context.obj
     with session.output.progress("sequencing") as progress:
@@ -96,7 +96,7 @@ def checkpoint(
     """
     session: Session = context.obj
     if despite_clock:
-        from workflows.log_checkpoint import set_clock_aside
+        from workflows.log.checkpoint import set_clock_aside
 
         set_clock_aside(session.database, by=by, because=because, now=session.rehearsed(at))
     elif by or because:
@@ -125,7 +125,7 @@ def verify(
     """
     from config.files import read_text
     from duecourse.witnesses import ask_witnesses
-    from workflows.log_verify import verify as run
+    from workflows.log.verify import verify as run
 
     session: Session = context.obj
     witnessed: dict[str, str] = {}
@@ -182,7 +182,7 @@ def prove(
     Then the log keeps a deed about each person concerned, and the book by whom and what for.
     Exit code 3: the log is not what was signed. 4: no key is at hand by which to tell.
     """
-    from workflows.log_prove import prove as run
+    from workflows.log.prove import prove as run
     from workflows.privacy.evidence_deeds import handed_out, people_of, say_whose_reasons
 
     session: Session = context.obj
@@ -226,7 +226,7 @@ def _show_log(session: Session) -> None:
     from sqlalchemy import func, select
 
     from store.tables import LogLeaf, LogQueue
-    from workflows.log_checkpoint import checkpoints
+    from workflows.log.checkpoint import checkpoints
 
     with session.database.session() as reading:
         size = reading.scalar(select(func.count()).select_from(LogLeaf)) or 0
@@ -246,7 +246,7 @@ def _show_log(session: Session) -> None:
 
 def _show_entries(session: Session, wanted: "Sequence[Entry]", *, whole: bool) -> None:
     from compliance.log_encoding import elements
-    from workflows.log_prove import show as read
+    from workflows.log.prove import show as read
 
     answer: list[dict[str, Any]] = []
     lines: list[str] = []
@@ -267,7 +267,7 @@ def _show_entries(session: Session, wanted: "Sequence[Entry]", *, whole: bool) -
 def _entries(session: Session, named: Sequence[str], loan: str | None) -> "list[Entry]":
     from store.bulk import reading
     from store.timeline import find_loan
-    from workflows.log_prove import entries_of_loan, entry_named
+    from workflows.log.prove import entries_of_loan, entry_named
 
     wanted = [entry_named(one) for one in named]
     if loan is not None:

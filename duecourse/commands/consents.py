@@ -14,8 +14,8 @@ from engine.gate import Role, Statement
 
 if TYPE_CHECKING:
     from compliance.standing import Standing
+    from workflows.inbox.replies import Taken
     from workflows.ledger_view import LedgerView
-    from workflows.replies import Taken
 
 Whose = Annotated[
     str | None, typer.Argument(help="a loan's reference; its borrower is meant, or `--role`", metavar="LOAN")
@@ -97,9 +97,9 @@ def add(
     from duecourse.clock import now
     from store.consents import add_statement
     from store.outbox import lock_versions
+    from workflows.desk.sayings import given_to, own_endpoint, read_saying
+    from workflows.desk.sayings import statement as stated
     from workflows.ledger_view import find_person
-    from workflows.sayings import given_to, own_endpoint, read_saying
-    from workflows.sayings import statement as stated
 
     session: Session = context.obj
     saying, moment = read_saying(" ".join(statement)), happened(at)
@@ -152,7 +152,7 @@ def replies(context: typer.Context) -> None:
     from rich.text import Text
 
     from store.timeline import loan_refs
-    from workflows.replies import waiting_replies
+    from workflows.inbox.replies import waiting_replies
 
     session: Session = context.obj
     with session.database.session() as reading:
@@ -172,7 +172,7 @@ def replies(context: typer.Context) -> None:
 def read(context: typer.Context, contact: Annotated[str, typer.Argument(metavar="REPLY")], agent: Agent) -> None:
     """Say that a reply was read, and that what follows from it is written down."""
     from duecourse.clock import now
-    from workflows.replies import mark_read
+    from workflows.inbox.replies import mark_read
 
     session: Session = context.obj
     with session.database.write() as writing:

@@ -14,7 +14,7 @@ from engine.gate import Channel, Ground, Purpose, Role
 from engine.tree import FactValue
 
 if TYPE_CHECKING:
-    from workflows.by_hand import Approval, Done
+    from workflows.desk.by_hand import Approval, Done
 
 Loan = Annotated[str, typer.Argument(help="a loan's reference")]
 Agent = Annotated[str, typer.Option(help="who", envvar="DUECOURSE_AGENT")]
@@ -54,8 +54,8 @@ def start(
 
     Refused, it stands in the log with its reasons, and the exit code is 3.
     """
-    from workflows import by_hand
-    from workflows.asking import Wanted
+    from workflows.desk import by_hand
+    from workflows.desk.asking import Wanted
 
     session: Session = context.obj
     approval = _approval(override, ground, evidence, approved_by)
@@ -84,8 +84,8 @@ def send(
 ) -> None:
     """Plan a message; dispatch looks at it again and sends it. Refused, the exit code is 3."""
     from duecourse.texts import refuse_markup, whole
-    from workflows import by_hand
-    from workflows.asking import Wanted, address
+    from workflows.desk import by_hand
+    from workflows.desk.asking import Wanted, address
 
     session: Session = context.obj
     works, now = session.works, session.rehearsed(at)
@@ -138,9 +138,9 @@ def record(
     """
     from duecourse.clock import now
     from store.timeline import known_loan
-    from workflows import by_hand
-    from workflows.asking import Wanted
-    from workflows.sayings import given_to
+    from workflows.desk import by_hand
+    from workflows.desk.asking import Wanted
+    from workflows.desk.sayings import given_to
 
     session: Session = context.obj
     with session.database.session() as reading:
@@ -163,7 +163,7 @@ def record(
 def _approval(
     override: str | None, ground: Ground | None, evidence: str | None, approved_by: str | None
 ) -> "Approval | None":
-    from workflows.by_hand import Approval
+    from workflows.desk.by_hand import Approval
 
     if override is None and ground is None and evidence is None and approved_by is None:
         return None

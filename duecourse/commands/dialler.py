@@ -41,7 +41,7 @@ def export(
     Each is looked at again, and the gate asked for now and until then. With nobody to call, the exit code is 3.
     """
     from duecourse.commands.tasks import known_queue
-    from workflows.dialler import export_calls
+    from workflows.desk.dialler import export_calls
 
     session: Session = context.obj
     known_queue(session, queue)
@@ -66,7 +66,7 @@ def import_(
     """Take in what a dialler reports: outcomes, promises, wrong numbers, what people said. The same again changes nothing."""
     from duecourse.commands.importing import draw_imported
     from duecourse.dialled import take_results
-    from workflows.dialler_results import RESULTS
+    from workflows.desk.dialler_results import RESULTS
     from workflows.importing.contract_doc import kind_document
 
     session: Session = context.obj
@@ -90,7 +90,7 @@ def recall(context: typer.Context, batch: Number, at: At = None) -> None:
     from rich.text import Text
 
     from duecourse.output import table
-    from workflows.dialler import recall
+    from workflows.desk.dialler import recall
 
     session: Session = context.obj
     found = recall(session.works.door, batch, now=instant(at))
@@ -105,7 +105,7 @@ def recall(context: typer.Context, batch: Number, at: At = None) -> None:
 
 def void(context: typer.Context, batch: Number, by: By, at: At = None) -> None:
     """Say that a batch was never given to the dialler: its calls wait in their queue again."""
-    from workflows.dialler import void_batch
+    from workflows.desk.dialler import void_batch
 
     session: Session = context.obj
     count = void_batch(session.works.door, batch, by=by, now=happened(at))

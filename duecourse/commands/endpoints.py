@@ -79,7 +79,7 @@ def mark(
     off: Annotated[bool, typer.Option("--off", help="take it back: it was a mistake")] = False,
 ) -> None:
     """Write down what is known against a number or address; whatever is about to leave for it is looked at again."""
-    from workflows.sayings import mark as mark_endpoint
+    from workflows.desk.sayings import mark as mark_endpoint
 
     session: Session = context.obj
     with _changing(session, endpoint) as (writing, found):
@@ -91,7 +91,7 @@ def mark(
 
 def restore(context: typer.Context, endpoint: Annotated[int, typer.Argument(help="its id")]) -> None:
     """Take back that a number or address leads nowhere, or to somebody else; no import does that."""
-    from workflows.sayings import restore as restore_endpoint
+    from workflows.desk.sayings import restore as restore_endpoint
 
     session: Session = context.obj
     with _changing(session, endpoint) as (writing, _):

@@ -45,8 +45,8 @@ def ask(
     """Say whether an act is allowed, from when, or why not; exit 3 when it is not allowed now. It only reads."""
     from duecourse.answers import answer_json, in_words, lines, verdict_json
     from duecourse.texts import refuse_markup
-    from workflows.asking import Wanted, address, ask_stage
-    from workflows.asking import ask as ask_gate
+    from workflows.desk.asking import Wanted, address, ask_stage
+    from workflows.desk.asking import ask as ask_gate
 
     session: Session = context.obj
     language = lang or session.settings.language

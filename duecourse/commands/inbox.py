@@ -26,7 +26,7 @@ def list_(context: typer.Context) -> None:
     """List what could not be handled and waits for a person: A for what came in, E for news for the rules."""
     from rich.text import Text
 
-    from workflows.parked import parked
+    from workflows.inbox.parked import parked
 
     session: Session = context.obj
     with session.database.session() as reading:
@@ -42,7 +42,7 @@ def list_(context: typer.Context) -> None:
 def show(context: typer.Context, one: One) -> None:
     """Show all that one of them says, with what identifies somebody or was written by them."""
     from engine.errors import DataError, Problem
-    from workflows.parked import parked
+    from workflows.inbox.parked import parked
 
     session: Session = context.obj
     with session.database.session() as reading:
@@ -75,7 +75,7 @@ def retry(
 ) -> None:
     """Handle parked ones once more; what still cannot be handled is parked again."""
     from engine.errors import DataError, Problem
-    from workflows import parked
+    from workflows.inbox import parked
 
     session: Session = context.obj
     if bool(ids) == everything:
@@ -96,7 +96,7 @@ def close(
     at: At = None,
 ) -> None:
     """Say that somebody has looked and done what follows: it is not handled any more, and what it says of a person is erased."""
-    from workflows import parked
+    from workflows.inbox import parked
 
     session: Session = context.obj
     with session.database.write() as writing:

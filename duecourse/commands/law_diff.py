@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from compliance import LawChange
-    from workflows.law_impact import Heard
+    from workflows.deciding.law_impact import Heard
 
 _ANSWERS = ("go", "wait", "withheld")
 _DAY = {"formats": ["%Y-%m-%d"]}
@@ -72,7 +72,7 @@ def law_diff(
 
 def _impact(session: Session, from_on: date, to_on: date, now: datetime) -> _Impact | None:
     """None where there is no book to look at."""
-    from workflows.law_impact import changed_loans
+    from workflows.deciding.law_impact import changed_loans
 
     try:
         works = session.works

@@ -39,7 +39,7 @@ def bundle(
 
     from channels.paper import document_pages
     from store.timeline import known_loan
-    from workflows.evidence import evidence, named
+    from workflows.desk.evidence import evidence, named
     from workflows.privacy.evidence_deeds import handed_out, say_whose_reasons
     from workflows.private_file import write_private
 

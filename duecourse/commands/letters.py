@@ -38,7 +38,7 @@ def print_(
     `letters confirm` says that a batch is in the post; nothing is printed twice. With nothing to print, the exit code is 3.
     """
     from duecourse.commands.tasks import known_queue
-    from workflows.letters import print_letters
+    from workflows.desk.letters import print_letters
 
     session: Session = context.obj
     known_queue(session, queue)
@@ -65,7 +65,7 @@ def confirm(
     at: At = None,
 ) -> None:
     """Say that a batch is in the post. Notices in it count from then; what was not posted waits in its queue again."""
-    from workflows.letters import confirm_letters
+    from workflows.desk.letters import confirm_letters
 
     session: Session = context.obj
     counts = confirm_letters(
@@ -84,7 +84,7 @@ def void(
     at: At = None,
 ) -> None:
     """Say that nothing of a batch was or will be posted: its letters wait in their queue again."""
-    from workflows.batches import give_back, known_batch
+    from workflows.sending.batches import give_back, known_batch
 
     session: Session = context.obj
     with session.database.write() as writing:
@@ -104,7 +104,7 @@ def show_batches(session: Session, kind: str) -> None:
     """The batches of a kind as a table."""
     from rich.text import Text
 
-    from workflows.batches import batches
+    from workflows.sending.batches import batches
 
     with session.database.session() as reading:
         found = batches(reading, "print" if kind == "print" else "dialler")

@@ -11,8 +11,8 @@ from duecourse.session import Session
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.makegood import MadeGood
-    from workflows.publications import Deciders
+    from workflows.replay.makegood import MadeGood
+    from workflows.replay.publications import Deciders
 
 
 def makegood(
@@ -29,7 +29,7 @@ def makegood(
     Late payments, reversals, corrected facts, statements and holds that came in late, wrong numbers and notices that came
     back count, each from its own day. What people did by hand is asked about again as well. Nothing is changed. Exit code 3: something is amiss. 4: some decisions cannot be derived.
     """
-    from workflows.makegood import make_good
+    from workflows.replay.makegood import make_good
 
     session: Session = context.obj
     instead = _as_they_are(session) if rules else None
@@ -44,7 +44,7 @@ def makegood(
 
 
 def _as_they_are(session: Session) -> "Deciders":
-    from workflows.publications import Deciders
+    from workflows.replay.publications import Deciders
 
     return Deciders(session.workspace.rulebook, session.workspace.gate)
 

@@ -51,7 +51,7 @@ def list_(context: typer.Context, at: At = None) -> None:
     """List what is in doubt, the oldest first: since when, who has to find out, and whether anybody is still asked."""
     from rich.text import Text
 
-    from workflows.status import doubts
+    from workflows.scheduling.status import doubts
 
     session: Session = context.obj
     with session.database.session() as reading:
@@ -78,8 +78,8 @@ def settle(
 
     It is final. Should the provider say otherwise later, that is an alert. Write no names, numbers or addresses.
     """
-    from workflows.settling import Finding
-    from workflows.settling import settle as write
+    from workflows.sending.settling import Finding
+    from workflows.sending.settling import settle as write
 
     session: Session = context.obj
     finding = Finding(as_.value, by, because, evidence)

@@ -13,7 +13,7 @@ from engine.errors import DataError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.replay_findings import Replayed, Told
+    from workflows.replay.findings import Replayed, Told
 
 
 def replay(
@@ -29,8 +29,8 @@ def replay(
     Exit code 0: each comes out as it was logged. 3: some do not; the first difference of each is drawn. 4: some cannot be derived.
     """
     from store.timeline import known_loan
-    from workflows.replay import replay as run_replay
-    from workflows.replay_findings import Chosen
+    from workflows.replay.findings import Chosen
+    from workflows.replay.replay import replay as run_replay
 
     session: Session = context.obj
     wanted = None

@@ -57,7 +57,7 @@ def test(context: typer.Context) -> None:
     from engine.matching import InterpreterMatcher, LiveMatcherSet, Matcher
     from engine.scenario import coverage, run_scenarios
     from engine.scenario_file import read_scenarios
-    from workflows.scenario_sql import SqlMatcher
+    from workflows.deciding.scenario_sql import SqlMatcher
 
     session: Session = context.obj
     workspace = session.workspace_or_shipped

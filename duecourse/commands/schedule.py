@@ -12,7 +12,7 @@ from duecourse.session import Session
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from workflows.timetable import Line
+    from workflows.scheduling.timetable import Line
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="as `schedule list` calls it")]
 By = Annotated[str, typer.Option("--by", help="who")]
@@ -33,8 +33,8 @@ def list_(context: typer.Context, at: At = None) -> None:
     from rich.text import Text
 
     from store.lock import holder
-    from workflows.schedule import LOCK
-    from workflows.timetable import timetable
+    from workflows.scheduling.schedule import LOCK
+    from workflows.scheduling.timetable import timetable
 
     session: Session = context.obj
     moment = instant(at)
@@ -94,9 +94,9 @@ def run(context: typer.Context, job: Job) -> None:
     A run by hand counts: the next one is the job's next time after it.
     """
     from duecourse.jobs import Jobs
-    from workflows.job_run import run_job
-    from workflows.schedule import until_signal
-    from workflows.timetable import refuse_paused, refuse_unknown
+    from workflows.scheduling.job_run import run_job
+    from workflows.scheduling.schedule import until_signal
+    from workflows.scheduling.timetable import refuse_paused, refuse_unknown
 
     session: Session = context.obj
     refuse_unknown(session.workspace.schedule, job)
@@ -130,7 +130,7 @@ def pause(
 
     Only the schedule's runs are held back, not the commands that do the same by hand. It is kept in the log who did it.
     """
-    from workflows.timetable import pause_job
+    from workflows.scheduling.timetable import pause_job
 
     session: Session = context.obj
     end = instant(until) if until is not None else None
@@ -149,7 +149,7 @@ def resume(
     at: At = None,
 ) -> None:
     """Let a paused job go on. However many of its times were missed, it runs once for them."""
-    from workflows.timetable import resume_job
+    from workflows.scheduling.timetable import resume_job
 
     session: Session = context.obj
     moment = instant(at)

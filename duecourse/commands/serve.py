@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from duecourse.figures import Figures
-    from workflows.schedule import Pulse
+    from workflows.scheduling.schedule import Pulse
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +32,8 @@ def serve(context: typer.Context) -> None:
     from duecourse.figures import Figures
     from duecourse.jobs import Jobs
     from duecourse.logs import log_as_lines
-    from workflows.schedule import Pulse
-    from workflows.schedule import serve as keep
+    from workflows.scheduling.schedule import Pulse
+    from workflows.scheduling.schedule import serve as keep
 
     session: Session = context.obj
     workspace = session.workspace

@@ -21,7 +21,7 @@ def stages(
     """List every possible move between stages and the notice it owes."""
     session: Session = context.obj
     if diagram:
-        from workflows.machine import diagram as draw_diagram
+        from workflows.deciding.machine import diagram as draw_diagram
 
         text = draw_diagram()
         session.output.answer({"mermaid": text}, lambda console: console.print(text, markup=False))

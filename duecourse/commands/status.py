@@ -13,7 +13,7 @@ from duecourse.session import Session
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from workflows.status import Status
+    from workflows.scheduling.status import Status
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def status(context: typer.Context, at: At = None) -> None:
     """
     from rich.text import Text
 
-    from workflows.status import status as read
+    from workflows.scheduling.status import status as read
 
     session: Session = context.obj
     workspace = session.workspace

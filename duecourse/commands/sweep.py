@@ -65,7 +65,7 @@ def sweep(
 
 
 def _print_sql(session: Session) -> None:
-    from workflows.sweep_sql import sweep_sql
+    from workflows.deciding.sweep_sql import sweep_sql
 
     statements = sweep_sql(session.workspace_or_shipped.rulebook)
     session.output.answer({"sql": statements}, lambda console: console.print(statements, end="", markup=False))

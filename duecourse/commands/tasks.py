@@ -11,7 +11,7 @@ from duecourse.session import Session
 from engine.errors import SettingsError, unknown_name
 
 if TYPE_CHECKING:
-    from workflows.tasks import Handed
+    from workflows.desk.tasks import Handed
 
 Agent = Annotated[str, typer.Option(help="who takes it", envvar="DUECOURSE_AGENT")]
 
@@ -33,7 +33,7 @@ def list_tasks(
     """List what is waiting in the order in which it is taken: promised call-backs, then as the queue ranks."""
     from rich.text import Text
 
-    from workflows.task_list import task_list
+    from workflows.desk.task_list import task_list
 
     session: Session = context.obj
     if queue is not None:
@@ -60,7 +60,7 @@ def next_task(
     at: At = None,
 ) -> None:
     """Take the next task of a queue, with its script filled in; it is yours until you report what came of it."""
-    from workflows.tasks import take_next
+    from workflows.desk.tasks import take_next
 
     session: Session = context.obj
     known_queue(session, queue)
@@ -80,7 +80,7 @@ def start(
     at: At = None,
 ) -> None:
     """Begin one task now, yours or a free one: it is looked at again, and the gate asked."""
-    from workflows.tasks import start_task
+    from workflows.desk.tasks import start_task
 
     session: Session = context.obj
     works, now = session.works, session.rehearsed(at)
@@ -104,8 +104,8 @@ def outcome(
     """Close a task with what came of it. `--outcome not_tried` gives it back."""
     from duecourse.clock import now as this_moment
     from duecourse.people import record_outcome, task_place
-    from workflows.proofs import proof_of
-    from workflows.sayings import given_to
+    from workflows.desk.proofs import proof_of
+    from workflows.desk.sayings import given_to
 
     session: Session = context.obj
     now = happened(at)
@@ -136,7 +136,7 @@ def outcomes(
     """List what can be reported, what each counts as, and what follows from it."""
     from rich.text import Text
 
-    from workflows.outcome_file import TASKS, outcomes
+    from workflows.desk.outcome_file import TASKS, outcomes
 
     session: Session = context.obj
     if channel is not None and channel not in TASKS:

@@ -15,7 +15,7 @@ from engine.errors import Problem, SettingsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workflows.visits import Team
+    from workflows.desk.visits import Team
 
 On = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="the day")]
 
@@ -46,8 +46,8 @@ def plan(
 
     from rich.text import Text
 
-    from workflows.route_sheets import route_sheets
-    from workflows.visits import plan_visits
+    from workflows.desk.route_sheets import route_sheets
+    from workflows.desk.visits import plan_visits
 
     session: Session = context.obj
     now = session.rehearsed(at)
@@ -77,7 +77,7 @@ def list_visits(context: typer.Context, on: On) -> None:
     """Show the routes of a day, and what has become of each visit."""
     from rich.text import Text
 
-    from workflows.visits import day_of_visits
+    from workflows.desk.visits import day_of_visits
 
     session: Session = context.obj
     with session.database.session() as reading:
@@ -90,7 +90,7 @@ def list_visits(context: typer.Context, on: On) -> None:
 
 
 def _teams(given: list[str]) -> "list[Team]":
-    from workflows.visits import Team
+    from workflows.desk.visits import Team
 
     teams = [Team(tuple(name.strip() for name in one.split(","))) for one in given]
     named = [name for team in teams for name in team.members]

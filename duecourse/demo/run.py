@@ -24,8 +24,8 @@ from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
 from engine.errors import Problem, SettingsError
 from store.fact_query import days_of, facts_of
-from workflows.dispatch import Outward
 from workflows.importing import import_folder
+from workflows.sending.dispatch import Outward
 
 START: Final = date(2026, 3, 2)
 """The shipped book is as of the day before."""

@@ -24,12 +24,12 @@ from engine.strategy import PromisePolicy
 from store.arrears import arrears_from_position
 from store.duties import list_duties, state_of
 from store.tables import AccountSnapshot, Contact, Instalment, Loan, Person, Position, Promise
+from workflows.desk.outcomes import Promised
+from workflows.desk.reporting import Report, record_outcome
+from workflows.desk.tasks import waiting
 from workflows.duties_by_hand import close_duty
 from workflows.importing import KINDS, import_file
-from workflows.looking import look_again
-from workflows.outcomes import Promised
-from workflows.reporting import Report, record_outcome
-from workflows.tasks import waiting
+from workflows.sending.looking import look_again
 
 _REACHED: Final = ("conversation", "met", "promise")
 

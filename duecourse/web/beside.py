@@ -16,7 +16,7 @@ from store.db import Database
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from workflows.schedule import Pulse
+    from workflows.scheduling.schedule import Pulse
 
 
 @contextmanager

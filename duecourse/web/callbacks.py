@@ -13,7 +13,7 @@ from channels.voice import after_key
 from duecourse.providers import TWILIO_PATH
 from duecourse.web.desk import Desk
 from store.tables import Contact, Person
-from workflows.arriving import Received
+from workflows.inbox.arriving import Received
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

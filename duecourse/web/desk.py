@@ -13,7 +13,7 @@ from duecourse.incoming import nonce
 from duecourse.providers import Inward
 from store.db import Database
 from store.inbox import put
-from workflows.arriving import Received, arrival_of
+from workflows.inbox.arriving import Received, arrival_of
 
 _THREADS: Final = 8
 """As many requests write or read at once; the others wait their turn. Below what the database's pool holds."""

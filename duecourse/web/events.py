@@ -12,7 +12,7 @@ from duecourse.web.desk import Desk
 from duecourse.web.event_models import EVENT, Problems, ProblemSaid, Taken
 from duecourse.web.tokens import may
 from engine.errors import DataError, Problem
-from workflows.posting import Conflict, post
+from workflows.inbox.posting import Conflict, post
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -8,8 +8,8 @@ from duecourse.compose import UNSUBSCRIBE_PATH
 from duecourse.web.desk import Desk
 from engine.errors import DataError
 from store.settings import read_setting
-from workflows.sayings import given_to
-from workflows.unsubscribe import LINK_KEY, read_token, take_unsubscribe
+from workflows.desk.sayings import given_to
+from workflows.inbox.unsubscribe import LINK_KEY, read_token, take_unsubscribe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

@@ -9,7 +9,7 @@ from typing import Final
 from duecourse.jobs import Jobs
 from engine.errors import DuecourseError
 from store.db import Database
-from workflows.inbox import is_waiting
+from workflows.inbox.handling import is_waiting
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from compliance import BulkGate
 from store.db import Database
 from store.tables import DecisionRow
 from tests.replaying import few_packs, scalars, tampered
-from workflows.sweep import sweep
+from workflows.deciding.sweep import sweep
 
 
 def test_a_swept_book_is_derived_again(sqlite_database: Database) -> None:

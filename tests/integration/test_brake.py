@@ -13,8 +13,8 @@ from store.settings import read_setting
 from store.tables import Contact, Run
 from tests.sweep_books import CNY, NOW, DayGate, LoanSpec, PersonSpec, fill, rulebook
 from workflows.brake import release_brake
-from workflows.run import end
-from workflows.sweep import SweepResult, sweep
+from workflows.deciding.run import end
+from workflows.deciding.sweep import SweepResult, sweep
 
 BOOK = [PersonSpec((LoanSpec(5),))] * 6
 """A text each."""

@@ -22,7 +22,7 @@ from channels.testing.mailserver import SILENT, FakeMailServer, Step
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider
 from store.db import Database
 from tests.outgoing import NOW, book, contact_of, counts, door_of, go, plan, statuses
-from workflows.door import Lane
+from workflows.sending.door import Lane
 
 SECONDS = 1.0
 """Enough for a request to be written on a busy machine."""
@@ -250,7 +250,7 @@ def test_a_stop_leaves_what_waits_for_its_sender_to_the_next_dispatch(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the last seconds cut off before it was offered is tried again."""
-    monkeypatch.setattr("workflows.dispatch._LAST_SECONDS", 0.3)
+    monkeypatch.setattr("workflows.sending.dispatch._LAST_SECONDS", 0.3)
     for loan in book(sqlite_database, 2):
         plan(sqlite_database, loan)
     with FakeProvider() as provider:

@@ -33,11 +33,11 @@ from tests.outgoing import (
     rows,
     small_rulebook,
 )
-from workflows.asking import ask
-from workflows.by_hand import start
-from workflows.chunk import Fresh
-from workflows.decide import decide_borrowers
-from workflows.tasks import take_next
+from workflows.deciding.chunk import Fresh
+from workflows.deciding.decide import decide_borrowers
+from workflows.desk.asking import ask
+from workflows.desk.by_hand import start
+from workflows.desk.tasks import take_next
 
 CAP = """
 pack: house.cap

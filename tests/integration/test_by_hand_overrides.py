@@ -15,10 +15,10 @@ from store.db import Database
 from store.tables import OverrideRow, Person
 from tests.by_hand import call, told
 from tests.outgoing import NOW, book, borrower_of, door_of, plan, rows
-from workflows.by_hand import Approval, start
-from workflows.chunk import Fresh
-from workflows.door import Door
-from workflows.tasks import take_next
+from workflows.deciding.chunk import Fresh
+from workflows.desk.by_hand import Approval, start
+from workflows.desk.tasks import take_next
+from workflows.sending.door import Door
 
 CALLS = "us.regf.freq.calls"
 

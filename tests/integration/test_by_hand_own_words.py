@@ -10,8 +10,8 @@ from store.db import Database
 from store.tables import MessageText
 from tests.by_hand import ref, told
 from tests.outgoing import NOW, Silent, SmallGate, book, borrower_of, contact_of, counts, door_of, go, statuses
-from workflows.asking import Wanted
-from workflows.by_hand import Text, send
+from workflows.desk.asking import Wanted
+from workflows.desk.by_hand import Text, send
 
 OWN = "Example Lender: please call us."
 

@@ -10,10 +10,10 @@ from store.db import Database
 from store.tables import Consent, Endpoint, Event, Person
 from tests.by_hand import call, report, told
 from tests.outgoing import NOW, TODAY, Silent, SmallGate, book, borrower_of, contact_of, counts, door_of, go, plan, rows
-from workflows.by_hand import record, start
 from workflows.call_backs import CallBack
-from workflows.outcomes import Promised
-from workflows.sayings import NOTHING_LEARNT, Learnt, read_saying
+from workflows.desk.by_hand import record, start
+from workflows.desk.outcomes import Promised
+from workflows.desk.sayings import NOTHING_LEARNT, Learnt, read_saying
 
 
 def test_a_borrowers_call_counts_and_is_never_judged(database: Database) -> None:

@@ -11,7 +11,7 @@ from engine.stages import Stage
 from store.db import Database
 from store.tables import Loan, Person, StageChange
 from tests.sweep_books import NOW, LoanSpec, PersonSpec, fill
-from workflows.machine import StageError, change_stage
+from workflows.deciding.machine import StageError, change_stage
 
 ON = NOW.date()
 NONE: Mapping[str, date] = {}

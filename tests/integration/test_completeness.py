@@ -16,10 +16,10 @@ from store.log import seal_key
 from store.tables import Arrival, Contact, Deed, Duty
 from tests.logs import without_triggers
 from tests.outgoing import NOW, Silent, SmallGate, book, borrower_of, door_of, go, rows, small_rulebook
-from workflows.completeness import OWNER, match
-from workflows.decide import decide_borrowers
+from workflows.deciding.decide import decide_borrowers
 from workflows.duties import keep_duties
 from workflows.duties_by_hand import close_duty, give_duty
+from workflows.log.completeness import OWNER, match
 
 SOON = NOW + timedelta(hours=1)
 LATER = NOW + timedelta(days=2)

@@ -19,9 +19,9 @@ from store.db import Database
 from store.tables import Contact, Endpoint
 from tests.factories import at, make_loan, make_person
 from tests.outgoing import SmallGate
-from workflows.holding import LEAVES_WITHIN
-from workflows.second_look import Look
-from workflows.unsubscribe import Unsubscribing, link_key, read_token
+from workflows.inbox.unsubscribe import Unsubscribing, link_key, read_token
+from workflows.sending.holding import LEAVES_WITHIN
+from workflows.sending.second_look import Look
 
 ON = date(2026, 3, 12)
 NOW: datetime = at(ON, 4)

@@ -16,8 +16,8 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from store.snapshots import unpack
 from tests.postgres import Server
-from workflows.look_log import RUN
-from workflows.text_seal import SEALED
+from workflows.sending.look_log import RUN
+from workflows.sending.text_seal import SEALED
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(900)]
 

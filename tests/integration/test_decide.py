@@ -13,11 +13,11 @@ from store.situations import Happened
 from store.tables import Contact, DecisionRow, Event, Loan, Person, Run, StageChange
 from tests.factories import add_payment
 from tests.sweep_books import NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
-from workflows.allotment import Queue
-from workflows.chunk import ChunkReader
-from workflows.decide import Decided, HandledMeanwhile, decide_borrowers
-from workflows.entry import enter_book
-from workflows.sweep import sweep
+from workflows.deciding.allotment import Queue
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.decide import Decided, HandledMeanwhile, decide_borrowers
+from workflows.deciding.entry import enter_book
+from workflows.deciding.sweep import sweep
 
 BOOK = rulebook()
 PAYMENT = frozenset({"payment"})
@@ -68,7 +68,7 @@ def test_few_and_many_are_seen_alike(sqlite_database: Database, monkeypatch: pyt
     fill(sqlite_database, [PersonSpec((LoanSpec(days), LoanSpec(-30, stage="reminded"))) for days in (-3, 0, 5, 40)])
     looks = []
     for few in (100, 0):
-        monkeypatch.setattr("workflows.chunk.LOANS_MAX", few)
+        monkeypatch.setattr("workflows.deciding.chunk.LOANS_MAX", few)
         with ChunkReader(BOOK, actor="first_party") as reader:
             looks.append(reader.look(sqlite_database, [1, 2, 3, 4], now=NOW, happened=Happened(by_loan={1: PAYMENT})))
     by_sqlite, by_duckdb = looks

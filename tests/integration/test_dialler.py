@@ -31,10 +31,10 @@ from tests.outgoing import (
     plan,
     rows,
 )
-from workflows.dialler import Exported, export_calls, recall, void_batch
-from workflows.door import Door
+from workflows.desk.dialler import Exported, export_calls, recall, void_batch
+from workflows.desk.tasks import start_task, take_next
 from workflows.importing import Imported
-from workflows.tasks import start_task, take_next
+from workflows.sending.door import Door
 
 TWO_HOURS = timedelta(hours=2)
 CALLED = NOW + timedelta(minutes=20)

@@ -11,7 +11,7 @@ from channels.testing.provider import FakeProvider
 from store.db import Database
 from store.tables import Endpoint, Person
 from tests.outgoing import NOW, Silent, book, contact_of, counts, door_of, go, plan, real_adapters, rows, statuses, to
-from workflows.door import Lane
+from workflows.sending.door import Lane
 
 
 def test_what_is_due_leaves_over_http_and_smtp(database: Database) -> None:

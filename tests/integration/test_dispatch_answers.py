@@ -30,7 +30,7 @@ from tests.outgoing import (
     to,
 )
 from workflows.brake import release_brake
-from workflows.door import Lane
+from workflows.sending.door import Lane
 
 
 def receipt(status: Status, meaning: Meaning = "try_later", code: str = "30003") -> Callable[[Message], Receipt]:

@@ -14,8 +14,8 @@ from store.db import Database
 from store.outbox import RECORDED_CALL
 from store.tables import Contact
 from tests.outgoing import NOW, Silent, book, contact_of, counts, door_of, go, plan, rows, statuses
-from workflows.door import Door, Lane
-from workflows.status import status
+from workflows.scheduling.status import status
+from workflows.sending.door import Door, Lane
 
 MIDNIGHT = datetime.fromisoformat("2026-11-24T16:00:00+00:00")
 """In Shanghai, after NOW."""

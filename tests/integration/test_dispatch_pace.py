@@ -12,8 +12,8 @@ from store.outbox import reserve
 from store.tables import Contact
 from tests.outgoing import NOW, Silent, book, contact_of, counts, door_of, go, plan, rows, statuses
 from tests.simulation.virtual_time import Time, simulated, us_of
-from workflows.dispatch import dispatch
-from workflows.door import LOOK_TO_SEND_MAX, Lane
+from workflows.sending.dispatch import dispatch
+from workflows.sending.door import LOOK_TO_SEND_MAX, Lane
 
 
 def running() -> Callable[[], datetime]:

@@ -19,8 +19,8 @@ from tests.opening import open_database
 from tests.outgoing import NOW, Silent, book, contact_of, counts, door_of, go, plan, rows, set_setting, to
 from tests.simulation.virtual_time import Time, simulated, us_of
 from workflows.brake import apply_brake, release_brake
-from workflows.dispatch import dispatch
-from workflows.door import Lane
+from workflows.sending.dispatch import dispatch
+from workflows.sending.door import Lane
 
 
 def refused(database: Database, **changes: object) -> str:

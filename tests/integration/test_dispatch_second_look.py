@@ -28,10 +28,10 @@ from tests.outgoing import (
     to,
 )
 from tests.simulation.virtual_time import Time, simulated, us_of
-from workflows.dispatch import dispatch
-from workflows.door import Lane
-from workflows.holding import LEAVES_WITHIN
-from workflows.looking import look_again
+from workflows.sending.dispatch import dispatch
+from workflows.sending.door import Lane
+from workflows.sending.holding import LEAVES_WITHIN
+from workflows.sending.looking import look_again
 
 
 def test_a_contact_the_gate_puts_off_waits(database: Database) -> None:

@@ -33,10 +33,10 @@ from tests.outgoing import (
     statuses,
     to,
 )
-from workflows import leaving
-from workflows.dispatch import dispatch
-from workflows.door import LEASE, Lane
-from workflows.receipts import record_receipts
+from workflows.sending import leaving
+from workflows.sending.dispatch import dispatch
+from workflows.sending.door import LEASE, Lane
+from workflows.sending.receipts import record_receipts
 
 
 def test_a_dead_workers_claim_is_taken_over_and_its_sending_is_in_doubt(database: Database) -> None:
@@ -125,7 +125,7 @@ def test_a_commit_whose_answer_was_lost_is_not_done_again(
     waits, go_on = threading.Event(), threading.Event()
     sent: list[dict[str, int]] = []
     thread = threading.Thread(target=lambda: sent.append(counts(go(door_of(**others), at[0]))))
-    monkeypatch.setattr("workflows.dispatch.record_receipts", lose)
+    monkeypatch.setattr("workflows.sending.dispatch.record_receipts", lose)
     adapter = Silent(lambda _: receipt or Receipt("sent", "silent"))
     door = door_of(database, {"sms": adapter}, send_seconds_max=30)
     if receipt is None:
@@ -153,7 +153,7 @@ def test_what_was_committed_and_never_offered_is_not_in_doubt(
         raise StoreError(Problem("the connection broke", "start the database"))
 
     with monkeypatch.context() as broken:
-        broken.setattr("workflows.leaving._write", lose)
+        broken.setattr("workflows.sending.leaving._write", lose)
         with pytest.raises(StoreError):
             go(door_of(**wired))
     assert adapter.seen == []

@@ -49,12 +49,12 @@ from tests.forgotten import (
 from tests.integration.test_regulator_export import checked
 from tests.logs import SignedLog, standalone, without_triggers
 from tests.outgoing import add, door_of, rows
-from workflows.asking import Wanted, ask
+from workflows.desk.asking import Wanted, ask
 from workflows.importing import import_file
 from workflows.importing.kinds import KINDS
+from workflows.inbox.posting import Placed, post
 from workflows.ledger_view import find_person
-from workflows.log_prove import prove
-from workflows.posting import Placed, post
+from workflows.log.prove import prove
 from workflows.privacy import traces
 from workflows.privacy.erase import erase, plan_erasure
 from workflows.regulator.export import export

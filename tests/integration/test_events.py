@@ -26,8 +26,8 @@ from tests.outgoing import (
     rows,
     small_rulebook,
 )
-from workflows.decide import HandledMeanwhile, decide_borrowers
-from workflows.events import Handled, handle_events
+from workflows.deciding.decide import HandledMeanwhile, decide_borrowers
+from workflows.inbox.events import Handled, handle_events
 
 KIND = "delivery_failed"
 

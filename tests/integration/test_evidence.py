@@ -17,9 +17,9 @@ from store.tables import BatchItem, DecisionRow, Hold, Loan, Notice, Party, Pers
 from store.timeline import known_loan
 from tests.factories import add_payment, make_person
 from tests.outgoing import DATES, NOW, TODAY, add, book, borrower_of, door_of, plan, rows
-from workflows.evidence import evidence
-from workflows.reporting import Report, record_outcome
-from workflows.tasks import start_task
+from workflows.desk.evidence import evidence
+from workflows.desk.reporting import Report, record_outcome
+from workflows.desk.tasks import start_task
 
 BEFORE, AFTER = NOW + timedelta(minutes=30), NOW + timedelta(hours=1)
 
@@ -33,7 +33,7 @@ def case(database: Database) -> str:
     task = plan(database, loan, "call", status="sent")
     start_task(door_of(database, {}), task, agent="mei", now=NOW)
     from engine.strategy import PromisePolicy
-    from workflows.outcomes import Promised
+    from workflows.desk.outcomes import Promised
 
     promised = Promised(50_00, TODAY + timedelta(days=2))
     record_outcome(database, task, Report("promise", "mei", NOW, TODAY, PromisePolicy(), DATES, promised))

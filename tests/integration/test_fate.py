@@ -31,10 +31,10 @@ from tests.outgoing import (
     rows,
     statuses,
 )  # fmt: skip
-from workflows.arriving import arrival_of
-from workflows.dispatch import dispatch
-from workflows.fate import Evidence
-from workflows.inbox import Ears, TakenIn, take_in
+from workflows.inbox.arriving import arrival_of
+from workflows.inbox.handling import Ears, TakenIn, take_in
+from workflows.sending.dispatch import dispatch
+from workflows.sending.fate import Evidence
 
 LATER = NOW + timedelta(minutes=3)
 EVIDENCE = Evidence(lambda contact: "visit_notice" if contact.rule == "text" else None, DATES)

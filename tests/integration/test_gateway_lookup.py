@@ -20,8 +20,8 @@ from tests.integration.test_gateway import EXAMPLE, NUMBER, PHONE, adapter, mess
 from tests.integration.test_reconcile import ask, why
 from tests.outgoing import NOW, add, book, contact_of, plan, rows, set_setting
 from tests.sending import send_all
-from workflows.reconcile import PAUSES, Reconciled
-from workflows.text_seal import SEAL_KEY, SEALED, seal
+from workflows.sending.reconcile import PAUSES, Reconciled
+from workflows.sending.text_seal import SEAL_KEY, SEALED, seal
 
 SOON = NOW + PAUSES[0]
 

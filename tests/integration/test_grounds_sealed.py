@@ -28,7 +28,7 @@ from tests.marked import MARKS, NOW, SEALED, WORDS, kept
 from tests.opening import KEY, open_database
 from tests.outgoing import rows
 from tests.postgres import Server
-from workflows.log_prove import prove
+from workflows.log.prove import prove
 
 SECRET = "5e" * 32
 OURS = "every limit allows it now"

@@ -12,8 +12,8 @@ from store.db import Database
 from store.tables import Contact
 from tests.outgoing import NOW, Silent, book, contact_of, door_of, plan, rows, statuses
 from tests.simulation.virtual_time import Time, simulated, us_of
-from workflows.dispatch import dispatch
-from workflows.door import Dispatched, Lane
+from workflows.sending.dispatch import dispatch
+from workflows.sending.door import Dispatched, Lane
 
 
 @dataclass

@@ -21,13 +21,13 @@ from store.tables import Arrival, Consent, Contact, Endpoint, Event, Loan, Party
 from tests.factories import make_loan, make_person
 from tests.opening import open_database
 from tests.outgoing import DATES, DUE, NOW, add, book, borrower_of, contact_of, plan, rows
-from workflows.arriving import arrival_of
-from workflows.fate import Evidence
-from workflows.inbox import Ears, TakenIn, take_in
-from workflows.keys import press
-from workflows.mail_reports import read_mailbox
-from workflows.parked import close, parked, retry
-from workflows.speakers import speakers
+from workflows.inbox.arriving import arrival_of
+from workflows.inbox.handling import Ears, TakenIn, take_in
+from workflows.inbox.keys import press
+from workflows.inbox.mail_reports import read_mailbox
+from workflows.inbox.parked import close, parked, retry
+from workflows.inbox.speakers import speakers
+from workflows.sending.fate import Evidence
 
 SENDER, SECRET = "Example Lender <care@lender.example>", SecretStr("seals" + "-ids")
 EVIDENCE = Evidence(lambda _: None, DATES)

@@ -23,9 +23,9 @@ from tests.factories import make_loan, make_person
 from tests.integration.test_inbox import SECRET, SENDER, bounce
 from tests.opening import open_database
 from tests.outgoing import NOW, Silent, add, book, borrower_of, contact_of, door_of, fed, go, plan, rows
-from workflows.arriving import arrival_of
-from workflows.inbox import TakenIn
-from workflows.job_run import Stop
+from workflows.inbox.arriving import arrival_of
+from workflows.inbox.handling import TakenIn
+from workflows.scheduling.job_run import Stop
 
 AT = ("--at", NOW.isoformat())
 SETTINGS = f"""

@@ -19,7 +19,7 @@ from tests.logs import positions, signed_log
 from tests.marked import NAME, NOW, SEALED, fill, kept, said, told
 from tests.opening import KEY, open_database
 from tests.outgoing import rows
-from workflows.log_prove import prove
+from workflows.log.prove import prove
 
 TABLES = len({table for table, _ in SEALED})
 """As many rows as `fill` writes that hold something sealed: one in each."""

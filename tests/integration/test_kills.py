@@ -24,9 +24,9 @@ from tests.dispatch_process import work
 from tests.opening import open_database
 from tests.outgoing import DATES, NOW, adapters_to, book, plan, rows, statuses
 from tests.postgres import Server
-from workflows.door import LEASE
-from workflows.fate import Evidence
-from workflows.reconcile import reconcile
+from workflows.sending.door import LEASE
+from workflows.sending.fate import Evidence
+from workflows.sending.reconcile import reconcile
 
 KILLS = int(os.environ.get("DUECOURSE_KILLS", "80"))
 """How many in the long run, half of them on each database."""

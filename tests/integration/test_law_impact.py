@@ -10,8 +10,8 @@ from compliance import BulkGate, Gate, shipped_packs
 from store.db import Database
 from store.tables import Contact, DecisionRow, Endpoint, Feed, Person, Run
 from tests.sweep_books import USD, LoanSpec, PersonSpec, fill, rulebook
-from workflows.law_impact import Heard, changed_loans
-from workflows.sweep import plan_sweep
+from workflows.deciding.law_impact import Heard, changed_loans
+from workflows.deciding.sweep import plan_sweep
 
 NOON = datetime(2026, 3, 4, 17, tzinfo=UTC)
 """Noon in New York."""

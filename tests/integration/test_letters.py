@@ -36,11 +36,11 @@ from tests.outgoing import (
     set_setting,
     statuses,
 )
-from workflows.batches import batches, doubt, give_back
-from workflows.door import Door
-from workflows.letters import WRITING_MAX, Printed, Shop, confirm_letters, print_letters
-from workflows.second_look import Look
-from workflows.tasks import take_next
+from workflows.desk.letters import WRITING_MAX, Printed, Shop, confirm_letters, print_letters
+from workflows.desk.tasks import take_next
+from workflows.sending.batches import batches, doubt, give_back
+from workflows.sending.door import Door
+from workflows.sending.second_look import Look
 
 
 def write(session: Session, contact: Contact, look: Look) -> Letter:
@@ -213,7 +213,7 @@ from pathlib import Path
 from tests.opening import open_database
 from tests.integration.test_letters import SHOP
 from tests.outgoing import NOW, door_of
-from workflows import letters
+from workflows.desk import letters
 real = letters.{where}
 def dies(*args, **kwargs):
     if {after}: real(*args, **kwargs)

@@ -11,7 +11,7 @@ from store.deeds import record_about
 from store.tables import Consent, DecisionRow, Deed, Duty, Loan, Party, Published
 from tests.replaying import NIGHT, decide_all, scalars, tampered
 from workflows.duties_by_hand import close_duty
-from workflows.log_prove import entries_of_loan
+from workflows.log.prove import entries_of_loan
 
 
 def evidence(database: Database, loan: int, kind: str) -> set[str]:

@@ -25,9 +25,9 @@ from store.tables import Deed, LogErased, LogHandover
 from tests.logs import NAME, NOW, SignedLog, add_decisions, fill, positions, signed_log, standalone, without_triggers
 from tests.opening import open_database
 from tests.postgres import Server
-from workflows.log_checkpoint import checkpoints, sign
-from workflows.log_prove import entries_of_loan, entry_named, prove, show
-from workflows.log_sequence import sequence
+from workflows.log.checkpoint import checkpoints, sign
+from workflows.log.prove import entries_of_loan, entry_named, prove, show
+from workflows.log.sequence import sequence
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from engine.errors import DataError, StoreError
 from store.db import Database
 from store.jobs import pause, pauses
 from tests.logs import NAME, NOW, SignedLog, add_decisions, fill, without_triggers
-from workflows.log_checkpoint import hand_over, newest, set_clock_aside
-from workflows.log_prove import prove
+from workflows.log.checkpoint import hand_over, newest, set_clock_aside
+from workflows.log.prove import prove
 
 FUTURE = datetime(2031, 7, 1, 12, tzinfo=UTC)
 TOLD = "checkpoint 2: its clock stood ahead, at 2031-07-01 12:00Z, and was set aside by `job_act:{}`"

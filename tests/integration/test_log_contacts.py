@@ -16,8 +16,8 @@ from tests.by_hand import call
 from tests.logs import SignedLog, past_everything, without_triggers
 from tests.outgoing import NOW, Silent, SmallGate, book, door_of, go, plan
 from tests.replaying import lived
-from workflows.by_hand import record
-from workflows.sayings import NOTHING_LEARNT
+from workflows.desk.by_hand import record
+from workflows.desk.sayings import NOTHING_LEARNT
 
 COUNTED = ("status", *MOVING, *FIXED)
 OTHER = {

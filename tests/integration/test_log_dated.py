@@ -12,10 +12,10 @@ from tests.by_hand import call
 from tests.logs import NOW as SIGNED_AT
 from tests.logs import SignedLog
 from tests.outgoing import SmallGate, book, door_of, set_setting
-from workflows.by_hand import record
-from workflows.log_checkpoint import set_clock_aside
-from workflows.log_dated import LATE_MAX
-from workflows.sayings import Learnt, read_saying
+from workflows.desk.by_hand import record
+from workflows.desk.sayings import Learnt, read_saying
+from workflows.log.checkpoint import set_clock_aside
+from workflows.log.dated import LATE_MAX
 
 LAST_YEAR = datetime(2025, 6, 1, 8, tzinfo=UTC)
 BACKDATED = {

@@ -14,8 +14,8 @@ from duecourse.witnesses import FolderWitness, ask_folder
 from store.db import Database
 from store.tables import LogHandover
 from tests.logs import SignedLog, add_decisions, fill, without_triggers
-from workflows.log_checkpoint import hand_over
-from workflows.log_witnessed import Asked
+from workflows.log.checkpoint import hand_over
+from workflows.log.witnessed import Asked
 
 NAME = "../elsewhere"
 POST = "https://post.example/log"

@@ -28,8 +28,8 @@ from store.tables import Hold, Notice
 from tests.forgotten import LENDER, LONG_AFTER, REF, remembered
 from tests.logs import SignedLog, add_decisions, positions, signed_log, standalone
 from tests.opening import open_database
-from workflows.log_checkpoint import hand_over
-from workflows.log_prove import prove
+from workflows.log.checkpoint import hand_over
+from workflows.log.prove import prove
 from workflows.privacy.erase import erase
 
 QUICK = 45

@@ -15,9 +15,9 @@ from store.db import Database
 from store.tables import Contact, DecisionRow, Hold, Loan, StageChange
 from tests.factories import add_movement, add_payment
 from tests.outgoing import add
-from workflows.makegood import MadeGood, make_good
-from workflows.publications import Deciders
-from workflows.sweep import sweep
+from workflows.deciding.sweep import sweep
+from workflows.replay.makegood import MadeGood, make_good
+from workflows.replay.publications import Deciders
 
 SINCE = NOW - timedelta(days=3)
 LATER = NOW + timedelta(days=2)

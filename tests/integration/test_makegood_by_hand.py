@@ -15,12 +15,12 @@ from tests.factories import add_payment
 from tests.outgoing import NOW, TODAY, add, book
 from tests.packing import only_the_questions
 from tests.replaying import few_packs, scalars, tampered, works_of
-from workflows.asking import Wanted
-from workflows.by_hand import Done, record, start
-from workflows.makegood import MadeGood, make_good
-from workflows.makegood_by_hand import BOOK_NOT_KEPT
-from workflows.publications import Deciders
-from workflows.sayings import NOTHING_LEARNT
+from workflows.desk.asking import Wanted
+from workflows.desk.by_hand import Done, record, start
+from workflows.desk.sayings import NOTHING_LEARNT
+from workflows.replay.makegood import MadeGood, make_good
+from workflows.replay.makegood_by_hand import BOOK_NOT_KEPT
+from workflows.replay.publications import Deciders
 
 LATER = NOW + timedelta(days=2)
 TELL_THEM = "tell them it was a mistake, and take back what it cost them"

@@ -15,8 +15,8 @@ from store.db import Database
 from store.tables import Contact, FactValue, Loan, Notice, Position, StageChange
 from tests.factories import add_movement, add_payment, reverse
 from tests.outgoing import add, rows
-from workflows.makegood import Amiss, make_good
-from workflows.sweep import sweep
+from workflows.deciding.sweep import sweep
+from workflows.replay.makegood import Amiss, make_good
 
 SINCE = NOW - timedelta(days=3)
 LATER = NOW + timedelta(days=2)

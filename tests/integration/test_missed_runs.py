@@ -20,9 +20,9 @@ from store.tables import Contact, ContactStatus
 from tests.opening import open_database
 from tests.outgoing import Silent, counts, door_of, go
 from tests.sweep_books import NOW, DayGate, LoanSpec, PersonSpec, fill, rulebook
-from workflows.chunk import ChunkReader
-from workflows.door import Door
-from workflows.sweep import sweep
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.sweep import sweep
+from workflows.sending.door import Door
 
 LADDER = """
 strategy: test-cny
@@ -129,7 +129,7 @@ def test_after_three_days_everybody_hears_once_by_that_days_decision(
     database: Database, caplog: pytest.LogCaptureFixture, braked: bool
 ) -> None:
     """The sweep comes first: what it drops it says, what it plans waits for a person where that is much, and is one each."""
-    caplog.set_level(logging.INFO, logger="workflows.sweep")
+    caplog.set_level(logging.INFO, logger="workflows.deciding.sweep")
     with stopped(database) as (door, adapter, back):
         share_max = 0.5 if braked else 1
         result = sweep(database, door.rulebook, DayGate(), now=back, backlog_share_max=share_max)

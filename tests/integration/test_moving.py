@@ -10,9 +10,9 @@ from engine.gate import Ask, Reason, Verdict
 from store.db import Database
 from store.tables import Contact, DecisionRow, Loan, Notice, StageChange
 from tests.outgoing import NOW, TODAY, SmallGate, add, book, borrower_of, door_of, plan, rows
-from workflows.machine import StageError
-from workflows.moving import move_loan
-from workflows.tasks import call_off
+from workflows.deciding.machine import StageError
+from workflows.desk.moving import move_loan
+from workflows.desk.tasks import call_off
 
 
 class Open(SmallGate):

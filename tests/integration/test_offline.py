@@ -22,11 +22,11 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from tests.e2e.command import Said, duecourse
 from tests.offline_book import AT, export_demo
+from workflows.deciding.sweep import sweep
 from workflows.offline import on_spark
 from workflows.offline.deciding import COLUMNS
 from workflows.offline.export import export_book
 from workflows.offline.layout import PEOPLE_TABLES
-from workflows.sweep import sweep
 
 Rows = dict[int, Mapping[str, Any]]
 

@@ -11,11 +11,11 @@ from store.db import Database
 from store.tables import Contact
 from tests.outgoing import DATES, NOW, TODAY, book, borrower_of, plan, small_rulebook
 from workflows.call_backs import CallBack
-from workflows.chunk import ChunkReader
-from workflows.decide import fresh_situations
-from workflows.outcome_file import outcomes
-from workflows.outcomes import Promised
-from workflows.reporting import Report, record_outcome
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.decide import fresh_situations
+from workflows.desk.outcome_file import outcomes
+from workflows.desk.outcomes import Promised
+from workflows.desk.reporting import Report, record_outcome
 
 LATER = NOW + timedelta(hours=1)
 

@@ -13,7 +13,7 @@ from store.tables import Arrival, Event, Hold, Loan, Movement, Person, Position,
 from tests.factories import add_payment
 from tests.opening import open_database
 from tests.outgoing import AMOUNT, NOW, TODAY, Silent, book, borrower_of, counts, door_of, go, plan, rows
-from workflows.posting import Conflict, Money, Placed, Promised, Released, Taken, Told, post
+from workflows.inbox.posting import Conflict, Money, Placed, Promised, Released, Taken, Told, post
 
 
 def ref_of(database: Database, loan: int) -> str:

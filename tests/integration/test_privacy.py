@@ -35,7 +35,7 @@ from tests.forgotten import (
     remembered,
 )
 from tests.outgoing import add, book, rows, small_rulebook
-from workflows.decide import decide_borrowers
+from workflows.deciding.decide import decide_borrowers
 from workflows.privacy.due import by_rule, erase_over, over
 from workflows.privacy.erase import erase
 from workflows.privacy.export import TITLES, Lender, export_person

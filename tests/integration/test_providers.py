@@ -17,7 +17,7 @@ from duecourse.providers import inward, outward, reporting
 from duecourse.workspace import Workspace, open_workspace
 from engine.errors import DuecourseError, SettingsError
 from store.outbox import RECORDED_CALL
-from workflows.door import Lane
+from workflows.sending.door import Lane
 
 EXAMPLE = Path(gateway_file.__file__).with_name("gateway_example.yaml")
 CHINA, AMERICA = "+8613800138000", "+12025550123"

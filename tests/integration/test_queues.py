@@ -29,12 +29,12 @@ from tests.outgoing import (
     rows,
     set_setting,
 )
-from workflows.allotment import Queue, rank_text
 from workflows.call_backs import CallBack
-from workflows.proofs import proof_of
-from workflows.reporting import Report, record_outcome
-from workflows.task_list import task_list
-from workflows.tasks import call_off, start_task, take_next
+from workflows.deciding.allotment import Queue, rank_text
+from workflows.desk.proofs import proof_of
+from workflows.desk.reporting import Report, record_outcome
+from workflows.desk.task_list import task_list
+from workflows.desk.tasks import call_off, start_task, take_next
 
 POLICY = PromisePolicy(max_days=7, grace_days=1)
 LATER = NOW + timedelta(hours=2)

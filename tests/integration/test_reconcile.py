@@ -28,9 +28,9 @@ from tests.outgoing import (
     rows,
     statuses,
 )
-from workflows.fate import Evidence
-from workflows.reconcile import PAUSES, Reconciled, reconcile
-from workflows.text_seal import is_sealed, seal
+from workflows.sending.fate import Evidence
+from workflows.sending.reconcile import PAUSES, Reconciled, reconcile
+from workflows.sending.text_seal import is_sealed, seal
 
 EVIDENCE = Evidence(lambda contact: "visit_notice" if contact.rule == "text" else None, DATES)
 SOON = NOW + PAUSES[0]
@@ -184,7 +184,7 @@ class Listing(Silent):
 
 def test_news_that_comes_while_the_provider_is_asked_stands(database: Database) -> None:
     """Somebody settles it in between: what they said is final."""
-    from workflows.fate import Fate, learn
+    from workflows.sending.fate import Fate, learn
 
     (loan,) = book(database)
     adapter = Listing(lambda _: Receipt("unknown", "silent", "", "cut", "unclear"))

@@ -50,7 +50,7 @@ from workflows.privacy.erase import erase_records, leave_nothing, plan_records
 from workflows.privacy.records import KINDS, aged
 from workflows.privacy.reveal import deeds_about_people
 from workflows.privacy.subject import subject_of
-from workflows.replay import Chosen, replay
+from workflows.replay.replay import Chosen, replay
 
 WHY = {"because": "house rule 3", "by": "li", "now": NOW, "today": TODAY}
 

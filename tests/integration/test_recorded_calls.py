@@ -25,10 +25,10 @@ from store.tables import Contact, DecisionRow, Endpoint, Person
 from tests.e2e.book import AS_OF, IMPORTED, write_book
 from tests.outgoing import DATES, NOW, Silent, book, contact_of, counts, door_of, go, plan, rows, set_setting, statuses
 from tests.situations import loan, situation
-from workflows.fate import Evidence, Fate, learn, lock_contacts
+from workflows.desk.tasks import waiting
 from workflows.importing import import_folder
-from workflows.reconcile import reconcile
-from workflows.tasks import waiting
+from workflows.sending.fate import Evidence, Fate, learn, lock_contacts
+from workflows.sending.reconcile import reconcile
 
 EVIDENCE = Evidence(lambda _: None, DATES)
 MORNING = datetime.fromisoformat("2026-03-02T10:30-08:00")

@@ -21,14 +21,15 @@ from store.db import Database
 from store.snapshots import digest_of
 from store.tables import DecisionRow, Loan, Person, Published, Run, Snapshot
 from tests.replaying import NIGHT, decide_all, drawn, few_packs, flawless, scalars, tampered, without_somebody
-from workflows import publications, replay_decisions
-from workflows.decide import decide_borrowers
-from workflows.matching import SweepMatcher
-from workflows.replay import UNREADABLE_RUN, replay
-from workflows.replay_decisions import NOT_LOGGED
-from workflows.replay_findings import Chosen, Count
-from workflows.replay_looks import NO_SNAPSHOT
-from workflows.sweep import sweep
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.matching import SweepMatcher
+from workflows.deciding.sweep import sweep
+from workflows.replay import decisions as replay_decisions
+from workflows.replay import publications
+from workflows.replay.decisions import NOT_LOGGED
+from workflows.replay.findings import Chosen, Count
+from workflows.replay.looks import NO_SNAPSHOT
+from workflows.replay.replay import UNREADABLE_RUN, replay
 
 
 def only_what_is_asked_for(decided: Database) -> None:

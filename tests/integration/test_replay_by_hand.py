@@ -23,14 +23,14 @@ from tests.outgoing import add
 from tests.packing import only_the_questions, repacked
 from tests.replaying import drawn, few_packs, flawless, scalars, tampered, works_of
 from tests.review_book import reviewed, signed
-from workflows.asking import Wanted
-from workflows.by_hand import Done, record, start
-from workflows.machine import StageError
-from workflows.replay import replay
-from workflows.replay_by_hand import QUESTION
-from workflows.replay_findings import Chosen, Count
-from workflows.replay_looks import NO_SNAPSHOT
-from workflows.sayings import NOTHING_LEARNT
+from workflows.deciding.machine import StageError
+from workflows.desk.asking import Wanted
+from workflows.desk.by_hand import Done, record, start
+from workflows.desk.sayings import NOTHING_LEARNT
+from workflows.replay.by_hand import QUESTION
+from workflows.replay.findings import Chosen, Count
+from workflows.replay.looks import NO_SNAPSHOT
+from workflows.replay.replay import replay
 
 
 @contextmanager

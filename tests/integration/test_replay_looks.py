@@ -29,9 +29,9 @@ from tests.replaying import (
     without_somebody,
     works_of,
 )
-from workflows.replay import replay
-from workflows.replay_findings import Chosen
-from workflows.replay_looks import NO_ENTRY, NO_SNAPSHOT, NOTHING_KEPT
+from workflows.replay.findings import Chosen
+from workflows.replay.looks import NO_ENTRY, NO_SNAPSHOT, NOTHING_KEPT
+from workflows.replay.replay import replay
 
 
 def entries(database: Database, says: str) -> list[ContactStatus]:

@@ -20,13 +20,13 @@ from store.situations import Happened
 from store.snapshots import digest_of, pack_seats, unpack
 from store.tables import DecisionRow, Loan, Run, Snapshot
 from tests.replaying import drawn, few_packs, flawless, scalars, tampered
-from workflows import sweep as sweeping
-from workflows.allotment import Claimant, Closed
-from workflows.decide import decide_borrowers
-from workflows.replay import replay
-from workflows.replay_findings import Chosen
-from workflows.replay_seats import NO_SEATS, WISH
-from workflows.sweep import sweep
+from workflows.deciding import sweep as sweeping
+from workflows.deciding.allotment import Claimant, Closed
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.sweep import sweep
+from workflows.replay.findings import Chosen
+from workflows.replay.replay import replay
+from workflows.replay.seats import NO_SEATS, WISH
 
 LOANS = 120
 

@@ -9,10 +9,10 @@ from store.db import Database
 from store.log_kinds import erased_text
 from store.tables import Loan, Run, Snapshot, StageChange
 from tests.replaying import FEW_LOANS, as_kept, drawn, flawless, lived, scalars, tampered
-from workflows.replay import replay
-from workflows.replay_findings import Chosen, Told
-from workflows.replay_looks import NO_SNAPSHOT
-from workflows.replay_stages import LACKING, NO_CHANGE, NO_RUN
+from workflows.replay.findings import Chosen, Told
+from workflows.replay.looks import NO_SNAPSHOT
+from workflows.replay.replay import replay
+from workflows.replay.stages import LACKING, NO_CHANGE, NO_RUN
 
 
 def changes(database: Database, cause: str) -> list[StageChange]:

@@ -11,10 +11,10 @@ from store.consents import NewStatement, add_statement
 from store.db import Database
 from store.tables import Consent, Contact, ContactStatus, Endpoint, Event, Loan, MessageText, Notice, Person
 from tests.outgoing import NOW, Silent, SmallGate, book, borrower_of, contact_of, counts, door_of, go, plan, rows
-from workflows.asking import Wanted, address
-from workflows.door import Door
-from workflows.replies import Answering, Reply, Taken, endpoint_of, mark_read, take_reply, waiting_replies
-from workflows.unsubscribe import Unsubscribing, link_key, make_token, read_token, take_unsubscribe
+from workflows.desk.asking import Wanted, address
+from workflows.inbox.replies import Answering, Reply, Taken, endpoint_of, mark_read, take_reply, waiting_replies
+from workflows.inbox.unsubscribe import Unsubscribing, link_key, make_token, read_token, take_unsubscribe
+from workflows.sending.door import Door
 
 CONFIRM = {"opt_out_confirmation": Answering("opt-out-confirmed", {})}
 

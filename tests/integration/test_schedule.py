@@ -22,10 +22,10 @@ from store import jobs
 from store.db import Database
 from store.lock import Busy
 from store.tables import Job
-from workflows.job_run import Run, Stop, run_job
-from workflows.jobs import Entry
-from workflows.schedule import serve
-from workflows.timetable import pause_job, refuse_paused, resume_job, timetable
+from workflows.scheduling.job_run import Run, Stop, run_job
+from workflows.scheduling.jobs import Entry
+from workflows.scheduling.schedule import serve
+from workflows.scheduling.timetable import pause_job, refuse_paused, resume_job, timetable
 
 ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "Asia/Shanghai"), "events": Entry("events", "0 5 * * *", "UTC")}
 

@@ -12,9 +12,9 @@ from store.inbox import put
 from store.tables import Arrival, ContactStatus, Event, Notice
 from tests.integration.test_fate import EARS, EVIDENCE
 from tests.outgoing import NOW, book, contact_of, plan, rows, statuses
-from workflows.arriving import arrival_of
-from workflows.inbox import TakenIn, take_in
-from workflows.settling import Finding, Settled, settle
+from workflows.inbox.arriving import arrival_of
+from workflows.inbox.handling import TakenIn, take_in
+from workflows.sending.settling import Finding, Settled, settle
 
 WHO = ("mei", "the provider's invoice lists it", "ticket 12")
 

@@ -26,8 +26,8 @@ from engine.scenario import Scenario, ScenarioResult, coverage, run_scenarios
 from engine.scenario_file import read_scenarios
 from engine.stages import EDGE
 from engine.strategy import Rule, Strategy
-from workflows.allotment import Queue
-from workflows.scenario_sql import SqlMatcher
+from workflows.deciding.allotment import Queue
+from workflows.deciding.scenario_sql import SqlMatcher
 
 ROOT = Path(__file__).parents[2]
 WORDING = wording_rules(shipped_packs(load_catalogue()), actor="first_party")

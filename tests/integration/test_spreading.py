@@ -17,10 +17,10 @@ from store.situations import Happened
 from store.tables import Contact, Endpoint
 from tests.opening import open_database
 from tests.sweep_books import CNY, NOW, USD, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
-from workflows.allotment import Queue
-from workflows.decide import decide_borrowers
-from workflows.spreading import MARGIN
-from workflows.sweep import sweep
+from workflows.deciding.allotment import Queue
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.spreading import MARGIN
+from workflows.deciding.sweep import sweep
 
 BOOK = [PersonSpec((LoanSpec(5),), bucket=9000)] * 40
 HOUR = timedelta(hours=1)

@@ -14,10 +14,10 @@ from store.health import Backlog, Failures, Inbox, Leaving, Log
 from store.lock import sole
 from store.tables import Arrival, ContactStatus, Event, LogCheckpoint, Run
 from tests.outgoing import NOW, add, book, plan, set_setting
-from workflows.jobs import Entry
-from workflows.schedule import LOCK
-from workflows.status import Status, status
-from workflows.timetable import pause_job
+from workflows.scheduling.jobs import Entry
+from workflows.scheduling.schedule import LOCK
+from workflows.scheduling.status import Status, status
+from workflows.scheduling.timetable import pause_job
 
 ENTRIES = {"sweep": Entry("sweep", "0 4 * * *", "UTC"), "dispatch": Entry("dispatch", "*/2 * * * *", "UTC")}
 HOUR = timedelta(hours=1)

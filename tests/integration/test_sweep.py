@@ -17,9 +17,9 @@ from store.lock import sole
 from store.tables import Contact, DecisionRow, Loan, Party, Person, Published, Run, StageChange
 from tests.opening import open_database
 from tests.sweep_books import CNY, NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
-from workflows.allotment import Queue
-from workflows.decide import decide_borrowers
-from workflows.sweep import SweepResult, plan_sweep, sweep
+from workflows.deciding.allotment import Queue
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.sweep import SweepResult, plan_sweep, sweep
 
 BOOK = (
     PersonSpec((LoanSpec(5),)),

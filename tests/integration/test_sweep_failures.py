@@ -18,7 +18,7 @@ from store.tables import Contact, DecisionRow, Run
 from tests.opening import open_database
 from tests.postgres import Server
 from tests.sweep_books import NOW, DayGate, PersonSpec, everything, fill, rulebook
-from workflows.sweep import SweepResult, sweep
+from workflows.deciding.sweep import SweepResult, sweep
 
 BOOK = [PersonSpec(bucket=n * 100) for n in range(24)]
 

@@ -21,7 +21,7 @@ from duecourse.workspace import Workspace, open_workspace
 from store.db import Database
 from store.tables import DecisionRow, LogCheckpoint, LogLeaf, LogQueue
 from tests.outgoing import rows
-from workflows.log_verify import verify
+from workflows.log.verify import verify
 
 FLAGS = {"loans_per_chunk": "40"}
 _KILLED = """

@@ -16,7 +16,7 @@ from store.tables import Run
 from tests.opening import open_database
 from tests.sweep_books import NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
 from tests.sweep_process import QUEUES, run
-from workflows import sweep as module
+from workflows.deciding import sweep as module
 
 STAGES = ("current", "reminded", "phone")
 

@@ -5,8 +5,8 @@ import duckdb
 from duecourse.workspace import open_workspace, shipped_folder
 from store.db import Database
 from tests.sweep_books import NOW, LoanSpec, PersonSpec, fill, rulebook
-from workflows.chunk import ChunkReader
-from workflows.sweep_sql import sweep_sql
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.sweep_sql import sweep_sql
 
 BOOK = [PersonSpec((LoanSpec(days),)) for days in (-30, -10, -1, 0, 1, 5, 9, 40, 100)]
 

@@ -16,9 +16,9 @@ from store.bulk import reading
 from store.bulk_arrow import table_of
 from store.db import Database
 from store.decisions import canonical_json, is_news
-from workflows.chunk import ChunkReader
-from workflows.decide import decide_borrowers
-from workflows.sweep import sweep
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.sweep import sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 

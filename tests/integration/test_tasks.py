@@ -30,11 +30,11 @@ from tests.outgoing import (
     statuses,
 )
 from workflows.call_backs import CallBack
-from workflows.outcome_file import outcomes
-from workflows.outcomes import Promised
-from workflows.reporting import Report, record_outcome
-from workflows.sayings import mark, restore
-from workflows.tasks import call_off, take_next, waiting
+from workflows.desk.outcome_file import outcomes
+from workflows.desk.outcomes import Promised
+from workflows.desk.reporting import Report, record_outcome
+from workflows.desk.sayings import mark, restore
+from workflows.desk.tasks import call_off, take_next, waiting
 
 POLICY = PromisePolicy(max_days=7, grace_days=1)
 

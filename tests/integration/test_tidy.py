@@ -12,10 +12,10 @@ from store.inbox import put
 from store.tables import Arrival, ContactStatus, Deed
 from tests.integration.test_fate import EARS
 from tests.outgoing import NOW, add, book, contact_of, plan, rows
-from workflows import tidy
-from workflows.arriving import arrival_of
-from workflows.inbox import TakenIn, take_in
-from workflows.tidy import tidy_inbox
+from workflows.inbox.arriving import arrival_of
+from workflows.inbox.handling import TakenIn, take_in
+from workflows.scheduling import tidy
+from workflows.scheduling.tidy import tidy_inbox
 
 KEEP = timedelta(days=90)
 LATER = NOW + timedelta(days=100)

@@ -11,8 +11,8 @@ from engine.matching import InterpreterMatcher
 from store.db import Database
 from store.tables import Consent, DecisionRow, Person, Run
 from tests.sweep_books import NOW, LoanSpec, PersonSpec, fill, rulebook
-from workflows.decide import decide_borrowers
-from workflows.sweep import plan_sweep, sweep
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.sweep import plan_sweep, sweep
 
 BOOK = tuple(PersonSpec((LoanSpec(5),)) for _ in range(6))
 

@@ -16,7 +16,7 @@ from channels.sms import SmsAdapter, SmsSettings
 from duecourse.unwaited import run
 from store.db import Database
 from tests.outgoing import NOW, book, counts, door_of, plan
-from workflows.dispatch import dispatch
+from workflows.sending.dispatch import dispatch
 
 SECONDS_MAX = 5
 
@@ -55,7 +55,7 @@ def test_a_dispatch_does_not_outlast_a_name_that_is_looked_up(sqlite_database: D
 @pytest.mark.usefixtures("silent_resolver")
 def test_a_stop_does_not_outlast_it_either(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last seconds of what is under way are the last of the whole."""
-    monkeypatch.setattr("workflows.dispatch._LAST_SECONDS", 0.5)
+    monkeypatch.setattr("workflows.sending.dispatch._LAST_SECONDS", 0.5)
     plan(sqlite_database, book(sqlite_database)[0])
     account = SmsSettings("AC" + "0" * 32, SecretStr("x"), from_number="+15550100123", base_url="https://a.invalid")
     asked: list[bool] = []

@@ -20,11 +20,11 @@ from store.db import Database
 from store.tables import Contact, Deed, Endpoint, Notice, Person, Visit
 from tests.factories import add_payment
 from tests.outgoing import AMOUNT, DATES, NOW, TODAY, SmallGate, add, book, borrower_of, contact_of, door_of, plan, rows
-from workflows.proofs import proof_of
-from workflows.reporting import Report, record_outcome
-from workflows.route_sheets import route_sheets
-from workflows.tasks import call_off, start_task, take_next
-from workflows.visits import Plan, Team, day_of_visits, plan_visits
+from workflows.desk.proofs import proof_of
+from workflows.desk.reporting import Report, record_outcome
+from workflows.desk.route_sheets import route_sheets
+from workflows.desk.tasks import call_off, start_task, take_next
+from workflows.desk.visits import Plan, Team, day_of_visits, plan_visits
 
 MEI, ANA = Team(("mei", "li")), Team(("ana", "bo"))
 TOMORROW = TODAY + timedelta(days=1)

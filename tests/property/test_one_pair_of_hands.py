@@ -24,11 +24,11 @@ from tests.conftest import BUCKET_KEY
 from tests.factories import add_payment
 from tests.opening import open_database
 from tests.outgoing import AMOUNT, DATES, NOW, TODAY, book, door_of, plan
-from workflows.batches import doubt
 from workflows.call_backs import CallBack
-from workflows.dialler import export_calls
-from workflows.reporting import Report, record_outcome
-from workflows.tasks import call_off, start_task, take_next
+from workflows.desk.dialler import export_calls
+from workflows.desk.reporting import Report, record_outcome
+from workflows.desk.tasks import call_off, start_task, take_next
+from workflows.sending.batches import doubt
 
 AGENTS = ("ann", "ben", "cas")
 PEOPLE = 3

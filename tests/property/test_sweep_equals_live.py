@@ -16,9 +16,9 @@ from store.db import Database
 from store.decisions import canonical_json, is_news
 from tests.opening import open_database
 from tests.sweep_books import NOW, DayGate, LoanSpec, PersonSpec, everything, fill, rulebook
-from workflows.allotment import Queue
-from workflows.decide import decide_borrowers
-from workflows.sweep import sweep
+from workflows.deciding.allotment import Queue
+from workflows.deciding.decide import decide_borrowers
+from workflows.deciding.sweep import sweep
 
 BOOK = rulebook()
 

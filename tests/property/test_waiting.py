@@ -5,9 +5,9 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.allotment import Claim, Claimant, Queue, allot
-from workflows.recording import Recorded
-from workflows.waiting import Decided, recorded
+from workflows.deciding.allotment import Claim, Claimant, Queue, allot
+from workflows.deciding.recording import Recorded
+from workflows.deciding.waiting import Decided, recorded
 
 DAYS = (date(2026, 3, 2), date(2026, 3, 3))
 QUEUES = ("early", "field", "senior")

@@ -14,7 +14,7 @@ from store.lock import Busy
 from tests.simulation.machines import Killed, Machine
 from tests.simulation.records import Violation
 from tests.simulation.weather import Weather, broken
-from workflows.dispatch import dispatch
+from workflows.sending.dispatch import dispatch
 
 Job = Callable[[Machine], object]
 

@@ -20,8 +20,8 @@ from store import db
 from store.sqlite import connector
 from tests.opening import open_database
 from tests.simulation.virtual_time import Time
-from workflows.chunk import ChunkReader
-from workflows.door import Outward
+from workflows.deciding.chunk import ChunkReader
+from workflows.sending.door import Outward
 
 _BUSY_SECONDS = 0.2
 """Nobody waits for a lock here: whoever holds one is never interrupted."""

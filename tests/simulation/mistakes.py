@@ -20,9 +20,9 @@ from store.db import Database
 from store.outbox import note
 from store.tables import Contact
 from tests.simulation.weather import Weather
-from workflows import leaving, receipts
-from workflows.door import Door, Reach
-from workflows.receipts import Answered
+from workflows.sending import leaving, receipts
+from workflows.sending.door import Door, Reach
+from workflows.sending.receipts import Answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,16 @@ BUSY: Final = replace(CALM, intruder=1 / 80)
 
 MISTAKES: Final[Mapping[str, Mistake]] = {
     "a message in a dead worker's hands is sent again": Mistake(
-        "3", "times", replace(CALM, kill=1 / 800), lambda: patch("workflows.dispatch.give_up_on", _send_lost_ones_again)
+        "3",
+        "times",
+        replace(CALM, kill=1 / 800),
+        lambda: patch("workflows.sending.dispatch.give_up_on", _send_lost_ones_again),
     ),
     "a lost answer is taken for a no": Mistake(
         "3",
         "times",
         replace(CALM, providers=1),
-        lambda: patch("workflows.dispatch.record_receipts", _believe_in_silence),
+        lambda: patch("workflows.sending.dispatch.record_receipts", _believe_in_silence),
     ),
     "what came after the second look does not count": Mistake(
         "4", "although", replace(CALM, intruder=1 / 80), lambda: patch.object(leaving, "_moved", _never_moved)
@@ -113,19 +116,22 @@ MISTAKES: Final[Mapping[str, Mistake]] = {
         "1", "arrives", replace(CALM, late=1), lambda: patch("duecourse.compose.held_until", _hold_to_the_end)
     ),
     "a look is good for the moment after hours have ended": Mistake(
-        "1", "21:00", replace(CALM, late=1), lambda: patch("workflows.second_look.LEAVES_WITHIN", timedelta(0))
+        "1", "21:00", replace(CALM, late=1), lambda: patch("workflows.sending.second_look.LEAVES_WITHIN", timedelta(0))
     ),
     "whether sending is on is not asked in the end": Mistake(
         "4", "while sending was off", BUSY, lambda: patch.object(leaving, "reach", _everybody)
     ),
     "a sweep that planned too much does not brake": Mistake(
-        "4", "nobody had to look", replace(CALM, share_max=0.2), lambda: patch("workflows.sweep.apply_brake", _no_brake)
+        "4",
+        "nobody had to look",
+        replace(CALM, share_max=0.2),
+        lambda: patch("workflows.deciding.sweep.apply_brake", _no_brake),
     ),
     "the brake is not heeded": Mistake(
         "4",
         "while the brake was on",
         replace(CALM, share_max=0.2),
-        lambda: patch("workflows.door.check_brake", _no_brake),
+        lambda: patch("workflows.sending.door.check_brake", _no_brake),
     ),
     "a START opens nothing": Mistake(
         "4",

@@ -38,10 +38,10 @@ from tests.simulation.small_book import write_small_book
 from tests.simulation.town import Town
 from tests.simulation.virtual_time import Time, simulated, us_of
 from tests.simulation.weather import Weather
-from workflows.arriving import Received, arrival_of
 from workflows.brake import release_brake
-from workflows.door import Lane, Outward
 from workflows.importing import import_folder
+from workflows.inbox.arriving import Received, arrival_of
+from workflows.sending.door import Lane, Outward
 
 BORROWERS: Final = 30
 _NIGHT, _SWEEP = time(0, 5), time(0, 30)

@@ -9,11 +9,11 @@ from random import Random
 from typing import Final
 
 from duecourse.demo.world import World
-from workflows.asking import Wanted
-from workflows.by_hand import record
+from workflows.desk.asking import Wanted
+from workflows.desk.by_hand import record
+from workflows.desk.sayings import Learnt, read_saying
+from workflows.desk.tasks import waiting
 from workflows.importing import KINDS, import_file
-from workflows.sayings import Learnt, read_saying
-from workflows.tasks import waiting
 
 _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "CN": ("Asia/Shanghai", "Asia/Urumqi"),

@@ -94,7 +94,7 @@ def simulated(time: Time) -> Iterator[None]:
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(_Policy(time))
     try:
-        with patch("workflows.dispatch.ThreadPoolExecutor", _Inline):
+        with patch("workflows.sending.dispatch.ThreadPoolExecutor", _Inline):
             yield
     finally:
         asyncio.set_event_loop_policy(before)

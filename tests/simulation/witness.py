@@ -27,7 +27,7 @@ from duecourse.workspace import open_workspace
 from store.tables import Setting
 from tests.simulation.records import Handed
 from workflows.importing import import_folder
-from workflows.log_verify import verify
+from workflows.log.verify import verify
 
 Faults = Sequence[tuple[float, Fault]]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.decision import Decision, LoanDecision, PlannedContact
 from engine.tree import FactValue
-from workflows.allotment import Claim, Claimant, Closed, Queue, allot, claims_of, limited, options_of
+from workflows.deciding.allotment import Claim, Claimant, Closed, Queue, allot, claims_of, limited, options_of
 
 DAY = date(2026, 11, 24)
 NONE: Closed = frozenset()

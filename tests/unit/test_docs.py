@@ -23,7 +23,7 @@ from engine.source import Listing, read_yaml
 from engine.strategy_rule import read_rule
 from tests import facts_page, outcomes_page
 from tests.pages import ROOT, Block, anchors, blocks, duecourse_lines, links, pages, same
-from workflows.outcome_file import outcomes
+from workflows.desk.outcome_file import outcomes
 
 _FILE = re.compile(r"# ([\w./-]+\.yaml)\n")
 _RULE = "- id: "

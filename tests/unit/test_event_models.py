@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from duecourse.web.event_models import EVENT, Channel, HoldKind, MovementKind
 from engine.gate import CHANNELS, HOLDS
 from store.ledger_checks import KINDS
-from workflows.posting import Money
+from workflows.inbox.posting import Money
 
 PAYMENT = {"event": "payment", "ref": "P-1", "loan": "CN-1", "amount": "500.00", "effective_on": "2026-03-02"}
 HOLD = {

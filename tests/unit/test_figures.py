@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from duecourse.figures import Figures
 from engine.errors import Problem, StoreError
 from store.health import Failures, Inbox, Leaving, Log
-from workflows.job_run import Ran
-from workflows.status import Status
+from workflows.scheduling.job_run import Ran
+from workflows.scheduling.status import Status
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from compliance import Gate, shipped_packs
 from duecourse.compose import _HELD_MAX
 from engine.gate import Ask, Endpoint, LocalWindow, Statement
 from store.columns import to_us
-from workflows.door import LOOK_TO_SEND_MAX
-from workflows.holding import LEAVES_WITHIN, held_until
+from workflows.sending.door import LOOK_TO_SEND_MAX
+from workflows.sending.holding import LEAVES_WITHIN, held_until
 
 GATE = Gate(shipped_packs())
 MINUTE = timedelta(minutes=1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.tables import Job
-from workflows.jobs import Entry, due_at, missed
+from workflows.scheduling.jobs import Entry, due_at, missed
 
 ZONES = ("UTC", "Asia/Shanghai", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Casablanca")
 CRONS = (

@@ -26,11 +26,11 @@ def lines() -> Iterator[io.StringIO]:
 def test_our_lines_carry_their_action_and_ids(lines: io.StringIO) -> None:
     """A sentence, an action word and the ids given; other fields are not for the log."""
     extra = {"action": "alert", "contact": "1-2-0", "text_message": "Dear Somebody"}
-    logging.getLogger("workflows.leaving").info("a contact could not be judged", extra=extra)
+    logging.getLogger("workflows.sending.leaving").info("a contact could not be judged", extra=extra)
     line = json.loads(lines.getvalue())
     assert line.pop("at").endswith("+00:00")
     assert line == {
-        "level": "info", "from": "workflows.leaving", "text": "a contact could not be judged", "action": "alert",
+        "level": "info", "from": "workflows.sending.leaving", "text": "a contact could not be judged", "action": "alert",
         "contact": "1-2-0",
     }  # fmt: skip
 
@@ -57,5 +57,5 @@ def test_whoever_typed_a_command_reads_a_sentence_that_says_about_what(lines: io
     logging.getLogger().handlers[0].setStream(lines)  # type: ignore[attr-defined]
     extra = {"action": "alert", "duty": 4, "due_on": "2026-03-12", "text_message": "Dear Somebody"}
     logging.getLogger("workflows.duties").warning("a duty is due soon", extra=extra)
-    logging.getLogger("workflows.schedule").info("a job has run", extra={"job": "sweep"})
+    logging.getLogger("workflows.scheduling.schedule").info("a job has run", extra={"job": "sweep"})
     assert lines.getvalue() == "warning: a duty is due soon (duty 4, due_on 2026-03-12)\n"

@@ -9,7 +9,14 @@ from transitions import MachineError
 from engine.decision import LoanDecision, MoveJudged
 from engine.gate import Verdict
 from engine.stages import EDGE, STAGES, Stage
-from workflows.machine import IllegalMoveError, StageModel, diagram, episode_after, refuse_illegal, stage_machine
+from workflows.deciding.machine import (
+    IllegalMoveError,
+    StageModel,
+    diagram,
+    episode_after,
+    refuse_illegal,
+    stage_machine,
+)
 
 ON = date(2026, 11, 24)
 SERVED = {"visit_notice": ON, "prelegal_notice": ON - timedelta(days=30)}

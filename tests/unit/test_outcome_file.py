@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import RuleError
-from workflows.outcome_file import TASKS, outcomes, read_outcomes
+from workflows.desk.outcome_file import TASKS, outcomes, read_outcomes
 
 GOOD = "{logged: no_answer, becomes: delivered, counts: unanswered, en: No., zh: 无。}"
 

@@ -4,7 +4,7 @@ import pytest
 
 from duecourse.workspace import open_workspace, shipped_folder
 from engine.errors import RuleError
-from workflows.matching_sql import MatchingSql
+from workflows.deciding.matching_sql import MatchingSql
 from workflows.offline.portable import to_spark
 from workflows.offline.statement import steps
 

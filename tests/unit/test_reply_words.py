@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import RuleError
-from workflows.reply_words import meaning_of, read_words
+from workflows.inbox.reply_words import meaning_of, read_words
 
 TCPA = ("stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe")
 """47 CFR 64.1200(a)(10): by any of these whoever says it has revoked."""

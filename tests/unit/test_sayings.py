@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import DataError
 from engine.gate import LocalWindow
-from workflows.sayings import Saying, read_saying, statement
+from workflows.desk.sayings import Saying, read_saying, statement
 
 WORDS = "  mend: write channels, purposes, a scope, hours like 00:00-12:00, days, dates, home or work"
 MORNING = LocalWindow(0, 720)

@@ -5,7 +5,7 @@ import pytest
 from config.schedule import read_schedule
 from duecourse.workspace import shipped_folder
 from engine.errors import RuleError
-from workflows.jobs import JOBS, Entry
+from workflows.scheduling.jobs import JOBS, Entry
 
 
 def test_the_shipped_schedule_runs_every_job() -> None:

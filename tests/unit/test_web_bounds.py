@@ -14,7 +14,7 @@ from duecourse.web.bounds import Bounded
 from duecourse.web.desk import Desk
 from duecourse.web.server import application
 from tests.opening import open_database
-from workflows.status import status
+from workflows.scheduling.status import status
 
 Part = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]

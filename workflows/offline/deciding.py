@@ -24,13 +24,13 @@ from engine.tree import FactValue
 from store.book import RAW_TABLES, RawBook
 from store.decisions import canonical_json
 from store.situations import Happened, situations
-from workflows.allotment import Claim, Claimant, Closed, Queue, claims_of, limited, options_of
-from workflows.chunk import Chunk, before_of
-from workflows.matching import Quiet, SweepMatcher
-from workflows.matching_sql import MatchingSql
+from workflows.deciding.allotment import Claim, Claimant, Closed, Queue, claims_of, limited, options_of
+from workflows.deciding.chunk import Chunk, before_of
+from workflows.deciding.matching import Quiet, SweepMatcher
+from workflows.deciding.matching_sql import MatchingSql
+from workflows.deciding.recording import QuietDecider, Recorder
+from workflows.deciding.run import frozen_plan
 from workflows.offline.layout import PEOPLE_TABLES, About, files
-from workflows.recording import QuietDecider, Recorder
-from workflows.run import frozen_plan
 
 if TYPE_CHECKING:
     import pyarrow as pa

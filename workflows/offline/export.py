@@ -16,11 +16,11 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from store.decisions import put_off
 from store.deeds import record
-from workflows.allotment import Queue, limited, seats_taken
-from workflows.chunk import ChunkReader
+from workflows.deciding.allotment import Queue, limited, seats_taken
+from workflows.deciding.chunk import ChunkReader
+from workflows.deciding.sweep import RETRY
 from workflows.offline.layout import PEOPLE_TABLES, About
 from workflows.private_file import new_folder
-from workflows.sweep import RETRY
 
 if TYPE_CHECKING:
     import pyarrow as pa

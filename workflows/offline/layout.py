@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from engine.errors import DataError, Problem
 from engine.facts import Catalogue
-from workflows.allotment import Seats
+from workflows.deciding.allotment import Seats
 
 FORMAT: Final = 1
 KEYS: Final = ("loan_id", "borrower_id", "on_on")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from workflows.allotment import Closed, allot
+from workflows.deciding.allotment import Closed, allot
 from workflows.offline.deciding import COLUMNS, Decider, Plan, Told, schema
 from workflows.offline.layout import files
 from workflows.offline.statement import INPUTS, STEPS, steps

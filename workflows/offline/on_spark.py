@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import DataError, Problem, SettingsError
-from workflows.allotment import Closed, allot
+from workflows.deciding.allotment import Closed, allot
 from workflows.offline.deciding import Plan, Told, decider, heard, passed
 from workflows.offline.portable import to_spark
 from workflows.offline.statement import INPUTS, STEPS, steps

@@ -5,7 +5,7 @@ from typing import Final
 
 from engine.facts import Catalogue
 from engine.sql import column
-from workflows.matching_sql import ANYTHING, MATCHED_COLUMNS, MOVED_COLUMNS, MatchingSql
+from workflows.deciding.matching_sql import ANYTHING, MATCHED_COLUMNS, MOVED_COLUMNS, MatchingSql
 from workflows.offline.layout import KEYS, PEOPLE_TABLES
 
 INPUTS: Final = ("facts", "people", "retry")

@@ -29,7 +29,7 @@ from store.deeds import record
 from store.duck import room_for
 from store.log_kinds import KINDS
 from store.log_sql import Encoder
-from workflows.log_sequence import read_entries
+from workflows.log.sequence import read_entries
 from workflows.private_file import whole_folder
 from workflows.regulator.columns import DERIVED, columns_of
 from workflows.regulator.derived import contacts, verdicts

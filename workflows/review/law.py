@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from compliance.pack import Addressee, Consent, Cooldown, Count, Duty, Holds, Hours, Limit, Pack, Rule, Statements
 from store.bulk_arrow import Reader
-from workflows.publications import NotAsKept, NotKept, Publications
+from workflows.replay.publications import NotAsKept, NotKept, Publications
 from workflows.review.gather import Reach
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from store.deeds import record
 from store.duck import work_file
-from workflows.log_verify import verify
-from workflows.log_witnessed import Asked
+from workflows.log.verify import verify
+from workflows.log.witnessed import Asked
 from workflows.private_file import whole_folder
 from workflows.review import done, held_back, owed
 from workflows.review.gather import Progress, gather, gather_runs

@@ -9,7 +9,7 @@ from compliance.checkpoint import Checkpoint
 from compliance.pack import EVERYWHERE, Hours
 from compliance.timetable import HOLIDAY, Timetable
 from store.people import jurisdictions
-from workflows.log_findings import Verified
+from workflows.log.findings import Verified
 from workflows.review.hours import closed_hours
 from workflows.review.period import Month
 from workflows.review.report import DAYS, Cell, HeatMap, Number, Section, Table

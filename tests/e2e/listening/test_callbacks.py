@@ -12,7 +12,7 @@ from store.tables import Arrival, Consent, Contact, Endpoint, Event, Loan, Messa
 from tests.callers import TOKEN, US, text, twilio
 from tests.listening import Listener, until
 from tests.outgoing import rows
-from workflows.unsubscribe import Unsubscribing, link_key, make_token
+from workflows.inbox.unsubscribe import Unsubscribing, link_key, make_token
 
 
 def now() -> datetime:

@@ -8,7 +8,7 @@ from sqlmodel import select
 from engine.errors import DataError
 from store.tables import Endpoint
 from tests.imports import AS_OF, LATER, PEOPLE, Importer, counts, dump, rejects, rows
-from workflows.sayings import restore
+from workflows.desk.sayings import restore
 
 
 def test_people_are_updated(book: Importer) -> None:

@@ -1,0 +1,1 @@
+"""What people do: tasks, calls, visits, letters, and what they report of them."""

@@ -1,0 +1,1 @@
+"""Decisions derived again: as they were known then, and as they are known now."""

@@ -1,0 +1,1 @@
+"""From due to gone, and what became of it: the door out, second looks, receipts, messages in doubt."""
