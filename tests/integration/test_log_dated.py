@@ -12,6 +12,7 @@ from tests.by_hand import call
 from tests.logs import NOW as SIGNED_AT
 from tests.logs import SignedLog
 from tests.outgoing import SmallGate, book, door_of, set_setting
+from tests.replaying import as_kept
 from workflows.desk.by_hand import record
 from workflows.desk.sayings import Learnt, read_saying
 from workflows.log.checkpoint import set_clock_aside
@@ -21,7 +22,7 @@ LAST_YEAR = datetime(2025, 6, 1, 8, tzinfo=UTC)
 BACKDATED = {
     "consent": (
         "insert into consent (person_id, kind, scope, channels, purposes, given_to, how, evidence, received_at, recorded_at, "
-        "detail_json, source, ref) select min(id), 'consent', '', 'sms', '', 'lender', 'web', '', :at, :at, '{}', 'web', 'w-1' from person"
+        "detail_json, source, ref) select min(id), 'consent', '', 'sms', '', 'lender', :how, '', :at, :at, '{}', :source, 'w-1' from person"
     ),
     "run": (
         "insert into run (kind, now_at, known_at, strategies_json, gate_digest, engine_version, started_at, status, done_to, counts_json) "
@@ -36,7 +37,7 @@ BACKDATED = {
     ),
     "override": (
         "insert into override (contact_id, rule, ground, evidence, agent, approved_by, at) "
-        "select max(id), 'us.x', 'agreed', 'F-1', 'mei', 'li', :at from contact"
+        "select max(id), 'us.x', 'agreed', :evidence, 'mei', 'li', :at from contact"
     ),
     "deed": "insert into deed (at, kind, subject, detail_json) values (:at, 'export', 'ab', '{}')",
     "job_act": "insert into job_act (job, act, at, by, because) values ('sweep', 'pause', :at, 'mei', '')",
@@ -147,5 +148,10 @@ def test_what_commits_hours_late_is_no_finding(log: SignedLog) -> None:
 
 
 def _put(database: Database, sql: str, at: datetime | None = None) -> None:
+    # Sealed as the product would: whoever has the keys too is found by the date alone.
+    words = as_kept(database, "consent", {"how": "web", "source": "web"}) | as_kept(
+        database, "override", {"evidence": "F-1"}
+    )
+    given = {name: value for name, value in {"at": at, **words}.items() if f":{name}" in sql}
     with database.write() as session:
-        session.connection().execute(bound(sql, {"at": at} if at is not None else None))
+        session.connection().execute(bound(sql, given))
