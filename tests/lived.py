@@ -22,6 +22,7 @@ from store.tables import (
     Visit,
 )
 from tests.factories import make_loan, make_person
+from tests.logs import entry_of
 from tests.outgoing import add
 
 NOW: Final = datetime(2026, 3, 2, 4, tzinfo=UTC)
@@ -107,7 +108,7 @@ def _past(database: Database, name: str, person: int, loan: int, at: datetime, s
     add(
         database,
         *(ContactLoan(contact_id=contact, loan_id=loan) for contact in (call, visit, reply)),
-        *(ContactStatus(contact_id=contact, status="delivered", at=at, why=f"mei: {told}") for contact in (call, reply)),
+        *(ContactStatus(at=at, why="" if contact.id == visit else f"mei: {told}", **entry_of(contact)) for contact in contacts),
         MessageText(contact_id=reply, subject=told, text=f"I am {told}", read_by="mei", read_at=at),
         BatchItem(batch_id=batch.id, contact_id=call, file=f"{told}.csv", result_json=f'{{"note": "{told}"}}'),
         Visit(contact_id=visit, on_on=at.date(), team="mei", area=told, stop=1, from_at=at, until_at=at, planned_by="li", planned_at=at),

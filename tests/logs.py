@@ -84,13 +84,13 @@ def fill(database: Database) -> None:
                 elif table.name == "contact":
                     contacts = [Contact(**row) for row in rows]
                 elif table.name == "contact_status":
-                    rows = [{**row, **_entry(contacts[n])} for n, row in enumerate(rows)]
+                    rows = [{**row, **entry_of(contacts[n])} for n, row in enumerate(rows)]
                 elif table.name == "contact_loan":
                     rows = [{"contact_id": one.id, "loan_id": one.loan_id} for one in contacts]
                 session.connection().execute(insert(table), rows)
 
 
-def _entry(contact: Contact) -> dict[str, Any]:
+def entry_of(contact: Contact) -> dict[str, Any]:
     """What the one entry of a contact says of it."""
     said = {CONTACT: stands(contact, made=True)}
     return {"contact_id": contact.id, "status": contact.status, "detail_json": json.dumps(said, ensure_ascii=False)}
