@@ -12,9 +12,11 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Final
 
 from store.bulk import writing
-from store.columns import to_us
+from store.columns import from_us, to_us
 from store.db import Database
+from store.deeds import record
 from store.log_kinds import KINDS
+from store.outbox import IMPORTED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,10 +125,10 @@ _QUERIES: Final = {
         from state""",
     # Between eight and six at the borrowers' place, on one of the last thirty days.
     "contact": """
-        select 'h-' || id || '-' || k as id, null::bigint as run_id, id as loan_id, person as person_id,
+        select '{imported}' || id || '-' || k as id, null::bigint as run_id, id as loan_id, person as person_id,
             'borrower' as role, person * 2 - 1 as endpoint_id, channel, 'out' as direction, 'collect' as purpose,
             null::varchar as rule, '' as name, null::varchar as queue, 0::bigint as stage_entry,
-            'h-' || id || '-' || k as slot, '{{}}' as period_json, 'delivered' as status,
+            id || '-' || k as slot, '{{}}' as period_json, 'delivered' as status,
             case when channel = 'sms' then 'delivered' when h(key, 41, 4) = 0 then 'conversation' else 'no_answer' end
                 as outcome,
             moment as planned_at, moment as not_before_at, moment as expires_at, moment as at,
@@ -176,6 +178,10 @@ def write_book(database: Database, loans: int, *, on: date, idle: int = 0, loans
                 for table, columns in _block(con, first, last, loans, on, known_us):
                     transaction.append(table, columns)
                     rows += columns.num_rows
+                    if table == "contact":
+                        # As an import of earlier versions told of them.
+                        told = {"kind": "contacts", "rows": columns.num_rows, "rejected": 0}
+                        record(transaction, "import", "synthetic", told, now=from_us(known_us))
     _references(database, "enable")
     if database.dialect == "postgresql":
         with writing(database) as transaction:
@@ -207,6 +213,7 @@ def _block(
         "on": on.isoformat(),
         "overdue": _OVERDUE_PER_1000,
         "known": known_us,
+        "imported": IMPORTED,
     }
     for statement in (_LOAN, _DUE, _PAID, _STATE):
         con.execute(statement.format(**names))

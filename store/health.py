@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import func, or_, text
 from sqlmodel import Session, col, select
 
-from store.outbox import lanes
+from store.outbox import IMPORTED, lanes
 from store.tables import Arrival, Contact, ContactStatus, Event, Feed, LogCheckpoint, LogQueue, Run, Setting
 
 
@@ -112,7 +112,7 @@ def failures(session: Session, since: datetime) -> list[Failures]:
         # Written out: an index of some rows is not used for a value that may be another one.
         .where(text("contact_status.status = 'failed'"), col(ContactStatus.at) > since)
         # What an import tells of was made elsewhere, and failed long ago.
-        .where(col(Contact.run_id).is_not(None))
+        .where(col(Contact.id).not_like(f"{IMPORTED}%"))
         .group_by(*by)
         .order_by(count.desc(), *by)
     )

@@ -44,6 +44,8 @@ FIXED: Final = (
     "stage_entry", "slot", "by",
 )  # fmt: skip
 """What of a contact never changes, and is counted by; of most contacts the decision says it."""
+IMPORTED: Final = "import-"
+"""How the ids of contacts begin that were made elsewhere."""
 ROW: Final = {"key_share": True}
 """Locks a row against other writers, not against rows that point to it."""
 _NEXT_OF_QUEUED: Final = NEXT["sent"] | {"cancelled", "expired", "unknown"}

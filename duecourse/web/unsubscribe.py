@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 from duecourse.compose import UNSUBSCRIBE_PATH
 from duecourse.web.desk import Desk
 from engine.errors import DataError
-from store.settings import read_setting
 from workflows.desk.sayings import given_to
-from workflows.inbox.unsubscribe import LINK_KEY, read_token, take_unsubscribe
+from workflows.inbox.unsubscribe import read_token, take_unsubscribe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -71,12 +70,9 @@ def add_unsubscribe(app: "FastAPI", desk: Desk) -> None:
 
 
 def _is_ours(desk: Desk, token: str) -> bool:
-    with desk.database.session() as session:
-        key = read_setting(session, LINK_KEY)
-    if key is None:
-        return False
     try:
-        read_token(key, token)
+        with desk.database.session() as session:
+            read_token(session, token)
     except DataError:
         return False
     return True

@@ -469,7 +469,9 @@ def test_what_has_no_room_is_not_half_written(lender: Lender, tmp_path: Path) ->
 
     reviewed = without_room("review", "--month", "2026-03")
     assert reviewed.code == 1
-    assert reviewed.err.startswith(f"the review cannot be worked out in `{scratch}`, and nothing of it was written: ")
+    assert reviewed.err.startswith(
+        f"the verification cannot be worked out in `{scratch}`, and nothing of it was written: "
+    )
     assert reviewed.err.endswith(
         "File too large\n  mend: free disk space there, or set TMPDIR to a folder with room, and run the same again\n"
     )

@@ -135,7 +135,7 @@ def test_a_mail_can_be_ended_by_its_link_and_by_mail(database: Database, public_
         loan_there = cast("Loan", SimpleNamespace(facts={"dpd": 11}))
         look = Look("go", "", on=ON, loan=loan_there, asked=cast("Ask", SimpleNamespace()))
         message = composer.message(session, contact, look, NOW)
-        key = link_key(session)
+        link_key(session)
     wire = compose(message, from_address="care@lender.example", sent_at=NOW).decode()
     by_mail = "mailto:care@lender.example?subject=stop-1-1-1"
     if not public_url:
@@ -143,7 +143,8 @@ def test_a_mail_can_be_ended_by_its_link_and_by_mail(database: Database, public_
         assert "List-Unsubscribe-Post" not in wire
         return
     token = message.unsubscribe_url.removeprefix(f"{public_url}/unsubscribe/")
-    assert read_token(key, token) == Unsubscribing(borrower, endpoint or 0, "email")
+    with database.session() as session:
+        assert read_token(session, token) == Unsubscribing(borrower, endpoint or 0, "email")
     assert wire.startswith(
         f"List-Unsubscribe: <{message.unsubscribe_url}>,\r\n <{by_mail}>\r\n"
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"

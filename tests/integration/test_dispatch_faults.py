@@ -51,7 +51,7 @@ def test_one_damaged_name_or_number_does_not_stop_the_others(database: Database)
     adapter, wired = to(database)
     assert counts(go(door_of(**wired))) == {"unsayable": 2, "sent": 1}
     assert adapter.seen == [good]
-    assert contact_of(database, nameless).why == "its message could not be composed (StoreError)"
+    assert contact_of(database, nameless).why == "its message could not be composed (Unopened)"
 
 
 def test_one_unreadable_person_does_not_stop_the_others(

@@ -128,7 +128,7 @@ def test_rotate_from_the_command_line(place: Workspace) -> None:
             done.answer["key"],
             {"former": done.answer["former"], "made": True},
         )
-        (act,) = rows(database, JobAct)
+        (act,) = rows(database, JobAct, col(JobAct.job) == "privacy.rotate")
         assert (act.job, act.act, act.at, act.by) == (
             "privacy.rotate",
             f"seals with {done.answer['key']}",

@@ -35,7 +35,7 @@ def worked(database: Database) -> SignedLog:
         gone = "kind = 'stage_change' and key not in (select cast(id as varchar) from stage_change)"
         session.connection().execute(text(f"delete from log_queue where {gone}"))
         for table, key in (("contact_loan", "contact_id"), ("contact", "id")):  # And brings contacts without any entry.
-            session.connection().execute(text(f"delete from {table} where {key} like 'h-%'"))
+            session.connection().execute(text(f"delete from {table} where {key} like 'import-%'"))
     log = SignedLog(database)
     log.sign()
     return log
@@ -75,7 +75,9 @@ def test_a_contact_that_is_gone_or_was_never_made_is_found(worked: SignedLog) ->
     new = f"{run}-{loan}-7"
     said = "insert into contact_status (contact_id, status, at, why, detail_json) select :new, status, at, '', '{}' from contact where id = :id"
     with _undone(worked, _COPIED, said, id=called, new=new) as found:
-        assert f"inserted: `contact:{new}`: no decision asks for it" in found
+        # Where the triggers that queue its history for the log are off as well, that has no entry either.
+        why = "no decision asks for it" if worked.database.dialect == "sqlite" else "the log has no entry of it"
+        assert f"inserted: `contact:{new}`: {why}" in found
 
 
 def test_what_a_contact_was_about_is_found_too(worked: SignedLog) -> None:

@@ -53,10 +53,11 @@ class Witnessed(SignedLog):
         return self.folder / f"checkpoint-{number}.txt"
 
     def answer(self, *more: Asked) -> tuple[list[str], list[str], list[str]]:
-        """What verification finds, cannot tell, and tells; the folder and the endpoint are in the settings."""
+        """What verification finds, cannot tell, and tells of witnesses; the folder and the endpoint are in the settings."""
         asked = more or (ask_folder(NAME, self.folder), Asked(POST, "never"))
         found = self.verify(asked=asked)
-        return [str(one) for one in found.findings], found.unknown, found.told
+        told = [one for one in found.told if one.startswith("witness ")]
+        return [str(one) for one in found.findings], found.unknown, told
 
     def sql(self, *statements: str) -> None:
         """What somebody does who owns the database, past triggers and references."""

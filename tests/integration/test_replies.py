@@ -231,7 +231,8 @@ def test_only_our_own_links_are_taken(sqlite_database: Database) -> None:
     with sqlite_database.write() as session:
         key = link_key(session)
     token = make_token(key, Unsubscribing(1, 2, "email"))
-    assert read_token(key, token) == Unsubscribing(1, 2, "email")
+    with sqlite_database.session() as session:
+        assert read_token(session, token) == Unsubscribing(1, 2, "email")
     forged = [token[:-1], "2" + token[1:], make_token("other", Unsubscribing(1, 2, "email")), "", "é-1-2-3"]
     for wrong in forged:
         with pytest.raises(DataError, match="this link is not one of ours"):

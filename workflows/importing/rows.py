@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from store.outbox import IMPORTED
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -132,10 +134,10 @@ ROWS: Final[Mapping[str, Rows]] = {
         ("loan_id", "person_id", "kind", "sent_on", "effective_on"),
     ),
     "contacts": Rows(
-        """
-        select row, 'import-' || ref as id, null::bigint as run_id, loan as loan_id, person as person_id, role,
+        f"""
+        select row, '{IMPORTED}' || ref as id, null::bigint as run_id, loan as loan_id, person as person_id, role,
             null::bigint as endpoint_id, channel, direction, purpose, null as rule, '' as name, null as queue,
-            0 as stage_entry, 'import:' || ref as slot, '{}' as period_json,
+            0 as stage_entry, 'import:' || ref as slot, '{{}}' as period_json,
             case when outcome in ('failed', 'bounced', 'returned', 'not_in_service') then 'failed' else 'delivered' end
                 as status,
             outcome, good."at" as planned_at, good."at" as not_before_at, good."at" as expires_at, good."at", null as claimed_by,

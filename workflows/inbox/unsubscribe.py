@@ -19,7 +19,7 @@ from store.settings import known_secret, secret_of
 from store.tables import Endpoint as EndpointRow
 from store.tables import Event
 
-LINK_KEY: Final = "link_key"
+_LINK_KEY: Final = "link_key"
 _SIGNATURE_LENGTH: Final = 32
 
 
@@ -34,7 +34,7 @@ class Unsubscribing:
 
 def link_key(session: Session) -> str:
     """The secret that signs links, made when it is first asked for; needs a session that writes."""
-    return secret_of(session, LINK_KEY)
+    return secret_of(session, _LINK_KEY)
 
 
 def make_token(key: str, whom: Unsubscribing) -> str:
@@ -43,16 +43,17 @@ def make_token(key: str, whom: Unsubscribing) -> str:
     return f"{said}-{_signature(key, said)}"
 
 
-def read_token(key: str, token: str) -> Unsubscribing:
+def read_token(session: Session, token: str) -> Unsubscribing:
     """
     Whom a token names.
 
     Raises:
         DataError: it is not one of ours.
     """
+    key = known_secret(session, _LINK_KEY)
     said, _, signature = token.rpartition("-")
     parts = said.split("-")
-    genuine = hmac.compare_digest(_signature(key, said).encode(), signature.encode())
+    genuine = key is not None and hmac.compare_digest(_signature(key, said).encode(), signature.encode())
     if not genuine or len(parts) != 3 or parts[2] not in CHANNELS:
         raise DataError(Problem("this link is not one of ours", "use the link of the message, whole"))
     return Unsubscribing(int(parts[0]), int(parts[1]), parts[2])
@@ -68,10 +69,7 @@ def take_unsubscribe(database: Database, token: str, *, now: datetime, given_to:
         DataError: the token is not one of ours.
     """
     with database.session() as reading:
-        key = known_secret(reading, LINK_KEY)
-    if key is None:
-        raise DataError(Problem("this link is not one of ours", "use the link of the message, whole"))
-    whom = read_token(key, token)
+        whom = read_token(reading, token)
     with database.write() as session:
         lock_versions(session, [whom.person])
         if _is_closed(session, whom, now):

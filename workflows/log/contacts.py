@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from store import log
 from store.bulk_arrow import Reader, table_of
-from store.outbox import CONTACT, FIXED, MOVING
+from store.outbox import CONTACT, FIXED, IMPORTED, MOVING
 from workflows.log.findings import FINDINGS_MAX, Verified
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _TYPES: Final = {
     "endpoint_id": "BIGINT", "stage_entry": "BIGINT",
 }  # fmt: skip
 """Of the columns that an entry says; all others are texts."""
-IMPORTED: Final = "import-"
-"""How the ids of contacts begin that were made elsewhere."""
 _PLANNED: Final = ("planned_at", "expires_at")
 """What a decision says of its contacts besides, and no entry repeats."""
 _COLUMNS: Final = ("id", "status", *MOVING, *FIXED, *_PLANNED)
