@@ -50,7 +50,8 @@ def sequence(database: Database) -> dict[str, Any]:
     signer = _signer(database)
     start, spent = time.perf_counter(), processor_seconds()
     done = sequence_rows(database)
-    sign(database, signer, now=FROM + timedelta(seconds=done.size))
+    # A millisecond an entry: whatever says when it was written says so within what verification lets pass.
+    sign(database, signer, now=FROM + timedelta(milliseconds=done.size))
     seconds, spent = time.perf_counter() - start, processor_seconds() - spent
     return {
         "entries": done.entries,
@@ -62,22 +63,53 @@ def sequence(database: Database) -> dict[str, Any]:
 
 
 def grow(database: Database, entries: str) -> dict[str, Any]:
-    """Write the decisions that are there again, each time under a new run, until so many rows are logged or wait."""
+    """Write the first sweep again with all that it planned, each time under a new run, until so many rows are logged or wait."""
     start, written = time.perf_counter(), 0
     with database.write() as session:
         size = sum(_count(session.connection(), name) for name in ("log_leaf", "log_queue"))
-    names = ", ".join(column.name for column in table_of("decision").columns if column.name != "run_id")
-    kept = ", ".join(column.name for column in table_of("run").columns if column.name != "id")
     while size < int(entries):
         with database.write() as session:
-            connection = session.connection()
-            first, last = connection.execute(text("select min(run_id), max(run_id) from decision")).one()
-            run = {"run": last + 1, "like": first, "most": int(entries) - size - 1}
-            connection.execute(text(f"insert into run (id, {kept}) select :run, {kept} from run where id = :like"), run)
-            copied = f"select :run, {names} from decision where run_id = :like limit :most"
-            added = connection.execute(text(f"insert into decision (run_id, {names}) {copied}"), run).rowcount
-        size, written = size + 1 + added, written + added
+            added = _again(session.connection(), int(entries) - size)
+        size, written = size + added, written + added
     return {"rows": written, "seconds": round(time.perf_counter() - start, 2)}
+
+
+def _again(connection: Connection, most: int) -> int:
+    """The first run's decisions about its first loans under a new run, with their contacts; about so many entries at most."""
+    first, last = connection.execute(text("select min(run_id), max(run_id) from decision")).one()
+    run = {"run": last + 1, "like": first}
+    before, new = f"{first}-", f"{last + 1}-"
+    # A decision is an entry, and so is the first word about a contact of it: of some there is one.
+    loans = (
+        connection.execute(text("select loan_id from decision where run_id = :like order by loan_id"), run)
+        .scalars()
+        .all()
+    )
+    run["to"] = loans[min(len(loans), max(1, most // 2)) - 1]
+    renamed = f"'{new}' || substr({{}}, {len(before) + 1})"
+    contacts = "from contact where run_id = :like and loan_id <= :to"
+    connection.execute(text(f"insert into run {_copied('run', id=':run')} from run where id = :like"), run)
+    slot = f"""replace(trace_json, '"slot":"', '"slot":"{new}')"""
+    decisions = f"insert into decision {_copied('decision', run_id=':run', trace_json=slot)} from decision"
+    added = connection.execute(text(f"{decisions} where run_id = :like and loan_id <= :to"), run).rowcount
+    copied = _copied("contact", id=renamed.format("id"), run_id=":run", slot=f"'{new}' || slot")
+    connection.execute(text(f"insert into contact {copied} {contacts}"), run)
+    for table in ("contact_loan", "contact_status"):
+        copied = _copied(table, contact_id=renamed.format("contact_id"))
+        there = f"from {table} where contact_id in (select id {contacts})"
+        rows = connection.execute(text(f"insert into {table} {copied} {there}"), run).rowcount
+        added += rows if table == "contact_status" else 0
+    return 1 + added
+
+
+def _copied(table: str, **changed: str) -> str:
+    """The columns of a row and where each comes from; a key that the database gives out is left to it."""
+    columns = [
+        one.name
+        for one in table_of(table).columns
+        if one.name in changed or (table, one.name) != ("contact_status", "id")
+    ]
+    return f"({', '.join(columns)}) select {', '.join(changed.get(name, name) for name in columns)}"
 
 
 def prove(database: Database) -> dict[str, Any]:
