@@ -1,6 +1,4 @@
-"""
-Do holds and notices stand as the log says? They are rows that change, and a deed of the same kind says how each stood last.
-"""
+"""Do holds and notices stand as the log says? They are rows that change, and a deed of the same kind says how each stood last."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -62,9 +60,8 @@ class Stated:
             "create or replace table said as select id, is_new, one.* from (select id, bool_or(is_new) as is_new, "
             f"from_json(arg_max(said, deed), '{shape}') as one from stated where of = '{name}' group by id)"
         )
-        ends = reader.read(select(func.min(table.c.id).label("first"), func.max(table.c.id).label("last"))).to_pylist()[
-            0
-        ]
+        first, last = func.min(table.c.id).label("first"), func.max(table.c.id).label("last")
+        (ends,) = reader.read(select(first, last)).to_pylist()
         wanted = select(table.c.id, *(table.c[one] for one in columns))
         self._con.register("page", reader.read(wanted.limit(0)))
         self._con.execute("create or replace table there as select * from page")
