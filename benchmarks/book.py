@@ -168,7 +168,7 @@ def write_book(database: Database, loans: int, *, on: date, idle: int = 0, loans
             "imported_at": known_us, "rows": 0, "rejected": 0, "status": "done"}  # fmt: skip
     with writing(database) as transaction:
         transaction.append("feed", pa.Table.from_pylist([feed]))
-    rows = 1
+    rows, contacts = 2, 0  # the feed, and the deed of the import
     _references(database, "disable")
     with duckdb.connect() as con:
         con.execute(_HASH)
@@ -178,10 +178,11 @@ def write_book(database: Database, loans: int, *, on: date, idle: int = 0, loans
                 for table, columns in _block(con, first, last, loans, on, known_us):
                     transaction.append(table, columns)
                     rows += columns.num_rows
-                    if table == "contact":
-                        # As an import of earlier versions told of them.
-                        told = {"kind": "contacts", "rows": columns.num_rows, "rejected": 0}
-                        record(transaction, "import", "synthetic", told, now=from_us(known_us))
+                    contacts += columns.num_rows if table == "contact" else 0
+    with writing(database) as transaction:
+        # As an import of earlier versions told of them.
+        told = {"kind": "contacts", "rows": contacts, "rejected": 0}
+        record(transaction, "import", "synthetic", told, now=from_us(known_us))
     _references(database, "enable")
     if database.dialect == "postgresql":
         with writing(database) as transaction:

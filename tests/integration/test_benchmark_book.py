@@ -23,7 +23,7 @@ OF_ITSELF = {"setting", "log_queue"}
 """What the database says of itself, and what its triggers queue."""
 FILLED = (
     "person", "endpoint", "consent", "loan", "stage_change", "instalment", "movement", "position", "contact",
-    "contact_loan", "feed",
+    "contact_loan", "feed", "deed",
 )  # fmt: skip
 
 
