@@ -7,8 +7,7 @@ gone round.
 """
 
 import logging
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Final
 
 from channels.faults import no_list
@@ -58,7 +57,7 @@ class Failover:
             log.warning("an account refused, the next is asked", extra=extra)
         return next((receipt for receipt in refused if receipt.status == "retry"), refused[-1])
 
-    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+    async def find(self, sought: Sought) -> Receipt | None:
         """
         Look a message up at the account that was asked to send it; where nobody knows which, at each that keeps a list.
 
@@ -67,7 +66,7 @@ class Failover:
         accounts = [account for account in self._accounts if sought.provider in ("", account.name)]
         doubt: Receipt | None = None
         for account in accounts:
-            found = await account.find(sought, since, taken) if isinstance(account, Finder) else no_list(account.name)
+            found = await account.find(sought) if isinstance(account, Finder) else no_list(account.name)
             if found is not None and found.status != "unknown":
                 return found
             doubt = doubt or found

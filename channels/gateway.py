@@ -7,7 +7,7 @@ message in doubt.
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -99,9 +99,8 @@ class GatewayAdapter:
             return receipt_of_fault(e, self.name, "send.url")
         return self._answered(status, body)
 
-    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+    async def find(self, sought: Sought) -> Receipt | None:
         """Look a message in doubt up in the gateway's own records, by the id that it was told; raises nothing."""
-        del since  # the id is enough
         lookup = self._gateway.lookup
         if lookup is None:
             return no_list(self.name)
@@ -115,7 +114,7 @@ class GatewayAdapter:
             return in_doubt(self.name, "no_answer", f"the gateway cannot be asked now ({type(e).__name__})")
         if len(body) > ANSWER_MAX:
             return in_doubt(self.name, "oversized", "the gateway's answer is too long to be read")
-        return found_in(lookup, status, body, provider=self.name, contact_id=sought.contact_id, taken=taken)
+        return found_in(lookup, status, body, provider=self.name, contact_id=sought.contact_id, taken=sought.taken)
 
     async def close(self) -> None:
         """Close every connection; the next send opens new ones, in its own event loop."""

@@ -132,30 +132,38 @@ class Sought:
     Attributes:
         to: the number or address it went to.
         is_it: whether a text is the one that was offered; the text itself is not kept.
+        offered_at: when it was offered to the provider; aware.
+        since, until: between which instants the provider's record of it was made, the second excluded, so that it is
+            not taken for that of its like; `until` None: at any later time.
         provider: who was asked to send it; empty: nobody knows.
         contact_id: what the provider was told that it is called.
+        taken: the provider's ids that belong to other contacts.
     """
 
     channel: str
     to: str
     is_it: Callable[[str], bool]
+    offered_at: datetime
+    since: datetime
+    until: datetime | None = None
     provider: str = ""
     contact_id: str = ""
+    taken: Collection[str] = ()
+
+    def is_of_its_time(self, at: datetime) -> bool:
+        """Whether a record of that instant can be this message's."""
+        return self.since <= at and (self.until is None or at < self.until)
 
 
 @runtime_checkable
 class Finder(Protocol):
     """An adapter that can look a message up whose fate is `unknown`."""
 
-    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+    async def find(self, sought: Sought) -> Receipt | None:
         """
         What the provider knows of a message that may have gone out.
 
-        Args:
-            since: when it was offered to the provider; aware.
-            taken: the provider's ids that belong to other contacts.
-        Returns:
-            `sent` or `failed` with the provider's id; `unknown` where the provider cannot be asked now; None: it lists
-            no such message. A message offered seconds ago may not be listed yet.
+        `sent` or `failed` with the provider's id; `unknown` where the provider cannot be asked now; None: it lists
+        no such message. A message offered seconds ago may not be listed yet.
         """
         ...

@@ -7,9 +7,7 @@ was never made is sure, and everything else that is not a plain yes is `unknown`
 
 import asyncio
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -31,7 +29,6 @@ RING_SECONDS: Final = 30
 """Well before most mailboxes pick up, and long enough to find a telephone."""
 _FOUND_MAX: Final = 200
 """Messages to one number that are looked through, newest first."""
-_CLOCKS_APART: Final = timedelta(minutes=2)
 _SENDER: Final = re.compile(rf"{E164.pattern}|[0-9]{{3,8}}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{{1,11}}")
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 """Half a character: nothing that can be sent has one."""
@@ -134,23 +131,23 @@ class SmsAdapter:
         except Exception as e:  # noqa: BLE001  the request may be out, so whatever went wrong, it is in doubt
             return receipt_of_error(e)
 
-    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+    async def find(self, sought: Sought) -> Receipt | None:
         """
         Look a message or call up in the provider's list, as `channels.message.Finder` says.
 
-        It is found by addressee and text, never by the day it was sent, which is empty while it waits. A contact whose
-        text somebody else's contact had word for word is told apart by `taken` only.
+        It is found by addressee, text and the time it was made, never by the day it was sent, which is empty while it
+        waits. What a call said is not listed: calls to one number are told apart by their time and `taken` only.
         """
         try:
             client = self._client.open()
             listing = client.calls if sought.channel == "call" else client.messages
             sent = await listing.list_async(to=sought.to, limit=_FOUND_MAX, page_size=_FOUND_MAX)
-            found = [one for one in sent if self._is(one, sought, since) and one.sid not in taken]
+            found = [one for one in sent if self._is(one, sought) and one.sid not in sought.taken]
         except Exception as e:  # noqa: BLE001  nothing is learnt, whatever went wrong
             asked = receipt_of_error(e)
             return in_doubt(NAME, asked.code, f"the provider could not be asked: {asked.detail}")
-        # Each was offered once: the first after the offer is the one.
-        return _found(min(found, key=lambda one: one.date_created)) if found else None
+        # Each was offered once: the one nearest to the offer is it.
+        return _found(min(found, key=lambda one: abs(one.date_created - sought.offered_at))) if found else None
 
     async def close(self) -> None:
         """Close every connection; the next send opens new ones, in its own event loop."""
@@ -211,8 +208,8 @@ class SmsAdapter:
         url = self._settings.callback_url
         return f"{url}{'&' if urlsplit(url).query else '?'}contact={message.contact_id}"
 
-    def _is(self, one: Any, sought: Sought, since: datetime) -> bool:
-        if one.date_created is None or one.date_created < since - _CLOCKS_APART or one.to != sought.to:
+    def _is(self, one: Any, sought: Sought) -> bool:
+        if one.date_created is None or not sought.is_of_its_time(one.date_created) or one.to != sought.to:
             return False
         if sought.channel == "call":
             return bool(getattr(one, "_from", None) == self._settings.calls_from)

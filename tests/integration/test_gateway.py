@@ -268,13 +268,14 @@ def test_receipts_and_replies_come_home_signed(gateway: FakeGateway):
 
 
 def sought(provider: str) -> Sought:
-    return Sought("sms", NUMBER, lambda text: text == message().text, provider)
+    offered_at = datetime.now(UTC) - timedelta(minutes=1)  # noqa: TID251
+    return Sought("sms", NUMBER, lambda text: text == message().text, offered_at, offered_at, provider=provider)
 
 
 def look_up(accounts: Failover, what: Sought) -> Receipt | None:
     async def work() -> Receipt | None:
         try:
-            return await accounts.find(what, datetime.now(UTC) - timedelta(minutes=1))  # noqa: TID251
+            return await accounts.find(what)
         finally:
             await accounts.close()
 

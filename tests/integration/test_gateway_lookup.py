@@ -36,11 +36,11 @@ def look_up(
     running: FakeGateway, contact: str = "1-2-0", *, to: str = NUMBER, taken: tuple[str, ...] = (), **more: Any
 ) -> Receipt | None:
     given = adapter(running.base_url, **more)
-    sought = Sought("sms", to, lambda _text: True, "freedonia", contact)
+    sought = Sought("sms", to, lambda _text: True, NOW, NOW, provider="freedonia", contact_id=contact, taken=taken)
 
     async def once() -> Receipt | None:
         try:
-            return await given.find(sought, NOW, taken)
+            return await given.find(sought)
         finally:
             await given.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -10,8 +11,9 @@ from sqlmodel import col, select
 
 from channels.message import Adapter, Message, Receipt, Sought
 from channels.sms import SmsAdapter, SmsSettings
-from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider
+from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider, Fault
 from store.db import Database
+from store.outbox import RECORDED_CALL
 from store.settings import known_secret
 from store.tables import ContactStatus, Event, Notice
 from tests.outgoing import (
@@ -43,11 +45,11 @@ def provider() -> Iterator[FakeProvider]:
         yield running
 
 
-def sms(provider: FakeProvider) -> SmsAdapter:
+def sms(provider: FakeProvider, **more: Any) -> SmsAdapter:
     return SmsAdapter(
         SmsSettings(
             ACCOUNT_SID, SecretStr(AUTH_TOKEN), FROM_NUMBER, base_url=provider.base_url, timeout_seconds=2,
-            callback_url="http://127.0.0.1:9/report",
+            callback_url="http://127.0.0.1:9/report", **more,
         )
     )  # fmt: skip
 
@@ -143,6 +145,30 @@ def test_two_messages_with_one_text_are_told_apart(database: Database, provider:
     assert [contact_of(database, one).status for one in (first, second)] == ["sent", "unknown"]
 
 
+@pytest.mark.parametrize("like", ["text", "recorded"])
+@pytest.mark.parametrize("older_was_taken", [False, True])
+def test_a_record_belongs_to_the_offer_that_it_is_nearest_to(
+    sqlite_database: Database, like: str, older_was_taken: bool
+) -> None:
+    """Of two that say the same, hours apart and asked about at once, only the one that was taken is found."""
+    (loan,) = book(sqlite_database)
+    times = [NOW, NOW + timedelta(hours=5)]
+    clock = {"at": times[0]}
+    with FakeProvider(clock=lambda: clock["at"].timestamp() + 8) as provider:
+        faults: list[Fault] = ["drop_after_accept", "drop"] if older_was_taken else ["drop", "drop_after_accept"]
+        provider.fault(number_of(provider, sqlite_database, loan), *faults)
+        adapter = sms(provider, calls_from="+15005550030")
+        adapters = {"sms": adapter, RECORDED_CALL: adapter}
+        contacts = []
+        for clock["at"] in times:
+            contacts.append(plan(sqlite_database, loan, like))
+            go(door_of(sqlite_database, adapters), clock["at"])
+        assert [contact_of(sqlite_database, one).status for one in contacts] == ["unknown", "unknown"]
+        assert ask(sqlite_database, adapters, times[1] + PAUSES[1]) == Reconciled(1, 0, 1)
+    fates = [contact_of(sqlite_database, one).status for one in contacts]
+    assert fates == (["sent", "unknown"] if older_was_taken else ["unknown", "sent"])
+
+
 def test_a_provider_that_is_away_is_left_alone(database: Database, provider: FakeProvider) -> None:
     """Nothing is learnt, it is said so, and after three that got no answer the others wait for the next run."""
     loans = book(database, 5)
@@ -177,7 +203,7 @@ class Listing(Silent):
     found: Receipt | None = None
     meanwhile: Callable[[], None] = staticmethod(lambda: None)
 
-    async def find(self, sought: Sought, since: datetime, taken: object = ()) -> Receipt | None:
+    async def find(self, sought: Sought) -> Receipt | None:
         self.meanwhile()
         return self.found
 

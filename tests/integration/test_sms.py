@@ -420,8 +420,9 @@ def test_connections_are_as_many_as_the_settings_say(provider: FakeProvider):
 def find(adapter: SmsAdapter, given: Message, since: datetime, taken: tuple[str, ...] = ()) -> Receipt | None:
     async def work() -> Receipt | None:
         try:
-            sought = Sought(given.channel, given.to, lambda text: text == given.text)
-            return await adapter.find(sought, since, taken)
+            oldest = since - timedelta(minutes=2)
+            sought = Sought(given.channel, given.to, lambda text: text == given.text, since, oldest, taken=taken)
+            return await adapter.find(sought)
         finally:
             await adapter.close()
 

@@ -1,7 +1,6 @@
 """Whatever several accounts answer, nobody gets the same message from two of them."""
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from channels.failover import Failover
 from channels.message import MEANINGS, Message, Receipt, Sought
 
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 MESSAGE = Message("1-2-0", "sms", "+12025550123", "", "Hello")
 ABOUT_THEM = ("opted_out", "bad_address", "blocked", "expired", "unclear", "try_later", "ok")
 
@@ -86,12 +86,12 @@ def test_what_no_account_answered_may_be_with_any_of_them():
 
     @dataclass
     class Lister(Account):
-        async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+        async def find(self, sought: Sought) -> Receipt | None:
             self.asked.append(sought.contact_id)
             return None
 
     accounts = [Lister(Receipt("unknown", name), name) for name in ("a", "b")]
     both = Failover(accounts)
-    sought = Sought("sms", MESSAGE.to, lambda _: True, both.name, MESSAGE.contact_id)
-    assert asyncio.run(both.find(sought, datetime(2026, 3, 2, tzinfo=UTC))) is None
+    sought = Sought("sms", MESSAGE.to, lambda _: True, NOW, NOW, provider=both.name, contact_id=MESSAGE.contact_id)
+    assert asyncio.run(both.find(sought)) is None
     assert [account.asked for account in accounts] == [[MESSAGE.contact_id]] * 2

@@ -8,12 +8,12 @@ wrong order, days late, or never.
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from random import Random
 from typing import Final, Literal
 
 from channels.message import Meaning, Message, Receipt, Sought
 from channels.reports import CallOutcome, KeyPressed, MailReport, StatusReport
+from store.columns import from_us
 from tests.simulation.machines import Machine
 from tests.simulation.records import Handed
 from tests.simulation.virtual_time import Time, us_of
@@ -23,7 +23,6 @@ Report = StatusReport | MailReport | KeyPressed
 _ANSWER_SECONDS: Final = 10.0
 """How long a client waits for an answer before it says that it does not know."""
 _SILENCE_SECONDS: Final = 3600.0
-_CLOCKS_APART: Final = timedelta(minutes=2)
 _LISTED_AFTER_SECONDS: Final = 30.0
 _HOLDS_SECONDS: Final = 4 * 3600
 """How long a text that nobody bounds is held."""
@@ -206,18 +205,18 @@ class TextLine(MailLine):
 
     name: str = "carrier"
 
-    async def find(self, sought: Sought, since: datetime, taken: Collection[str] = ()) -> Receipt | None:
+    async def find(self, sought: Sought) -> Receipt | None:
         """What the provider's list says."""
         self.machine.cross("find")
         if self.carrier.chance.random() < 0.15:
             return Receipt("unknown", self.name, "", "timeout", "unclear", "the provider did not answer in time")
         newest = self.carrier.time.us - int(_LISTED_AFTER_SECONDS * 1_000_000)
-        oldest = us_of(since - _CLOCKS_APART)
         for kept in self.carrier.listed:
             if (
                 kept.to == sought.to
-                and oldest <= kept.us <= newest
-                and kept.ref not in taken
+                and kept.us <= newest
+                and sought.is_of_its_time(from_us(kept.us))
+                and kept.ref not in sought.taken
                 and sought.is_it(kept.text)
             ):
                 return Receipt("sent", self.name, kept.ref)

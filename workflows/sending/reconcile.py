@@ -20,7 +20,7 @@ from channels.message import Adapter, Finder, Receipt, Sought
 from channels.reports import Delivery
 from engine.errors import DataError
 from store.db import Database
-from store.outbox import ROW, bump_versions, give_up_on, lane_of, lanes, note
+from store.outbox import RECORDED_CALL, ROW, bump_versions, give_up_on, lane_of, lanes, note
 from store.sealing import hashed
 from store.settings import known_secret
 from store.tables import Contact, ContactStatus, Endpoint
@@ -39,6 +39,10 @@ _AGES_MAX: Final = timedelta(days=7)
 """What is older is a person's to settle."""
 _SILENT_MAX: Final = 3
 """Lookups in a row that a channel's provider did not answer, before the rest is left to the next run."""
+_CLOCKS_APART: Final = timedelta(minutes=2)
+"""A provider's record may be so much older than our offer."""
+_OFFERED: Final = ("sending", "unknown", "sent", "delivered")
+"""What a provider may have a record of."""
 _ASKED, _AGAIN_AT = "asked", "again_at"
 
 
@@ -164,23 +168,44 @@ async def _ask(database: Database, adapter: Adapter, doubt: Doubt, key: str) -> 
     if not doubt.sealed:
         return Receipt("unknown", adapter.name, "", NO_LIST, "unclear", "what it said is not known any more")
     with database.session() as session:
-        taken = _taken(session, doubt)
+        others = _others(session, doubt)
+        like = [one.at for one in _like(session, doubt, others)]
+    before = [contact.at - (contact.at - at) / 2 for at in like if at < contact.at]
+    after = [contact.at + (at - contact.at) / 2 for at in like if at > contact.at]
     sought = Sought(
-        contact.channel, doubt.to, partial(is_sealed, key, doubt.sealed), contact.provider or "", contact.id
+        contact.channel,
+        doubt.to,
+        partial(is_sealed, key, doubt.sealed),
+        offered_at=contact.at,
+        # A record belongs to the offer that it is nearest to.
+        since=max([contact.at - _CLOCKS_APART, *before]),
+        until=min(after, default=None),
+        provider=contact.provider or "",
+        contact_id=contact.id,
+        taken=frozenset(one.provider_ref for one in others if one.provider_ref),
     )
-    return await adapter.find(sought, contact.at, taken)
+    return await adapter.find(sought)
 
 
-def _taken(session: Session, doubt: Doubt) -> frozenset[str]:
-    """The providers' ids of what else went to the same number or address, whoever it was for."""
+def _others(session: Session, doubt: Doubt) -> Sequence[Contact]:
+    """What else went to the same number or address, whoever it was for."""
     there = select(Endpoint.id, Endpoint.person_id).where(col(Endpoint.value_hash) == hashed(session, doubt.to))
     rows = session.exec(there).all()
-    others = select(Contact.provider_ref).where(
+    others = select(Contact).where(
         col(Contact.person_id).in_({person for _, person in rows}),
         col(Contact.endpoint_id).in_({endpoint for endpoint, _ in rows}),
         col(Contact.id) != doubt.contact.id,
     )
-    return frozenset(ref for ref in session.exec(others) if ref)
+    return session.exec(others).all()
+
+
+def _like(session: Session, doubt: Doubt, others: Sequence[Contact]) -> list[Contact]:
+    """Those whose record could be taken for that of the doubt: which one is theirs is not known, and it says the same."""
+    lane = lane_of(doubt.contact)
+    open_ones = [one for one in others if lane_of(one) == lane and not one.provider_ref and one.status in _OFFERED]
+    if lane == RECORDED_CALL:
+        return open_ones  # what a call said is in nobody's list
+    return [one.contact for one in doubts_of(session, open_ones) if one.sealed == doubt.sealed]
 
 
 def _write_down(
