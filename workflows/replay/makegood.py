@@ -98,8 +98,7 @@ def make_good(
     found = MadeGood()
     with reading(database) as reader, ExitStack() as stack, uncollected():
         news = late_news(reader, since, now, everybody=instead is not None)
-        publications = Publications(reader)
-        readers: dict[tuple[int, str], ChunkReader] = {}
+        publications, hindsight = Publications(reader), _Hindsight(reader, stack)
         for done, (run, about) in enumerate(sorted(news.items())):
             progress(done, len(news))
             (row,) = reader.read(_run(run)).to_pylist()
@@ -110,10 +109,11 @@ def make_good(
             except (NotKept, NotAsKept) as error:
                 found.unknown[str(error)] += len(about)
                 continue
+            again = _Again(reader, hindsight, row, about, deciders, found)
             if row["kind"] == "by_hand":
-                _by_hand(reader, row, about, deciders, readers, stack, found)
+                again.what_a_person_did()
             else:
-                _derive(reader, row, about, deciders, readers, stack, found)
+                again.what_rules_asked_for()
     with database.session() as session:
         found.amiss += [
             Amiss(
@@ -131,106 +131,110 @@ def make_good(
     return found
 
 
-def _derive(
-    reader: Reader,
-    run: Row,
-    about: Mapping[int, tuple[str, ...]],
-    deciders: Deciders,
-    readers: dict[tuple[int, str], ChunkReader],
-    stack: ExitStack,
-    found: MadeGood,
-) -> None:
-    """The decisions of one run about these borrowers."""
-    left = set(about)
-    matcher = InterpreterMatcher(deciders.rulebook.strategies)
-    why = NO_SNAPSHOT
-    for snapshot in snapshots_of(reader, run["id"]):
-        if not left:
-            break
-        try:
-            seen = unpack(snapshot.content, snapshot.digest)
-        except Unreadable as error:
-            why = str(error)
-            continue
-        mine = left.intersection(seen.book.loan["borrower_id"].to_pylist()) if seen.book is not None else set()
-        if seen.book is None or not mine:
-            continue
-        left -= mine
-        part = part_of(seen.book, mine)
-        rows = {row["loan_id"]: row for row in readable_rows(reader, run["id"], part.loan["id"].to_pylist())}
-        for situation in _situations(reader, deciders, part, seen, rows, readers, stack):
-            logged = [rows[loan.id] for loan in situation.loans if loan.id in rows]
-            closed = _closed_queues(deciders.rulebook, logged)
-            anew = _decide(situation, deciders, matcher, seen.at, closed)
-            found.derived += len(logged)
-            found.amiss += _amiss(reader, run, logged, anew.loans, about[situation.borrower.id])
-    if left:
-        found.unknown[why] += len(left)
+@dataclass(frozen=True, slots=True)
+class _Hindsight:
+    """What was read for decisions, as it should have been."""
+
+    reader: Reader
+    stack: ExitStack
+    chunks: dict[tuple[int, str], ChunkReader] = field(default_factory=dict)
+
+    def situations(
+        self, deciders: Deciders, book: RawBook, seen: Seen, rows: Mapping[int, Row]
+    ) -> tuple[Situation, ...]:
+        """`rows` are the decisions about the book's loans."""
+        key = id(deciders.rulebook), seen.actor
+        if key not in self.chunks:
+            self.chunks[key] = self.stack.enter_context(ChunkReader(deciders.rulebook, actor=seen.actor))
+        on: dict[int, date] = {loan: row["on_on"] for loan, row in rows.items()}
+        book = in_hindsight(self.reader, book, at=seen.at, on=on)
+        return self.chunks[key].again(book, now=seen.at, happened=seen.happened).situations
 
 
-def _by_hand(
-    reader: Reader,
-    run: Row,
-    about: Mapping[int, tuple[str, ...]],
-    deciders: Deciders,
-    readers: dict[tuple[int, str], ChunkReader],
-    stack: ExitStack,
-    found: MadeGood,
-) -> None:
-    """What a person did in a run: no rule asked for it, so only the gate is asked about it again."""
-    decision = table_of("decision")
-    loans = reader.read(select(decision.c.loan_id).where(decision.c.run_id == run["id"]))["loan_id"].to_pylist()
-    for row in readable_rows(reader, run["id"], loans):
-        logged = logged_trace(row)
-        if logged is None or logged.by_hand is None:
-            found.unknown["what was logged cannot be read"] += 1
-            continue
-        asked, because = logged.by_hand, about.get(row["borrower_id"], ())
-        made = _contact(reader, asked.contact) if asked.contact is not None and asked.acts else None
-        if made is None:
-            # Nothing came of it, or they contacted us: there is nothing to take back.
-            continue
-        kept = next(snapshots_of(reader, run["id"]), None)
-        try:
-            seen = unpack(kept.content, kept.digest) if kept is not None else None
-        except Unreadable as error:
-            found.unknown[str(error)] += 1
-            continue
-        if seen is None or len(seen.asks or ()) != len(asked.acts):
-            found.unknown[NO_SNAPSHOT] += 1
-            continue
-        situation = None
-        if because != (OTHER_RULES,):
-            if seen.book is None:
-                found.unknown[BOOK_NOT_KEPT] += 1
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """
+    One run, decided again.
+
+    Attributes:
+        about: borrower -> what came to be known too late.
+        found: what is added to.
+    """
+
+    reader: Reader
+    hindsight: _Hindsight
+    run: Row
+    about: Mapping[int, tuple[str, ...]]
+    deciders: Deciders
+    found: MadeGood
+
+    def what_rules_asked_for(self) -> None:
+        """The decisions of rules, whole."""
+        reader, run, deciders, found = self.reader, self.run, self.deciders, self.found
+        left = set(self.about)
+        matcher = InterpreterMatcher(deciders.rulebook.strategies)
+        why = NO_SNAPSHOT
+        for snapshot in snapshots_of(reader, run["id"]):
+            if not left:
+                break
+            try:
+                seen = unpack(snapshot.content, snapshot.digest)
+            except Unreadable as error:
+                why = str(error)
                 continue
-            rows = {row["loan_id"]: row}
-            (situation,) = _situations(reader, deciders, seen.book, seen, rows, readers, stack)
-        found.derived += 1
-        remedy = _of_contact(made)
-        if remedy and let_then_not_now(asked, made, seen, asked_by_now(seen, situation), deciders.gate):
-            what = f"{asked.acts[0].channel} to {asked.acts[0].role} by hand, {made['status']}"
-            found.amiss.append(
-                Amiss("contact", row["loan_id"], seen.at, f"contact:{made['id']}", what, because, remedy)
-            )
+            mine = left.intersection(seen.book.loan["borrower_id"].to_pylist()) if seen.book is not None else set()
+            if seen.book is None or not mine:
+                continue
+            left -= mine
+            part = part_of(seen.book, mine)
+            rows = {row["loan_id"]: row for row in readable_rows(reader, run["id"], part.loan["id"].to_pylist())}
+            for situation in self.hindsight.situations(deciders, part, seen, rows):
+                logged = [rows[loan.id] for loan in situation.loans if loan.id in rows]
+                closed = _closed_queues(deciders.rulebook, logged)
+                anew = _decide(situation, deciders, matcher, seen.at, closed)
+                found.derived += len(logged)
+                found.amiss += _amiss(reader, run, logged, anew.loans, self.about[situation.borrower.id])
+        if left:
+            found.unknown[why] += len(left)
 
-
-def _situations(
-    reader: Reader,
-    deciders: Deciders,
-    book: RawBook,
-    seen: Seen,
-    rows: Mapping[int, Row],
-    readers: dict[tuple[int, str], ChunkReader],
-    stack: ExitStack,
-) -> tuple[Situation, ...]:
-    """What was read, as it should have been; `rows` are the decisions about its loans."""
-    key = id(deciders.rulebook), seen.actor
-    if key not in readers:
-        readers[key] = stack.enter_context(ChunkReader(deciders.rulebook, actor=seen.actor))
-    on: dict[int, date] = {loan: row["on_on"] for loan, row in rows.items()}
-    book = in_hindsight(reader, book, at=seen.at, on=on)
-    return readers[key].again(book, now=seen.at, happened=seen.happened).situations
+    def what_a_person_did(self) -> None:
+        """No rule asked for it, so only the gate is asked about it again."""
+        reader, run, found = self.reader, self.run, self.found
+        decision = table_of("decision")
+        loans = reader.read(select(decision.c.loan_id).where(decision.c.run_id == run["id"]))["loan_id"].to_pylist()
+        for row in readable_rows(reader, run["id"], loans):
+            logged = logged_trace(row)
+            if logged is None or logged.by_hand is None:
+                found.unknown["what was logged cannot be read"] += 1
+                continue
+            asked, because = logged.by_hand, self.about.get(row["borrower_id"], ())
+            made = _contact(reader, asked.contact) if asked.contact is not None and asked.acts else None
+            if made is None:
+                # Nothing came of it, or they contacted us: there is nothing to take back.
+                continue
+            kept = next(snapshots_of(reader, run["id"]), None)
+            try:
+                seen = unpack(kept.content, kept.digest) if kept is not None else None
+            except Unreadable as error:
+                found.unknown[str(error)] += 1
+                continue
+            if seen is None or len(seen.asks or ()) != len(asked.acts):
+                found.unknown[NO_SNAPSHOT] += 1
+                continue
+            situation = None
+            if because != (OTHER_RULES,):
+                if seen.book is None:
+                    found.unknown[BOOK_NOT_KEPT] += 1
+                    continue
+                rows = {row["loan_id"]: row}
+                (situation,) = self.hindsight.situations(self.deciders, seen.book, seen, rows)
+            found.derived += 1
+            remedy = _of_contact(made)
+            if remedy and let_then_not_now(asked, made, seen, asked_by_now(seen, situation), self.deciders.gate):
+                what = f"{asked.acts[0].channel} to {asked.acts[0].role} by hand, {made['status']}"
+                found.amiss.append(
+                    Amiss("contact", row["loan_id"], seen.at, f"contact:{made['id']}", what, because, remedy)
+                )
 
 
 def _closed_queues(rulebook: Rulebook, rows: Sequence[Row]) -> frozenset[str]:
