@@ -18,8 +18,9 @@ OURS: Final = (
     "the provider took it",
     r"[a-z0-9_-]+ says (sent|delivered|failed)",
     r"handed to queue \S+",
+    "imported",
 )
-"""Why a contact is where it is, as sweeps and dispatch write it of every one; whatever else is said of it is sealed."""
+"""Why a contact is where it is, as sweeps, dispatch and imports write it of every one; whatever else is said is sealed."""
 
 
 class Contact(Row, table=True):
