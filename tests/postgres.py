@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 START_SECONDS_MAX = 60
+_ROOM_BYTES = 4 << 30
 
 
 @dataclass(slots=True)
@@ -59,13 +60,15 @@ def running_server(*, durable: bool = False) -> Iterator[Server]:
     """
     # Short, and below /tmp: a socket's path is limited to 107 bytes, and pytest's own folders are closed to other users.
     folder = Path(tempfile.mkdtemp(prefix="dc-", dir="/tmp"))
-    folder.chmod(0o755)
+    home = folder if durable else _in_memory(folder)
     try:
         run_as = _ordinary_user()
-        if run_as:
-            shutil.chown(folder, run_as["user"])
+        for made in {folder, home}:
+            made.chmod(0o755)
+            if run_as:
+                shutil.chown(made, run_as["user"])
         binaries = _binaries(folder, run_as)
-        data, log = folder / "data", folder / "log"
+        data, log = home / "data", folder / "log"
         _run([binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8",
               "--locale=C.UTF-8"], folder, run_as)  # fmt: skip
         settings = ["listen_addresses=", "max_connections=200"]
@@ -85,7 +88,15 @@ def running_server(*, durable: bool = False) -> Iterator[Server]:
             process.send_signal(signal.SIGINT)
             process.wait(30)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for made in {folder, home}:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _in_memory(otherwise: Path) -> Path:
+    """A folder in memory, where there is room: a new database is six hundred new files, which some disks take long for."""
+    memory = Path("/dev/shm")  # noqa: S108
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES
+    return Path(tempfile.mkdtemp(prefix="dc-", dir=memory)) if roomy else otherwise
 
 
 def _ordinary_user() -> dict[str, Any]:

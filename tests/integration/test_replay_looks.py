@@ -140,13 +140,13 @@ def gone(database: Database, went: ContactStatus, everything: int) -> None:
     for detail, why in (("{}", None), (went.detail_json.replace(f'"look": {run}', '"look": 1'), NO_SNAPSHOT),
                         (went.detail_json.replace(f'"look": {run}', '"looked": 1'), NOTHING_KEPT)):  # fmt: skip
         tampered(database, f"update contact_status set detail_json = :detail {of}", id=went.id, detail=detail)
-        found = replay(database, Chosen()).of["second look"]
+        found = replay(database, Chosen(since=went.at, until=went.at)).of["second look"]
         assert (found.different, dict(found.not_derivable)) == (1, {why: 1} if why else {})
         assert NO_ENTRY in {one.why for one in replay(database, Chosen(run=run)).told}
     tampered(database, f"update contact_status set detail_json = :detail {of}", id=went.id, detail=went.detail_json)
     (of_run,) = {replay(database, Chosen(run=run)).of["second look"].equal}
     tampered(database, "update snapshot set digest = 'x' where run_id = :run", run=run)
-    found = replay(database, Chosen()).of["second look"]
+    found = replay(database, Chosen(run=run)).of["second look"]
     assert dict(found.not_derivable) == {"its snapshot is not the one that was logged": of_run}
     tampered(database, "delete from snapshot where run_id = :run", run=run)
     found = replay(database, Chosen()).of["second look"]

@@ -73,7 +73,6 @@ def every_wrong(database: Database) -> None:
             id=one.id,
             **as_kept(database, "stage_change", before),
         )
-        assert told(one.loan_id) == []
 
     wrong(entered, "target", target="legal")
     wrong(entered, "cause", cause="entry:made-up")
@@ -83,6 +82,7 @@ def every_wrong(database: Database) -> None:
     wrong(moved, "entry", entry=moved.entry + 5)
     wrong(by_hand, "derived: never phone", target="phone")
     wrong(by_hand, "derived: never reminded", reason="")
+    assert told(entered.loan_id) == told(moved.loan_id) == []
     erased = erased_text("stage_change", str(by_hand.id))
     tampered(database, "update stage_change set reason = :reason where id = :id", reason=erased, id=by_hand.id)
     assert told(by_hand.loan_id) == []
