@@ -34,7 +34,7 @@ demo: install  ## Watch sixty days of a real loan book being collected (ARGS="--
 	$(RUN)/duecourse demo $(ARGS)
 
 test: install  ## The quick suite: minutes
-	$(RUN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not spark" $(ARGS)
+	$(RUN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not spark" $(ARGS)
 
 test-slow: install  ## The long runs: stress, a million pairs, sixty checked days
 	$(RUN)/python -m pytest -m slow $(ARGS)

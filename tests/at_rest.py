@@ -29,4 +29,4 @@ def _files(database: Database, server: Server | None) -> list[Path]:
     server.execute("checkpoint")
     with database.session() as session:
         oid = session.execute(text("select oid from pg_database where datname = current_database()")).scalar_one()
-    return list((server.folder / "data" / "base" / str(oid)).iterdir())
+    return list((server.data / "base" / str(oid)).iterdir())

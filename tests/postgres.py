@@ -23,9 +23,10 @@ _ROOM_BYTES = 4 << 30
 
 @dataclass(slots=True)
 class Server:
-    """A running server, reached through a Unix socket in `folder` by user `postgres` without a password."""
+    """A running server, reached through a Unix socket in `folder` by user `postgres` without a password; its files are in `data`."""
 
     folder: Path
+    data: Path
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def url(self, name: str) -> str:
@@ -81,7 +82,7 @@ def running_server(*, durable: bool = False) -> Iterator[Server]:
                 cwd=folder, stdout=output, stderr=output, start_new_session=True, **run_as,
             )  # fmt: skip
         try:
-            server = Server(folder)
+            server = Server(folder, data)
             _wait(server, process, log)
             yield server
         finally:

@@ -21,8 +21,6 @@ from aiosmtpd.controller import Controller
 from compliance.checkpoint import PublicKey, Signer, new_key, read_keys
 from tests.e2e.command import Said, duecourse
 
-pytestmark = pytest.mark.xdist_group("audit")  # its book is made once
-
 VERIFIER = Path(__file__).resolve().parents[2] / "docs" / "verify_proof.py"
 _DAY = "2026-03-02"
 

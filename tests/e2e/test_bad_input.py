@@ -21,8 +21,6 @@ from store.migrations import HEAD
 from tests.e2e.book import AS_OF, FILES, IMPORTED, SENT, SWEPT, rehearse, write_book
 from tests.e2e.command import Said, duecourse
 
-pytestmark = pytest.mark.xdist_group("bad-input")  # its book is made once
-
 _TIMES = ("--as-of", AS_OF, "--at", IMPORTED)
 
 

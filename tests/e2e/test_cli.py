@@ -7,8 +7,6 @@ import pytest
 from tests.e2e.book import AS_OF, IMPORTED, SENT, SWEPT, WORKED, rehearse, write_book
 from tests.e2e.command import Said, duecourse
 
-pytestmark = pytest.mark.xdist_group("cli")  # its book is made once
-
 Story = dict[str, Said]
 TASK = "2-1-0"
 _PROMISE = (

@@ -28,8 +28,6 @@ from workflows.offline.deciding import COLUMNS
 from workflows.offline.export import export_book
 from workflows.offline.layout import PEOPLE_TABLES
 
-pytestmark = pytest.mark.xdist_group("offline")  # its book is made once
-
 Rows = dict[int, Mapping[str, Any]]
 
 

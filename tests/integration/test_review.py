@@ -40,8 +40,6 @@ from tests.outgoing import add, rows
 from tests.review_book import MADE, MONTH, fill, reviewed, signed
 from workflows.review.review import Reviewed
 
-pytestmark = pytest.mark.xdist_group("review")  # its book is made once
-
 MONEY = ("collect",)
 
 

@@ -29,8 +29,6 @@ from engine.strategy import Rule, Strategy
 from workflows.deciding.allotment import Queue
 from workflows.deciding.scenario_sql import SqlMatcher
 
-pytestmark = pytest.mark.xdist_group("shipped")  # its book is made once
-
 ROOT = Path(__file__).parents[2]
 WORDING = wording_rules(shipped_packs(load_catalogue()), actor="first_party")
 STRATEGIES = ("cn-consumer-finance", "us-card")

@@ -18,8 +18,6 @@ from tests.simulation.opener import teach
 from tests.simulation.records import HOUR, Handed, Violation
 from tests.simulation.witness import Finished, against_the_log, live_through
 
-pytestmark = pytest.mark.xdist_group("few-days")  # its book is made once
-
 BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
