@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Integer, Select, func, select
@@ -30,11 +31,21 @@ _RUNS_AT_ONCE: Final = 200
 
 
 class Waiting(NamedTuple):
-    """A row that has no position yet."""
+    """Rows that have no position yet: their ids in the queue, ascending, their kinds and their keys."""
 
-    id: int
-    kind: str
-    key: str
+    ids: Sequence[int]
+    kinds: Sequence[str]
+    keys: Sequence[str]
+
+    @property
+    def entries(self) -> list[tuple[str, str]]:
+        """Kind and key of each."""
+        return list(zip(self.kinds, self.keys, strict=True))
+
+    def only(self, those: Sequence[object]) -> "Waiting":
+        """Those for which something stands at their place."""
+        ids, kinds, keys = self
+        return Waiting(list(compress(ids, those)), list(compress(kinds, those)), list(compress(keys, those)))
 
 
 class Leaf(NamedTuple):
@@ -133,31 +144,32 @@ def write_head(transaction: BulkTransaction, head: Head) -> None:
     )
 
 
-def waiting(reader: Reader, *, after: int, limit: int = BATCH) -> list[Waiting]:
+def waiting(reader: Reader, *, after: int, limit: int = BATCH) -> Waiting:
     """Rows without a position, the first queued first."""
     queue = table_of("log_queue")
     wanted = select(queue.c.id, queue.c.kind, queue.c.key).where(queue.c.id > after).order_by(queue.c.id).limit(limit)
-    return [Waiting(*row) for row in _rows(reader.read(wanted))]
+    return Waiting(*(column.to_pylist() for column in reader.read(wanted).columns))
 
 
 def write_entries(
-    transaction: BulkTransaction, taken: Sequence[int], leaves: Sequence[Leaf], nodes: Sequence[Node], head: Head
+    transaction: BulkTransaction, taken: Waiting, hashes: Sequence[bytes], nodes: Sequence[Node], head: Head
 ) -> None:
     """
-    Give entries their positions, in the caller's transaction: they leave the queue, and the tree grows.
+    Give entries the last positions of the log, in the caller's transaction: they leave the queue, and the tree grows.
 
     Args:
-        taken: their ids in the queue, ascending.
+        hashes: of each.
+        head: of the log with them.
     """
     import pyarrow as pa
 
-    columns = list(zip(*leaves, strict=True))
-    names = ("position", "kind", "key", "hash")
-    transaction.append("log_leaf", pa.table(dict(zip(names, map(list, columns), strict=True))))
+    positions = list(range(head.size - len(hashes), head.size))
+    leaf = {"position": positions, "kind": taken.kinds, "key": taken.keys, "hash": hashes}
+    transaction.append("log_leaf", pa.table(leaf))
     if nodes:
         level, number, hashed = (list(column) for column in zip(*nodes, strict=True))
         transaction.append("log_node", pa.table({"level": level, "number": number, "hash": hashed}))
-    runs = list(_runs(taken))
+    runs = list(_runs(taken.ids))
     for start in range(0, len(runs), _RUNS_AT_ONCE):
         among = " or ".join(f"id between {first} and {last}" for first, last in runs[start : start + _RUNS_AT_ONCE])
         transaction.execute(f"delete from log_queue where {among}")

@@ -7,14 +7,14 @@ remembered of how far the queue was read. What is taken is taken off it, row by 
 positions; a row that becomes visible later, whatever its number, is still there and comes next time.
 """
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from compliance.merkle import leaf_hash
+from compliance.merkle import leaf_hashes
 from engine.errors import Problem, StoreError
 from store import log
 from store.bulk import reading, writing
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 LOCK: Final = "log"
 """Held by whoever gives positions or signs: one process at a time."""
+
+_AHEAD: Final = 2
+"""Batches that are read and hashed at once, each in a thread of its own, while the database writes one."""
 
 Progress = Callable[[int, int], None]
 Seen = Callable[[str, "pa.Table"], None]
@@ -74,7 +77,6 @@ def sequence(
     """
     with ExitStack() as stack:
         stack.enter_context(sole(database, LOCK, what="the log's sequencer"))
-        encoder = stack.enter_context(_encoder(database))
         stack.enter_context(uncollected())
         with reading(database) as reader:
             tree = log.growing_tree(reader)
@@ -83,34 +85,59 @@ def sequence(
             raise _torn(tree.size, head)
         before, lost = tree.size, 0
 
-        def hashed(after: int) -> list[tuple[log.Waiting, bytes | None]]:
-            with reading(database) as reader:
-                queued = log.waiting(reader, after=after)
-                return list(zip(queued, hashes(reader, encoder, [(one.kind, one.key) for one in queued]), strict=True))
-
-        # The next batch is read and hashed while the database writes this one.
-        ahead = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="log"))
-        coming = ahead.submit(hashed, 0)
-        while (batch := coming.result()) and not stop():
-            coming = ahead.submit(hashed, batch[-1][0].id)
-            there = [(one, digest) for one, digest in batch if digest]
-            lost += len(batch) - len(there)
+        for batch, digests in _hashed(database, stack):
+            if stop():
+                break
+            there = [digest for digest in digests if digest]
+            queued = batch if len(there) == len(digests) else batch.only(digests)
+            lost += len(digests) - len(there)
             if there:
-                leaves = [log.Leaf(tree.size + n, one.kind, one.key, digest) for n, (one, digest) in enumerate(there)]
-                nodes = list(tree.add([leaf.hash for leaf in leaves]))
+                nodes = list(tree.add(there))
                 with writing(database) as transaction:
                     # A second sequencer, after this one lost its lock, fails here: positions are unique.
-                    ids = [one.id for one, _ in there]
-                    log.write_entries(transaction, ids, leaves, nodes, log.Head(tree.size, head.checkpoints))
+                    log.write_entries(transaction, queued, there, nodes, log.Head(tree.size, head.checkpoints))
             progress(tree.size - before, tree.size - before)
         return Sequenced(tree.size - before, tree.size, lost)
+
+
+def _hashed(database: Database, stack: ExitStack) -> Iterator[tuple[log.Waiting, list[bytes | None]]]:
+    """What waits, batch by batch, with its hashes. The next batches are made while the caller has one in hand."""
+    seal_key = _seal_key(database)
+    # Closed after the threads that use them.
+    encoders = stack.enter_context(ExitStack())
+    ahead = stack.enter_context(ThreadPoolExecutor(_AHEAD, thread_name_prefix="log"))
+    free: list[Encoder] = []
+    coming: deque[tuple[log.Waiting, Encoder, Future[list[bytes | None]]]] = deque()
+    after: int | None = 0
+
+    def made(encoder: Encoder, queued: log.Waiting) -> list[bytes | None]:
+        with reading(database) as reader:
+            return hashes(reader, encoder, queued.entries)
+
+    def begin() -> None:
+        nonlocal after
+        while after is not None and len(coming) < _AHEAD:
+            with reading(database) as reader:
+                queued = log.waiting(reader, after=after)
+            after = queued.ids[-1] if queued.ids else None
+            if after is not None:
+                encoder = free.pop() if free else encoders.enter_context(Encoder(seal_key))
+                coming.append((queued, encoder, ahead.submit(made, encoder, queued)))
+
+    begin()
+    while coming:
+        queued, encoder, digests = coming.popleft()
+        found = digests.result()
+        free.append(encoder)
+        begin()
+        yield queued, found
 
 
 def hashes(
     reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]], seen: Seen = _unseen
 ) -> list[bytes | None]:
     """The leaf hashes of these entries, kind and key, as their rows stand now; None or empty as `read_entries` says."""
-    return [leaf_hash(entry) if entry else entry for entry in read_entries(reader, encoder, entries, seen)]
+    return leaf_hashes(read_entries(reader, encoder, entries, seen))
 
 
 def read_entries(
@@ -148,20 +175,19 @@ def _encoded(reader: Reader, encoder: Encoder, kind: Kind, keys: Sequence[str], 
 
 
 def _by_kind(entries: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[int]]]:
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, (kind, _) in enumerate(entries):
+    kinds = [kind for kind, _ in entries]
+    for kind in dict.fromkeys(kinds):
         if kind in KINDS:
-            places[kind].append(place)
-    yield from places.items()
+            yield kind, [place for place, one in enumerate(kinds) if one == kind]
 
 
-def _encoder(database: Database) -> Encoder:
+def _seal_key(database: Database) -> bytes:
     with database.session() as session:
         key = log.seal_key(session)
     if key is None:
         with database.write() as session:
             key = log.made_seal_key(session)
-    return Encoder(key)
+    return key
 
 
 def _torn(size: int, head: log.Head | None) -> StoreError:

@@ -240,15 +240,15 @@ class _Nodes:
 def _queue(reader: Reader, encoder: Encoder, watch: _Watch, found: Verified) -> None:
     """Rows that wait for a position must be there."""
     after = 0
-    while queued := log.waiting(reader, after=after):
-        after = queued[-1].id
-        watch.batch([log.Leaf(found.size, q.kind, q.key, b"") for q in queued])
-        made = hashes(reader, encoder, [(q.kind, q.key) for q in queued], watch.seen)
-        for one, hashed in zip(queued, made, strict=True):
+    while entries := (queued := log.waiting(reader, after=after)).entries:
+        after = queued.ids[-1]
+        watch.batch([log.Leaf(found.size, kind, key, b"") for kind, key in entries])
+        made = hashes(reader, encoder, entries, watch.seen)
+        for (kind, key), hashed in zip(entries, made, strict=True):
             if not hashed:
                 what = "deleted" if hashed is None else "altered"
-                unread = "" if hashed is None else _unread(reader, KINDS[one.kind], one.key)
-                found.find(what, f"`{one.kind}:{one.key}`, before it had a position{unread}")
+                unread = "" if hashed is None else _unread(reader, KINDS[kind], key)
+                found.find(what, f"`{kind}:{key}`, before it had a position{unread}")
             else:
                 found.waiting += 1
 
