@@ -17,8 +17,9 @@ from typing import Any
 
 import psycopg
 
+from tests.memory import in_memory
+
 START_SECONDS_MAX = 60
-_ROOM_BYTES = 4 << 30
 
 
 @dataclass(slots=True)
@@ -61,7 +62,9 @@ def running_server(*, durable: bool = False) -> Iterator[Server]:
     """
     # Short, and below /tmp: a socket's path is limited to 107 bytes, and pytest's own folders are closed to other users.
     folder = Path(tempfile.mkdtemp(prefix="dc-", dir="/tmp"))
-    home = folder if durable else _in_memory(folder)
+    # A new database is six hundred new files, which some disks take long for.
+    memory = None if durable else in_memory()
+    home = Path(tempfile.mkdtemp(prefix="dc-", dir=memory)) if memory else folder
     try:
         run_as = _ordinary_user()
         for made in {folder, home}:
@@ -91,13 +94,6 @@ def running_server(*, durable: bool = False) -> Iterator[Server]:
     finally:
         for made in {folder, home}:
             shutil.rmtree(made, ignore_errors=True)
-
-
-def _in_memory(otherwise: Path) -> Path:
-    """A folder in memory, where there is room: a new database is six hundred new files, which some disks take long for."""
-    memory = Path("/dev/shm")  # noqa: S108
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES
-    return Path(tempfile.mkdtemp(prefix="dc-", dir=memory)) if roomy else otherwise
 
 
 def _ordinary_user() -> dict[str, Any]:

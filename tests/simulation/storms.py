@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tests.memory import in_memory
 from tests.simulation.checker import check
 from tests.simulation.storm import weather_storm
 
@@ -70,17 +71,11 @@ def run(seed: int, *, days: int) -> Outcome:
     # What fails here is meant to.
     logging.disable(logging.CRITICAL)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="duecourse-storm-", dir=_fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix="duecourse-storm-", dir=in_memory()) as folder:
         survived = weather_storm(Path(folder), days=days, seed=seed)
         violations = check(survived.database, survived.handed, survived.workspace, survived.told)
     found = tuple(str(one) for one in (*survived.broke, *violations))
     return Outcome(seed, found, len(survived.handed), survived.struck, time.monotonic() - began)
-
-
-def _fast_folder() -> str | None:
-    """Where a commit need not wait for a disk: no power fails here."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made below it
-    return str(memory) if memory.is_dir() and os.access(memory, os.W_OK) else None
 
 
 if __name__ == "__main__":
