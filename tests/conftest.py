@@ -39,11 +39,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_unconfigure() -> None:
-    """DuckDB complains of what is left of it then."""
-    gc.unfreeze()
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
     """A PostgreSQL server for this test process."""
