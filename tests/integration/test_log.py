@@ -349,6 +349,10 @@ WRONGS = {
         ("update decision set facts_json = (select facts_json from decision d where d.run_id = 102 and d.loan_id = 3 - decision.loan_id)"
         " where run_id = 102 and loan_id in (1, 2)"), "altered: `decision:102-1`"),
     "an entry gone": ("delete from log_leaf where position = 300", "missing: position 300 of the log"),
+    "an entry far away": ("update log_leaf set position = 274877907614 where position = 300", "missing: position 300 of the log"),
+    "an entry at the end of all numbers": (
+        "update log_leaf set position = 9223372036854775807 where position = 300",
+        "altered: position 9,223,372,036,854,775,807 of the log: it cannot be read"),
     "the end of the log gone": ("delete from log_leaf where position >= 800", "vouches for"),
     "an entry's hash": ("update log_leaf set hash = (select hash from log_leaf where position = 1) where position = 5", "position 5"),
     "two entries swapped": (
@@ -373,6 +377,7 @@ ON_POSTGRES = (
     "a fact",
     "a sealed text",
     "a decision gone",
+    "an entry far away",
     "an entry's hash",
     "a node gone",
     "a checkpoint's text",

@@ -121,11 +121,14 @@ def _walk(
     agreed, at, whole = 0, 0, not log.leaves(reader, -(2**63), 0)
     if not whole:
         found.find("inserted", "positions before 0 of the log")
-    for start in range(0, found.size, log.BATCH):
+    end = 0
+    # Over what is there, and not over what is not: one position far away would be a walk of years.
+    while end < found.size and (start := log.position_from(reader, end)) is not None:
+        end = min(start + log.BATCH, found.size)
         batch = salvaged(
             lambda first, end: log.leaves(reader, first, end),
             start,
-            min(start + log.BATCH, found.size),
+            end,
             lambda position: found.find(
                 "altered", f"{_positions(position, position + 1)} of the log: it cannot be read"
             ),
@@ -141,7 +144,7 @@ def _walk(
             _rows(reader, encoder, batch, watch, found)
         if whole:
             agreed = _grow(tree, batch, checks, nodes, agreed, found)
-        progress(min(start + log.BATCH, found.size), found.size)
+        progress(end, found.size)
     for one in checks:
         if one.checkpoint.size > tree.size:
             why = "the log is shorter now" if whole else "the log has a gap before it"
