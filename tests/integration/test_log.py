@@ -352,7 +352,7 @@ WRONGS = {
     "an entry far away": ("update log_leaf set position = 274877907614 where position = 300", "missing: position 300 of the log"),
     "an entry at the end of all numbers": (
         "update log_leaf set position = 9223372036854775807 where position = 300",
-        "altered: position 9,223,372,036,854,775,807 of the log: it cannot be read"),
+        "missing: position 300 of the log"),
     "the end of the log gone": ("delete from log_leaf where position >= 800", "vouches for"),
     "an entry's hash": ("update log_leaf set hash = (select hash from log_leaf where position = 1) where position = 5", "position 5"),
     "two entries swapped": (
@@ -378,6 +378,7 @@ ON_POSTGRES = (
     "a sealed text",
     "a decision gone",
     "an entry far away",
+    "an entry at the end of all numbers",
     "an entry's hash",
     "a node gone",
     "a checkpoint's text",
