@@ -1,42 +1,27 @@
 """The text-message adapter against the provider's protocol on loopback."""
 
-import asyncio
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
-from xml.etree import ElementTree as ET
 
 import pytest
 from jsonschema import ValidationError
-from pydantic import SecretStr
 
 from channels.failover import may_go_elsewhere
-from channels.message import Message, Receipt, Sought
-from channels.sms import SmsAdapter, SmsSettings
+from channels.message import Message, Receipt
+from channels.sms import SmsAdapter
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, Asked, FakeProvider, Fault
 from channels.testing.twilio_wire import signature
 from engine.errors import SettingsError
 from tests import openapi
 from tests.sending import send_all, send_one
-
-NUMBER = "+12025550123"
-NOW = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-def provider() -> Iterator[FakeProvider]:
-    with FakeProvider(clock=NOW.timestamp) as running:
-        yield running
-    if openapi.SPEC.exists():
-        # Whatever a test is about: no request may be one that the provider's own document does not declare.
-        openapi.check_all(running.asked)
+from tests.twilio import CALLING, NUMBER, call, message, settings
 
 
 class Answering:
@@ -74,15 +59,6 @@ def answering(status: int, body: bytes = b"", headers: dict[str, str] | None = N
         it._server.shutdown()
         it._server.server_close()
         thread.join()
-
-
-def settings(base_url: str, **more: Any) -> SmsSettings:
-    given: dict[str, Any] = {"from_number": FROM_NUMBER, "callback_url": "http://127.0.0.1:9/callback", **more}
-    return SmsSettings(ACCOUNT_SID, SecretStr(given.pop("token", AUTH_TOKEN)), base_url=base_url, **given)
-
-
-def message(to: str = NUMBER, contact_id: str = "1-2-0", text: str = "Your payment is due.", **more: Any) -> Message:
-    return Message(contact_id, "sms", to, "", text, **more)
 
 
 def test_a_message_reaches_the_provider_once_and_carries_our_contact_id(provider: FakeProvider):
@@ -414,129 +390,6 @@ def test_connections_are_as_many_as_the_settings_say(provider: FakeProvider):
     assert {r.status for r in receipts} == {"sent"}
 
 
-# -- what may have gone out -----------------------------------------------------------------------------------------
-
-
-def find(adapter: SmsAdapter, given: Message, since: datetime, taken: tuple[str, ...] = ()) -> Receipt | None:
-    async def work() -> Receipt | None:
-        try:
-            oldest = since - timedelta(minutes=2)
-            sought = Sought(given.channel, given.to, lambda text: text == given.text, since, oldest, taken=taken)
-            return await adapter.find(sought)
-        finally:
-            await adapter.close()
-
-    return asyncio.run(work())
-
-
-def test_a_message_in_doubt_is_found_in_the_providers_list(provider: FakeProvider):
-    """Accepted with its answer lost it is found; cut off before it was taken, or somebody else's, it is not."""
-    adapter = SmsAdapter(settings(provider.base_url))
-    send_all(adapter, message(contact_id="1-9-0", text="Another text."))
-    provider.fault(NUMBER, "drop_after_accept")
-    assert send_one(adapter, message()).status == "unknown"
-    (taken,) = provider.of_contact("1-2-0")
-    assert find(adapter, message(), NOW) == Receipt("sent", "twilio", taken.sid)
-    provider.fault(NUMBER, "drop")
-    never = message(contact_id="1-3-0", text="Never taken.")
-    assert send_one(adapter, never).status == "unknown"
-    assert find(adapter, never, NOW) is None
-    assert find(adapter, message("+12025550199"), NOW) is None
-    assert find(adapter, message(), NOW + timedelta(hours=1)) is None
-    assert find(adapter, message(), NOW, (taken.sid,)) is None
-    assert [a.method for a in provider.asked].count("POST") == 3
-
-
-def test_a_message_that_was_found_and_did_not_go_has_failed(provider: FakeProvider):
-    """What the provider lists as undelivered failed, with what its code means, and is no `retry`."""
-    adapter = SmsAdapter(settings(provider.base_url, callback_url=""))
-    receipt = send_one(adapter, message())
-    provider.report(receipt.provider_ref, "undelivered", 30003)
-    found = find(adapter, message(), NOW)
-    assert found == Receipt("failed", "twilio", receipt.provider_ref, "30003", "try_later", "handset unreachable")
-
-
-def test_a_provider_that_cannot_be_asked_leaves_the_doubt(provider: FakeProvider):
-    """Neither an outage nor a wrong token is an answer: the message stays in doubt."""
-    wrong = find(SmsAdapter(settings(provider.base_url, token="wr" + "ong")), message(), NOW)
-    assert wrong is not None
-    assert wrong.status == "unknown"
-    gone = find(SmsAdapter(settings("http://127.0.0.1:9")), message(), NOW)
-    assert gone is not None
-    assert (gone.status, gone.code) == ("unknown", "unreachable")
-
-
-# -- recorded calls -------------------------------------------------------------------------------------------------
-
-CALLING = {"calls_from": "+15005550030"}
-
-
-def call(to: str = NUMBER, contact_id: str = "5-1-0", **more: Any) -> Message:
-    given = {"text": "This is Example Lender with a message for Li & Wang.", **more}
-    return Message(contact_id, "call", to, "", given.pop("text"), **given)
-
-
-def test_a_recorded_call_says_its_text_and_can_be_ended_by_a_key(provider: FakeProvider):
-    """Whoever picks up hears the text in their language, and how to reach a person or to end such calls."""
-    receipt = send_one(SmsAdapter(settings(provider.base_url, **CALLING)), call(language="zh", text="这里是示例金融。"))
-    (made,) = provider.calls
-    assert receipt == Receipt("sent", "twilio", made.sid)
-    assert (made.to, made.sender, made.contact) == (NUMBER, "+15005550030", "5-1-0")
-    assert made.form["MachineDetection"] == "Enable"
-    gather = ET.fromstring(made.body).find("Gather")  # noqa: S314  our own TwiML
-    assert gather is not None
-    assert gather.get("numDigits") == "1"
-    said = [(say.get("language"), say.text) for say in gather.findall("Say")]
-    assert said == [
-        ("cmn-CN", "这里是示例金融。"),
-        ("cmn-CN", "按1与我们的工作人员通话，按2重听，按9不再接收此类语音来电。"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("more", "given", "expected"),
-    [
-        ({}, {}, ("retry", "misconfigured", "no number is set up for recorded calls")),
-        (CALLING, {"text": "x" * 4000}, ("failed", "misconfigured", "the call says more than the provider takes")),
-        (CALLING, {"text": " "}, ("failed", "misconfigured", "the message has no text")),
-        (CALLING, {"to": "911"}, ("failed", "bad_address", "the number is not in international form (E.164)")),
-    ],
-)
-def test_a_call_that_cannot_be_made_rings_nobody(
-    provider: FakeProvider, more: dict[str, Any], given: dict[str, Any], expected: tuple[str, str, str]
-):
-    """What can only be refused never leaves."""
-    receipt = send_one(SmsAdapter(settings(provider.base_url, **more)), call(**given))
-    assert (receipt.status, receipt.meaning, receipt.detail) == expected
-    assert provider.asked == []
-
-
-@pytest.mark.parametrize(
-    "url", ["lender.example/hook", "http://[::1/hook", "https://lender.example:99999/", "ftp://lender.example/"]
-)
-def test_a_callback_that_nobody_could_call_is_no_setting(url: str):
-    """Said before anything is sent."""
-    with pytest.raises(SettingsError) as refused:
-        settings("http://127.0.0.1:9", callback_url=url)
-    what = f"`{url}` is no address that a provider could call"
-    assert str(refused.value) == f"{what}\n  mend: set `sms.callback_url` to `https://...`"
-
-
-def test_calls_that_nobody_could_end_by_a_key_are_no_setting():
-    """Without an address that hears of keys there are no recorded calls, and a sender must be a number."""
-    with pytest.raises(SettingsError) as refused:
-        settings("http://127.0.0.1:9", callback_url="", **CALLING)
-    assert str(refused.value) == (
-        "recorded calls could not be ended by a key: there is nobody to tell\n"
-        "  mend: set `sms.callback_url`, or take `sms.calls_from` out"
-    )
-    with pytest.raises(SettingsError) as refused:
-        settings("http://127.0.0.1:9", calls_from="12345")
-    assert str(refused.value) == (
-        "recorded calls cannot come from `12345`\n  mend: write a number like `+15550100123`, in quotes"
-    )
-
-
 @pytest.mark.parametrize("sender", ["+15005550020", "12345", "Harbour", "A1 & B"])
 def test_a_sender_is_a_number_a_short_code_or_a_name(sender: str):
     """What carriers take is taken."""
@@ -552,12 +405,3 @@ def test_what_no_carrier_takes_as_a_sender_is_no_setting(sender: str):
         f"`{sender}` is no sender: neither a number, nor a short code, nor a name of at most 11 letters\n"
         "  mend: write a number like `+15550100123`, in quotes"
     )
-
-
-def test_a_call_in_doubt_is_found_too_and_is_not_made_twice(provider: FakeProvider):
-    """A call whose answer was lost is in the provider's list under its sender."""
-    adapter = SmsAdapter(settings(provider.base_url, **CALLING))
-    provider.fault(NUMBER, "drop_after_accept")
-    assert send_one(adapter, call()).status == "unknown"
-    assert find(adapter, call(), NOW) == Receipt("sent", "twilio", provider.calls[0].sid)
-    assert len(provider.of_contact("5-1-0")) == 1
