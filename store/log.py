@@ -259,14 +259,6 @@ def leaves_of(reader: Reader, kind: str, keys: Sequence[str]) -> list[Leaf]:
     return sorted(found)
 
 
-def position_from(reader: Reader, start: int) -> int | None:
-    """The first position from there on that an entry has; None where none has."""
-    leaf = table_of("log_leaf")
-    wanted = select(func.min(leaf.c.position).label("position")).where(leaf.c.position >= start)
-    found: int | None = reader.read(wanted)["position"][0].as_py()
-    return found
-
-
 def end_of_log(reader: Reader) -> int:
     """One past the last position that is there."""
     leaf = table_of("log_leaf")

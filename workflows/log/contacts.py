@@ -9,10 +9,11 @@ them, and nothing of them is read twice; contacts are read once, by loans.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, select
 
 from store import log
 from store.bulk_arrow import Reader, table_of
+from store.ids import FIRST, LAST, pages
 from store.outbox import CONTACT, FIXED, IMPORTED, MOVING
 from workflows.log.findings import FINDINGS_MAX, Verified
 
@@ -96,20 +97,19 @@ class Contacts:
         yield from self._con.execute(f"{query} limit {FINDINGS_MAX + 1}").fetchall()
 
     def _read(self, reader: Reader, found: Verified) -> None:
-        contact, about, loan = table_of("contact"), table_of("contact_loan"), table_of("loan")
+        contact, about = table_of("contact"), table_of("contact_loan")
         columns = select(*(contact.c[name] for name in _COLUMNS))
         loans = select(about.c.contact_id, about.c.loan_id).join(contact, contact.c.id == about.c.contact_id)
         self._add("contact", reader.read(columns.limit(0)))
         self._add("about", reader.read(loans.limit(0)))
-        ends = reader.read(select(func.min(loan.c.id).label("first"), func.max(loan.c.id).label("last"))).to_pylist()[0]
-        first, last = ends["first"] or 0, ends["last"] or 0
-        for low in range(first, last + 1, _PAGE):
-            here = (contact.c.loan_id >= low, contact.c.loan_id < low + _PAGE)
+        for low, high in pages(reader, contact.c.loan_id, _PAGE):
+            here = contact.c.loan_id.between(low, high)
             self._add("contact", page_of(reader, columns, contact.c.id, here))
-            self._add("about", reader.read(loans.where(*here)))
-        beside = select(contact.c.id).where(or_(contact.c.loan_id < first, contact.c.loan_id > last))
+            self._add("about", reader.read(loans.where(here)))
+        # What is no number, as SQLite lets it stand there, is on no page.
+        beside = select(contact.c.id).where(~contact.c.loan_id.between(FIRST, LAST))
         for called in reader.read(beside.order_by(contact.c.id).limit(FINDINGS_MAX))["id"].to_pylist():
-            found.find("altered", f"`contact:{called}`: there is no such loan as it is about")
+            found.find("altered", f"`contact:{called}`: what stands in `loan_id` cannot be read")
 
     def _add(self, name: str, rows: "pa.Table") -> None:
         self._con.register("page", rows)
@@ -118,18 +118,16 @@ class Contacts:
         self._con.unregister("page")
 
 
-def page_of(
-    reader: Reader, wanted: Select[Any], key: ColumnElement[Any], here: Sequence[ColumnElement[bool]]
-) -> "pa.Table":
+def page_of(reader: Reader, wanted: Select[Any], key: ColumnElement[Any], here: ColumnElement[bool]) -> "pa.Table":
     """The rows of one page, without those that cannot be read; `key` tells them apart."""
     import pyarrow as pa
 
     try:
-        return reader.read(wanted.where(*here))
+        return reader.read(wanted.where(here))
     except Exception as error:
         if not log.unreadable(error):
             raise
-    keys = reader.read(select(key).where(*here)).columns[0].to_pylist()
+    keys = reader.read(select(key).where(here)).columns[0].to_pylist()
     rows = log.readable(reader, lambda some: wanted.where(key.in_(some)), keys)
     return pa.Table.from_pylist(rows, schema=reader.read(wanted.limit(0)).schema)
 

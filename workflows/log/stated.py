@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from store.bulk_arrow import Reader, arrow_type, table_of
 from store.deeds import NEW, STATED
+from store.ids import pages
 from workflows.log.contacts import page_of
 from workflows.log.findings import FINDINGS_MAX, Verified
 
@@ -60,14 +61,11 @@ class Stated:
             "create or replace table said as select id, is_new, one.* from (select id, bool_or(is_new) as is_new, "
             f"from_json(arg_max(said, deed), '{shape}') as one from stated where of = '{name}' group by id)"
         )
-        first, last = func.min(table.c.id).label("first"), func.max(table.c.id).label("last")
-        (ends,) = reader.read(select(first, last)).to_pylist()
         wanted = select(table.c.id, *(table.c[one] for one in columns))
         self._con.register("page", reader.read(wanted.limit(0)))
         self._con.execute("create or replace table there as select * from page")
-        for low in range(ends["first"] or 0, (ends["last"] or -1) + 1, _PAGE):
-            here = (table.c.id >= low, table.c.id < low + _PAGE)
-            self._con.register("page", page_of(reader, wanted, table.c.id, here))
+        for first, last in pages(reader, table.c.id, _PAGE):
+            self._con.register("page", page_of(reader, wanted, table.c.id, table.c.id.between(first, last)))
             self._con.execute("insert into there select * from page")
         self._con.unregister("page")
 

@@ -19,6 +19,7 @@ from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
 from store.duck import work_file
+from store.ids import first_from
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
 from store.settings import read_setting
@@ -121,9 +122,9 @@ def _walk(
     agreed, at, whole = 0, 0, not log.leaves(reader, -(2**63), 0)
     if not whole:
         found.find("inserted", "positions before 0 of the log")
-    end = 0
+    end, position = 0, table_of("log_leaf").c.position
     # Over what is there, and not over what is not: one position far away would be a walk of years.
-    while end < found.size and (start := log.position_from(reader, end)) is not None:
+    while end < found.size and (start := first_from(reader, position, end)) is not None:
         end = min(start + log.BATCH, found.size)
         batch = salvaged(
             lambda first, end: log.leaves(reader, first, end),

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session
 
 from compliance import PackDates
 from compliance.dated import Records
 from engine.errors import DataError
+from store.bulk import reading
+from store.bulk_arrow import table_of
 from store.db import Database
+from store.ids import pages
 from store.tables import Person
 from workflows.privacy.due import BY, Progress, Stop
 from workflows.privacy.erase import erase_records
@@ -50,20 +53,20 @@ def over_records(
     stop: Stop = lambda: False,
 ) -> Iterator[OverRecords]:
     """Everybody of whose records something is over or late, in the order of their ids."""
-    with database.session() as session:
-        last = session.exec(select(func.max(col(Person.id)))).one() or 0
-    for start in range(0, last, _IDS_AT_ONCE):
+    with reading(database) as reader:
+        ranges = [*pages(reader, table_of("person").c.id, _IDS_AT_ONCE)]
+    for number, (first, last) in enumerate(ranges, start=1):
         if stop():
             return
         with database.session() as session:
-            people = candidates(session, start + 1, start + _IDS_AT_ONCE, dates, now=now)
+            people = candidates(session, first, last, dates, now=now)
         for person in people:
             # A session a person: nothing that was read is held on to.
             with database.session() as session:
                 one = _one(session, person, dates, now, today)
             if one is not None:
                 yield one
-        progress(min(start + _IDS_AT_ONCE, last), last)
+        progress(number, len(ranges))
 
 
 def erase_over_records(

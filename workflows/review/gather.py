@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, or_, select
 
 from store.bulk_arrow import Reader, table_of
-from store.ids import among
+from store.ids import among, pages
 from store.log_kinds import KINDS
 from workflows.duties_by_hand import SETTLED
 from workflows.review.period import Month
@@ -78,10 +78,10 @@ def gather(
     load.add("duty", _duties(month))
     load.add("settled", _settled(month))
     load.add("endpoint", _endpoints())
-    pages = [*_pages(reader, "person", "id", PEOPLE_A_PAGE)]
+    people = [*pages(reader, table_of("person").c.id, PEOPLE_A_PAGE)]
     batches = [*_batches(reader, [run for (run,) in con.execute("select id from run order by id").fetchall()])]
-    total, done = len(pages) + len(batches), 0
-    for low, high in pages or [(0, 1)]:
+    total, done = len(people) + len(batches), 0
+    for low, high in people or [(0, 0)]:
         for table, statement in _around_people(month, reach, low, high):
             load.add(table, statement)
         progress(done := done + 1, total)
@@ -90,7 +90,7 @@ def gather(
         load.traces(_traces(batch))
         progress(done := done + 1, total)
     if facts:
-        for low, high in pages:
+        for low, high in people:
             load.add("facts", _facts(month, low, high))
     else:
         con.execute("create table facts (contact_id varchar, facts_json varchar)")
@@ -136,7 +136,7 @@ select distinct run_id, loan_id, borrower_id, said->>'$.rule' as rule, said->>'$
 def _around_people(month: Month, reach: Reach, low: int, high: int) -> Iterator[tuple[str, Select[Any]]]:
     contact, touched, loan = table_of("contact"), table_of("contact_loan"), table_of("loan")
     status, person = table_of("contact_status"), table_of("person")
-    mine = and_(contact.c.person_id >= low, contact.c.person_id < high)
+    mine = contact.c.person_id.between(low, high)
     wanted = and_(mine, _wanted(month, reach))
     yield "contact", select(*(contact.c[name] for name in _CONTACT)).where(wanted)
     yield "contact_loan", select(touched).join(contact, contact.c.id == touched.c.contact_id).where(wanted)
@@ -158,24 +158,24 @@ def _around_people(month: Month, reach: Reach, low: int, high: int) -> Iterator[
     yield (
         "person",
         select(*(person.c[name] for name in ("id", "ref", "zones", "country", "region"))).where(
-            person.c.id >= low, person.c.id < high
+            person.c.id.between(low, high)
         ),
     )
     yield (
         "loan",
         select(loan.c.id, loan.c.ref, loan.c.borrower_id, loan.c.product, loan.c.episode_on).where(
-            loan.c.borrower_id >= low, loan.c.borrower_id < high
+            loan.c.borrower_id.between(low, high)
         ),
     )
     of = table_of("consent").c.person_id
-    yield "consent", _with_entry("consent", _STATEMENT, and_(of >= low, of < high))
+    yield "consent", _with_entry("consent", _STATEMENT, of.between(low, high))
     notice = table_of("notice")
     # Only what was served on the borrower speaks for the loan.
     to_borrower = notice.join(loan, (loan.c.id == notice.c.loan_id) & (loan.c.borrower_id == notice.c.person_id))
     served = select(*(notice.c[name] for name in _NOTICE)).select_from(to_borrower)
-    yield "notice", served.where(notice.c.person_id >= low, notice.c.person_id < high)
+    yield "notice", served.where(notice.c.person_id.between(low, high))
     hold = table_of("hold")
-    yield "hold", select(*(hold.c[name] for name in _HOLD)).where(hold.c.person_id >= low, hold.c.person_id < high)
+    yield "hold", select(*(hold.c[name] for name in _HOLD)).where(hold.c.person_id.between(low, high))
 
 
 def _wanted(month: Month, reach: Reach) -> ColumnElement[bool]:
@@ -226,7 +226,7 @@ def _endpoints() -> Select[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Decisions that are read at once: those of some runs, or of one run about loans from `low` to before `high`."""
+    """Decisions that are read at once: those of some runs, or of one run about loans from `low` to `high`."""
 
     runs: tuple[int, ...]
     low: int | None = None
@@ -235,13 +235,13 @@ class _Batch:
     def where(self) -> ColumnElement[bool]:
         of = table_of("decision").c
         runs = among(of.run_id, self.runs)
-        return runs if self.low is None else and_(runs, of.loan_id >= self.low, of.loan_id < self.high)
+        return runs if self.low is None else and_(runs, of.loan_id.between(self.low, self.high))
 
 
 def _batches(reader: Reader, runs: list[int]) -> Iterator[_Batch]:
     """All decisions of these runs: small runs together, large ones in parts."""
     decision, together, decisions = table_of("decision"), list[int](), 0
-    loans = [*_pages(reader, "loan", "id", DECISIONS_AT_ONCE)]
+    loans = [*pages(reader, table_of("loan").c.id, DECISIONS_AT_ONCE)]
     counted = select(decision.c.run_id, func.count().label("decisions")).where(among(decision.c.run_id, runs))
     for row in reader.read(counted.group_by(decision.c.run_id).order_by(decision.c.run_id)).to_pylist():
         if row["decisions"] > DECISIONS_AT_ONCE:
@@ -273,7 +273,7 @@ def _facts(month: Month, low: int, high: int) -> Select[Any]:
     return (
         select(contact.c.id.label("contact_id"), decision.c.facts_json)
         .join(decision, asked)
-        .where(contact.c.person_id >= low, contact.c.person_id < high, *_within(contact.c.at, month))
+        .where(contact.c.person_id.between(low, high), *_within(contact.c.at, month))
     )
 
 
@@ -296,13 +296,3 @@ def _in_month(table: str, column: str, month: Month) -> ColumnElement[bool]:
 
 def _within(column: ColumnElement[datetime], month: Month) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return column >= month.start, column < month.end
-
-
-def _pages(reader: Reader, table: str, column: str, size: int) -> Iterator[tuple[int, int]]:
-    """Ranges of a table's ids that hold all of them, from low to before high."""
-    of = table_of(table).c[column]
-    ends = reader.read(select(func.min(of).label("low"), func.max(of).label("high"))).to_pylist()[0]
-    if ends["low"] is None:
-        return
-    for low in range(ends["low"], ends["high"] + 1, size):
-        yield low, low + size
