@@ -96,7 +96,7 @@ bench-log: install  ## The log: positions a second, proofs, verification, and it
 replay: install  ## A year of the demo's book, and a sweep of a million loans, derived again decision by decision (DAYS=365 LOANS=1000000)
 	$(RUN)/python -m benchmarks.replay --days $(or $(DAYS),365) --loans $(REPLAY_LOANS) $(ARGS)
 
-log-mutations: install  ## Ten thousand random wrongs done to a log, and as many to proofs: each is found (about an hour)
+log-mutations: install  ## Ten thousand random wrongs done to a log, and as many to proofs: each is found (half an hour)
 	$(RUN)/python -m pytest -n 2 -m slow tests/integration/test_log_mutations.py $(ARGS)
 
 $(BENCH_STAMP): $(STAMP) requirements-bench.txt

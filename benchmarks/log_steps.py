@@ -87,7 +87,8 @@ def _again(connection: Connection, most: int) -> int:
     )
     run["to"] = loans[min(len(loans), max(1, most // 2)) - 1]
     renamed = f"'{new}' || substr({{}}, {len(before) + 1})"
-    contacts = "from contact where run_id = :like and loan_id <= :to"
+    # By the key: a search by the run would read all that was copied so far, each time more.
+    contacts = f"from contact where id >= '{before}' and id < '{first}.' and loan_id <= :to"
     connection.execute(text(f"insert into run {_copied('run', id=':run')} from run where id = :like"), run)
     slot = f"""replace(trace_json, '"slot":"', '"slot":"{new}')"""
     decisions = f"insert into decision {_copied('decision', run_id=':run', trace_json=slot)} from decision"
