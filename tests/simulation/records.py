@@ -118,7 +118,10 @@ class Records:
         self.loans = {row["id"]: row for row in self["loan"]}
         self.endpoints = {row["id"]: row for row in self["endpoint"]}
         self.contacts = {row["id"]: row for row in self["contact"]}
-        self.statuses = grouped(sorted(self["contact_status"], key=lambda row: row["id"]), "contact_id")
+        self.statuses = {
+            contact: _without_notes(sorted(rows, key=lambda row: row["id"]))
+            for contact, rows in grouped(self["contact_status"], "contact_id").items()
+        }
         self.changes = grouped(sorted(self["stage_change"], key=lambda row: row["entry"]), "loan_id")
         self.instalments = grouped(sorted(self["instalment"], key=lambda row: row["number"]), "loan_id")
         self.movements = grouped(sorted(self["movement"], key=lambda row: row["id"]), "loan_id")
@@ -268,3 +271,16 @@ def _dated(row: sqlite3.Row) -> Row:
 @lru_cache
 def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
+
+
+def _without_notes(rows: list[Row]) -> list[Row]:
+    """
+    A history without what was noted while a message was under way, as a key that is pressed before we know of the call.
+
+    `sending` a second time with a look of its own would be a second message.
+    """
+    return [
+        row
+        for before, row in zip([None, *rows], rows, strict=False)
+        if before is None or {before["status"], row["status"]} != {"sending"} or '"look"' in row["detail_json"]
+    ]
