@@ -19,7 +19,7 @@ from store.bulk import reading
 from store.bulk_arrow import Reader, table_of
 from store.db import Database
 from store.duck import work_file
-from store.ids import first_from
+from store.ids import FIRST, first_from
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
 from store.settings import read_setting
@@ -119,12 +119,12 @@ def _walk(
     """Once over all positions."""
     checks = sorted(vouched, key=lambda one: one.checkpoint.size)
     tree, nodes = GrowingTree(), _Nodes(reader, found)
-    agreed, at, whole = 0, 0, not log.leaves(reader, -(2**63), 0)
+    agreed, at, whole = 0, 0, not log.leaves(reader, FIRST, 0)
     if not whole:
         found.find("inserted", "positions before 0 of the log")
-    end, position = 0, table_of("log_leaf").c.position
+    end, places = 0, table_of("log_leaf").c.position
     # Over what is there, and not over what is not: one position far away would be a walk of years.
-    while end < found.size and (start := first_from(reader, position, end)) is not None:
+    while end < found.size and (start := first_from(reader, places, end)) is not None:
         end = min(start + log.BATCH, found.size)
         batch = salvaged(
             lambda first, end: log.leaves(reader, first, end),
