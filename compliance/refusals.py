@@ -19,13 +19,15 @@ def stands(statement: Statement, at: int) -> bool:
     return statement.at_us <= at and (statement.until_us is None or at < statement.until_us)
 
 
+def reopens(kind: str, scope: str) -> bool:
+    """Whether a statement of that kind takes refusals back; a consent to more calls or other hours does not."""
+    return kind == "opt_in" or (kind == "consent" and scope in {"", "electronic"})
+
+
 def taken_back(ask: Ask, refusal: Statement, at: int) -> bool:
     """Whether a later statement that covers the ask reopened what was refused: the latest word wins, a tie does not."""
     return any(
-        later.at_us > refusal.at_us
-        and stands(later, at)
-        and (later.kind == "opt_in" or (later.kind == "consent" and later.scope in {"", "electronic"}))
-        and permits(later, ask)
+        later.at_us > refusal.at_us and stands(later, at) and reopens(later.kind, later.scope) and permits(later, ask)
         for later in ask.statements
     )
 

@@ -4,6 +4,7 @@ import ast
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from sqlmodel import col, select
 
 from compliance.standing import standing
@@ -104,11 +105,84 @@ def test_the_later_word_counts_whatever_clock_heard_it(database: Database) -> No
         stood.append(closed(NOW + timedelta(minutes=6)))
     assert stood == [[], ["opt_out"], []]
     with database.write() as session:
-        letter = NewStatement(person, "opt_out", NOW, "agent:mei", "l1", channels=("sms",), how="letter")
+        dated = NOW - timedelta(hours=2)
+        letter = NewStatement(person, "opt_out", dated, "agent:mei", "l1", channels=("sms",), how="letter")
         assert add_statement(session, letter, now=NOW + timedelta(minutes=4))
     assert closed(NOW + timedelta(minutes=6)) == []
     with database.session() as session:
         assert [line.ref for line in ledger(session, person)] == ["l1", "r5", "r2", "r3"]
+
+
+CLOCKS = {
+    # What is on file, and what a file of the core system then says: (source, kind, minutes, channels).
+    "a clock ahead heard the start": ([("agent:mei", "opt_in", 28, "")], [("core", "opt_out", 0, "")], True),
+    "what comes later and is dated later is no doubt": (
+        [("agent:mei", "no_contact", 0, "")],
+        [("core", "opt_in", 28, "sms call")],
+        False,
+    ),
+    "an hour and more is no doubt": ([("agent:mei", "opt_in", 61, "")], [("core", "opt_out", 0, "")], False),
+    "one clock is no doubt": ([("core", "opt_in", 28, "")], [("core", "opt_out", 0, "")], False),
+    "what the other office also heard": (
+        [("agent:mei", "opt_out", 0, "sms"), ("agent:mei", "opt_in", 10, "sms")],
+        [("core", "opt_out", 0, "sms"), ("core", "opt_in", 10, "sms")],
+        False,
+    ),
+    "it took back mails alone": (
+        [("agent:mei", "opt_in", 10, "sms")],
+        [("core", "opt_out", 0, ""), ("core", "opt_in", 5, "email")],
+        True,
+    ),
+    "a consent is a start, too": ([("agent:mei", "consent", 28, "sms")], [("core", "opt_out", 0, "sms")], True),
+}
+
+
+@pytest.mark.parametrize("case", CLOCKS)
+def test_between_two_clocks_the_refusal_stands(database: Database, tmp_path: Path, case: str) -> None:
+    """Where two who wrote it down may have had different clocks nobody knows what was said last: by file and by hand alike."""
+    on_file, then, refused = CLOCKS[case]
+    importer = Importer(database, tmp_path)
+    importer.take("people", PEOPLE, as_of=AS_OF)
+    at = NOW - timedelta(hours=3)
+    with database.write() as session:
+        people = {one.ref: one.id or 0 for one in session.exec(select(Person))}
+
+    def write(person: str, said: list[tuple[str, str, int, str]], start: int = 0) -> None:
+        for number, (source, kind, minutes, channels) in enumerate(said, start):
+            with database.write() as session:
+                heard = at + timedelta(minutes=minutes)
+                new = NewStatement(
+                    people[person], kind, heard, source, f"{person}{number}", channels=tuple(channels.split()), how="phone"
+                )  # fmt: skip
+                assert add_statement(session, new, now=NOW)
+
+    write("P1", on_file)
+    write("P2", on_file)
+    write("P2", then, len(on_file))
+    rows = "".join(
+        f"P1{number},P1,{kind},{channels},{at + timedelta(minutes=minutes)},phone\n"
+        for number, (_, kind, minutes, channels) in enumerate(then, len(on_file))
+    )
+    file = "ref,person,kind,channels,received_at,how\n" + rows.replace("+00:00", "Z").replace(" 0", "T0")
+    done = importer.take("consents", file, as_of=AS_OF)
+    assert (done.added, done.rejected) == (len(then), 0)
+    again = importer.take("consents", file, as_of=NOW, now=NOW + timedelta(minutes=1))
+    assert (again.added, again.same) == (0, len(then))
+
+    kept = []
+    # Written one by one, the stop that both heard comes before its start.
+    for person in ("P1", "P2") if len(then) == 1 else ("P1",):
+        with database.session() as session:
+            lines = ledger(session, people[person])
+        kept.append(
+            [(line.at, line.said, line.how, line.source, line.ref.replace(person, "")) for line in lines]
+        )  # fmt: skip
+        (sms,) = standing([line.said for line in lines], [("sms", Spot(1, "mobile"))], to_us(NOW))
+        assert bool(sms.closed_by) is refused, person
+        told = {line.ref: line.at for line in lines if ":again:" not in line.ref}
+        assert sorted(told.values()) == sorted(at + timedelta(minutes=one[2]) for one in (*on_file, *then))
+        assert any(":again:" in line.ref for line in lines) is refused
+    assert kept[0] == kept[-1]
 
 
 def test_what_cannot_be_read_is_a_statement_that_says_so() -> None:

@@ -151,7 +151,8 @@ _FACTS: Final = Kind(
 _CONSENTS: Final = Kind(
     "consents",
     "consent",
-    "What people said about being contacted. Only ever added; the latest of its scope counts.",
+    "What people said about being contacted. Only ever added; the latest of its scope counts, but a refusal dated less "
+    "than an hour before a permission that another source had told us stands.",
     (
         _ref("the source's name for this statement"),
         _PERSON,

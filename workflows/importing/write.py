@@ -10,6 +10,7 @@ from store.deeds import NEW, STATED, record
 from store.outbox import CONTACT, FIXED, MOVING
 from store.projection import position_statements
 from workflows.importing import rejects
+from workflows.importing.clocks import find_restated
 from workflows.importing.compare import told
 from workflows.importing.delivery import CHECKED, Delivery
 from workflows.importing.lists import chunks, matching
@@ -55,6 +56,8 @@ def write(delivery: Delivery, transaction: BulkTransaction) -> None:
     if kind.whole:
         _replace_schedules(delivery, transaction, feed)
     else:
+        if kind.name == "consents":
+            find_restated(delivery, transaction)
         _append(delivery, transaction, "fresh", feed)
         _update(delivery, transaction)
     if kind.name == "contacts":
@@ -62,6 +65,8 @@ def write(delivery: Delivery, transaction: BulkTransaction) -> None:
         transaction.append("contact_status", delivery.arrow(_ENTRIES))
     elif kind.name == "movements":
         _link_endings(delivery, transaction)
+    elif kind.name == "consents":
+        _append(delivery, transaction, "again", feed)
     elif kind.table in STATED:
         _state(delivery, transaction)
     _bring_up_to_date(delivery, transaction)
