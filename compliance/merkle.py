@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final
 
+HASH_BYTES: Final = 32
 TILE: Final = 256
 TILE_BITS: Final = 8
 

@@ -4,7 +4,7 @@ Columns in and out of SQLite, in batches, through the process's one `sqlite3`.
 Never by ADBC: two SQLite libraries in one process drop each other's file locks and corrupt the file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection as Driver
 from sqlite3 import Cursor
@@ -51,6 +51,11 @@ class SqliteReader:
             rows = pa.Table.from_batches(_batches(_cursor(result.cursor), schema), schema)
         return opened(rows, statement, self._sealing)
 
+    def rows(self, statement: Select[Any]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement one by one, as they are kept."""
+        with self._connection.execute(statement) as result:
+            yield from _cursor(result.cursor)
+
 
 class SqliteTransaction(SqliteReader):
     """
@@ -89,6 +94,10 @@ class SqliteTransaction(SqliteReader):
     def execute(self, sql: str, params: Mapping[str, Param] | None = None) -> int:
         """One statement; how many rows it changed."""
         return self._connection.execute(bound(sql, params)).rowcount
+
+    def execute_each(self, sql: str, params: Sequence[tuple[Any, ...]]) -> int:
+        """One statement once with each of these in place of its question marks; how many rows it changed."""
+        return self._driver.executemany(sql, params).rowcount
 
     def commit(self) -> None:
         """Make it so."""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import Integer, Select, func, select
+from sqlalchemy import ColumnElement, Integer, Select, func, select
 from sqlmodel import Session
 
-from compliance.merkle import TILE, TILE_BITS, GrowingTree, Node, Subtree, subtree_hash
+from compliance.merkle import HASH_BYTES, TILE, TILE_BITS, GrowingTree, Node, Subtree, subtree_hash
 from engine.errors import Problem, StoreError
 from store.bulk_arrow import BulkTransaction, Reader, table_of
+from store.bulk_sqlite import SqliteTransaction
 from store.ids import among
 from store.log_kinds import Kind, erased_text
 from store.sealing import Unopened
@@ -163,17 +164,42 @@ def write_entries(
     """
     import pyarrow as pa
 
-    positions = list(range(head.size - len(hashes), head.size))
-    leaf = {"position": positions, "kind": taken.kinds, "key": taken.keys, "hash": hashes}
-    transaction.append("log_leaf", pa.table(leaf))
+    start, runs = head.size - len(hashes), list(_runs(taken.ids))
+    if isinstance(transaction, SqliteTransaction):
+        _copy_leaves(transaction, start, runs, hashes)
+    else:
+        positions = list(range(start, head.size))
+        leaf = {"position": positions, "kind": taken.kinds, "key": taken.keys, "hash": hashes}
+        transaction.append("log_leaf", pa.table(leaf))
     if nodes:
         level, number, hashed = (list(column) for column in zip(*nodes, strict=True))
         transaction.append("log_node", pa.table({"level": level, "number": number, "hash": hashed}))
-    runs = list(_runs(taken.ids))
-    for start in range(0, len(runs), _RUNS_AT_ONCE):
-        among = " or ".join(f"id between {first} and {last}" for first, last in runs[start : start + _RUNS_AT_ONCE])
+    for at in range(0, len(runs), _RUNS_AT_ONCE):
+        among = " or ".join(f"id between {first} and {last}" for first, last in runs[at : at + _RUNS_AT_ONCE])
         transaction.execute(f"delete from log_queue where {among}")
     write_head(transaction, head)
+
+
+def _copy_leaves(
+    transaction: SqliteTransaction, start: int, runs: Sequence[tuple[int, int]], hashes: Sequence[bytes]
+) -> None:
+    """The queue's rows as leaves, copied within the database: what would go row by row through Python does not."""
+    portions = []
+    at = 0
+    for first, last in runs:
+        end = at + last - first + 1
+        portions.append((start + at, first, b"".join(hashes[at:end]), first, first, last))
+        at = end
+    copied = transaction.execute_each(_COPY, portions)
+    if copied != len(hashes):
+        # Somebody else has given them positions, who should have waited for this process's lock.
+        raise StoreError(Problem("rows that wait for a position in the log were taken meanwhile", "run it again"))
+
+
+_COPY: Final = f"""
+    insert into log_leaf (position, kind, key, hash)
+    select ? + id - ?, kind, key, substr(?, (id - ?) * {HASH_BYTES} + 1, {HASH_BYTES})
+    from log_queue where id between ? and ? order by id"""
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -193,7 +219,13 @@ def rows_of(reader: Reader, kind: Kind, keys: Sequence[str]) -> "pa.Table":
 
     table = table_of(kind.table)
     columns = [table.c[name] for name in kind.fields]
-    found = []
+    found = [reader.read(wanted) for wanted in wanted_rows(kind, keys, columns)]
+    return pa.concat_tables(found) if found else reader.read(select(*columns).limit(0))
+
+
+def wanted_rows(kind: Kind, keys: Sequence[str], columns: Sequence[ColumnElement[Any]]) -> Iterator[Select[Any]]:
+    """Statements that together ask for the rows of a kind that these keys name."""
+    table = table_of(kind.table)
     if kind.name == "decision":
         by_run: defaultdict[int, list[int]] = defaultdict(list)
         for key in keys:
@@ -201,15 +233,14 @@ def rows_of(reader: Reader, kind: Kind, keys: Sequence[str]) -> "pa.Table":
             if run.isdecimal() and loan.isdecimal():
                 by_run[int(run)].append(int(loan))
         for of, loans in by_run.items():
-            found.append(reader.read(select(*columns).where(table.c.run_id == of, among(table.c.loan_id, loans))))
+            yield select(*columns).where(table.c.run_id == of, among(table.c.loan_id, loans))
     elif isinstance(table.c[kind.key[0]].type, Integer):
         ids = [int(key) for key in keys if key.isdecimal()]
-        found.append(reader.read(select(*columns).where(among(table.c[kind.key[0]], ids))))
+        yield select(*columns).where(among(table.c[kind.key[0]], ids))
     else:
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = list(keys[start : start + _KEYS_AT_ONCE])
-            found.append(reader.read(select(*columns).where(table.c[kind.key[0]].in_(some))))
-    return pa.concat_tables(found) if found else reader.read(select(*columns).limit(0))
+            yield select(*columns).where(table.c[kind.key[0]].in_(some))
 
 
 def erased(reader: Reader, kind: Kind, rows: "pa.Table") -> dict[tuple[str, str], str]:

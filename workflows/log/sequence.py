@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 from compliance.merkle import leaf_hashes
 from engine.errors import Problem, StoreError
-from store import log
+from store import log, log_sqlite
 from store.bulk import reading, writing
 from store.bulk_arrow import Reader
+from store.bulk_sqlite import SqliteReader
 from store.db import Database
 from store.lock import sole
 from store.log_kinds import KINDS, Kind
@@ -112,7 +113,7 @@ def _hashed(database: Database, stack: ExitStack) -> Iterator[tuple[log.Waiting,
 
     def made(encoder: Encoder, queued: log.Waiting) -> list[bytes | None]:
         with reading(database) as reader:
-            return hashes(reader, encoder, queued.entries)
+            return first_hashes(reader, encoder, queued.entries)
 
     def begin() -> None:
         nonlocal after
@@ -131,6 +132,28 @@ def _hashed(database: Database, stack: ExitStack) -> Iterator[tuple[log.Waiting,
         free.append(encoder)
         begin()
         yield queued, found
+
+
+def first_hashes(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    """The same as `hashes`, by the shorter way where SQLite has one."""
+    if not isinstance(reader, SqliteReader):
+        return hashes(reader, encoder, entries)
+    made: list[bytes | None] = [None] * len(entries)
+    for kind, places in _by_kind(entries):
+        keys = [entries[place][1] for place in places]
+        found = _strung(reader, KINDS[kind], keys) or hashes(reader, encoder, [(kind, key) for key in keys])
+        for place, digest in zip(places, found, strict=True):
+            made[place] = digest
+    return made
+
+
+def _strung(reader: SqliteReader, kind: Kind, keys: Sequence[str]) -> list[bytes | None] | None:
+    try:
+        return log_sqlite.hashes(reader, kind, keys)
+    except Exception as error:
+        if not log.unreadable(error):
+            raise
+        return None
 
 
 def hashes(

@@ -1,0 +1,96 @@
+"""Entries that SQLite strings together itself are those that DuckDB writes; what only DuckDB can judge is left to it."""
+
+from contextlib import nullcontext
+
+import pytest
+from sqlalchemy import text
+
+from engine.errors import StoreError
+from store import log, log_sqlite
+from store.bulk import reading
+from store.bulk_sqlite import SqliteReader
+from store.db import Database
+from store.log_kinds import KINDS
+from store.log_sql import Encoder
+from tests.logs import add_decisions, fill, without_triggers
+from workflows.log.sequence import first_hashes, hashes, sequence
+
+ODD = {
+    "no text": ("facts_json", "x'7b7d'"),
+    "a text that ends early": ("facts_json", "'{\"a\"' || char(0) || ':1}'"),
+    "a short text that ends early": ("outcome", "'nothing' || char(0)"),
+    "no letters": ("trace_json", "cast(x'7bff7d' as text)"),
+    "half a microsecond": ("now_at", "1772409600000000.5"),
+    "a word for an instant": ("now_at", "'soon'"),
+    "a day in another spelling": ("on_on", "'2026-3-2'"),
+    "a day with hours": ("on_on", "'2026-03-02 10:00'"),
+    "a number for a day": ("on_on", "5"),
+    "a number too large": ("covered_by", "9223372036854775808"),
+}
+
+
+@pytest.fixture
+def entries(sqlite_database: Database) -> list[tuple[str, str]]:
+    """Kind and key of every row that waits, of a book with odd values and nulls in every table."""
+    fill(sqlite_database)
+    add_decisions(sqlite_database, 9, run=101)
+    with sqlite_database.session() as session:
+        rows = session.connection().execute(text("select kind, key from log_queue order by id")).all()
+    return [(kind, key) for kind, key in rows]
+
+
+def test_what_sqlite_strings_together_is_what_duckdb_writes(
+    sqlite_database: Database, entries: list[tuple[str, str]]
+) -> None:
+    """Of every kind in which nothing is withheld, absent rows among them; of the others it does not try."""
+    strung = set()
+    with reading(sqlite_database) as reader, Encoder(b"key") as encoder:
+        assert isinstance(reader, SqliteReader)
+        for name, kind in KINDS.items():
+            keys = [*(key for of, key in entries if of == name), "999999", "7-x"]
+            found = log_sqlite.hashes(reader, kind, keys)
+            if found is not None:
+                strung.add(name)
+                assert found == hashes(reader, encoder, [(name, key) for key in keys]), name
+                assert all(found[:-2])
+                assert found[-2:] == [None, None]
+        assert first_hashes(reader, encoder, entries) == hashes(reader, encoder, entries)
+    assert (
+        strung == {"decision", "run", "deed", "snapshot"} == {kind.name for kind in KINDS.values() if not kind.withheld}
+    )
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_row_that_holds_what_its_column_does_not_say_is_judged_as_ever(
+    sqlite_database: Database, entries: list[tuple[str, str]], case: str
+) -> None:
+    """SQLite lets anything stand anywhere; such a row is refused or written as it always was, and the rest as well."""
+    column, value = ODD[case]
+    with without_triggers(sqlite_database) as connection:
+        connection.execute(
+            text(f"update decision set {column} = {value} where run_id = 101 and loan_id = 5".replace(":", "\\:"))
+        )
+    decisions = [(kind, key) for kind, key in entries if kind == "decision"]
+    with reading(sqlite_database) as reader, Encoder(b"key") as encoder:
+        made = first_hashes(reader, encoder, decisions)
+        assert made == hashes(reader, encoder, decisions)
+        one = made[decisions.index(("decision", "101-5"))]
+        assert all(digest for digest in made if digest is not one)
+
+
+def test_what_somebody_else_took_meanwhile_gets_no_second_position(sqlite_database: Database) -> None:
+    """A sequencer that lost its lock to another one stops, and leaves the log as the other one left it."""
+    fill(sqlite_database)
+
+    def other_was_faster() -> bool:
+        sequence(sqlite_database)
+        return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workflows.log.sequence.sole", lambda *_, **__: nullcontext())
+        with pytest.raises(StoreError, match="were taken meanwhile"):
+            sequence(sqlite_database, stop=other_was_faster)
+    with reading(sqlite_database) as reader:
+        head = log.read_head(reader)
+        assert head is not None
+        assert head.size == log.end_of_log(reader) == 6 * len(KINDS)
