@@ -145,6 +145,12 @@ def write_head(transaction: BulkTransaction, head: Head) -> None:
     )
 
 
+def count_waiting(reader: Reader) -> int:
+    """How many rows have no position yet."""
+    waits = reader.read(select(func.count(table_of("log_queue").c.id).label("waits")))
+    return int(waits["waits"][0].as_py())
+
+
 def waiting(reader: Reader, *, after: int, limit: int = BATCH) -> Waiting:
     """Rows without a position, the first queued first."""
     queue = table_of("log_queue")

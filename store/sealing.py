@@ -138,6 +138,11 @@ class Sealing:
         _ = self._secret
 
     @property
+    def at_hand(self) -> tuple[Key, ...]:
+        """The keys that there are now, for another process that opens the same database; none: it was opened without."""
+        return self._keys.keys if self._keys is not None else ()
+
+    @property
     def sealing_key(self) -> str:
         """The id of the key that seals now."""
         return self._ring.first().id

@@ -1,6 +1,5 @@
 """The log on real databases: positions for all that is committed, refusals, signatures, and what verification finds."""
 
-import threading
 from datetime import timedelta
 from typing import Any
 
@@ -84,107 +83,6 @@ def test_a_replaced_row_of_sqlite_is_refused(sqlite_database: Database) -> None:
     with pytest.raises(DBAPIError, match="part of the log"), sqlite_database.write() as session:
         session.connection().execute(text("insert or replace into decision select * from decision limit 1"))
     assert log.found() == []
-
-
-def test_concurrent_writers_and_rollbacks_leave_no_gap_and_no_miss(database: Database) -> None:
-    """Four writers, every third transaction undone, a sequencer at work meanwhile: each committed row has one position."""
-    stop = threading.Event()
-    errors: list[BaseException] = []
-
-    def write(writer: int) -> None:
-        try:
-            for n in range(30):
-                try:
-                    with database.write() as session:
-                        for part in range(3):
-                            values = {"at": NOW, "subject": f"{writer}-{n}-{part}"}
-                            session.connection().execute(
-                                table_of("deed").insert(), [{**values, "kind": "import", "detail_json": "{}"}]
-                            )
-                        if n % 3 == 0:
-                            raise Undone  # noqa: TRY301 - the transaction shall not be
-                except Undone:
-                    pass
-        except BaseException as error:  # noqa: BLE001 - told below
-            errors.append(error)
-
-    def keep() -> None:
-        try:
-            while not stop.is_set():
-                sequence(database)
-        except BaseException as error:  # noqa: BLE001 - told below
-            errors.append(error)
-
-    writers = [threading.Thread(target=write, args=(n,)) for n in range(4)]
-    keeper = threading.Thread(target=keep)
-    for thread in (*writers, keeper):
-        thread.start()
-    for thread in writers:
-        thread.join()
-    stop.set()
-    keeper.join()
-    assert errors == []
-    sequence(database)
-    placed = positions(database)
-    assert [position for position, _, _ in placed] == list(range(len(placed)))
-    deeds = {str(id_) for (id_,) in rows(database, "select id from deed")}
-    assert len(deeds) == 4 * 20 * 3
-    assert sorted(key for _, kind, key in placed if kind == "deed") == sorted(deeds)
-
-
-class Undone(Exception):  # noqa: N818
-    """The transaction shall not be."""
-
-
-def test_what_commits_late_with_an_early_number_is_not_missed(postgres_database: Database) -> None:
-    """A transaction that took its numbers first and commits last is sequenced after those that overtook it."""
-    sequence(postgres_database)
-    insert = text("insert into deed (at, kind, subject, detail_json) values (now(), 'import', :who, '{}')")
-    with postgres_database.write() as slow:
-        slow.connection().execute(insert, {"who": "slow"})
-        with postgres_database.write() as fast:
-            fast.connection().execute(insert, {"who": "fast"})
-        assert sequence(postgres_database).entries == 1
-    assert sequence(postgres_database).entries == 1
-    order = [key for _, kind, key in positions(postgres_database) if kind == "deed"]
-    assert [rows(postgres_database, f"select subject from deed where id = {key}")[0][0] for key in order] == [
-        "fast",
-        "slow",
-    ]
-
-
-@pytest.mark.parametrize("step", ["leaves", "execute"])
-def test_a_sequencer_that_dies_has_done_whole_batches(
-    database: Database, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    """Cut off while it writes the second batch, it leaves the first; the next run goes on, and the log is whole."""
-    log = SignedLog(database)
-    fill(database)
-    add_decisions(database, 300, run=101)
-    monkeypatch.setattr("store.log.waiting.__kwdefaults__", {"limit": 150})
-    from store import bulk_postgres, bulk_sqlite
-
-    transaction = bulk_sqlite.SqliteTransaction if database.dialect == "sqlite" else bulk_postgres.PostgresTransaction
-    if step == "leaves":
-        step = "execute_each" if database.dialect == "sqlite" else "append"
-    real, calls = getattr(transaction, step), []
-
-    def dies(self: object, *args: Any) -> Any:
-        calls.append(args)
-        # Leaves are copied once a batch within SQLite, and the batch ends with two single statements.
-        if len(calls) == (2 if step == "execute_each" else 3):
-            raise KeyboardInterrupt
-        return real(self, *args)
-
-    monkeypatch.setattr(transaction, step, dies)
-    with pytest.raises(KeyboardInterrupt):
-        sequence(database)
-    monkeypatch.setattr(transaction, step, real)
-    with reading(database) as reader:
-        assert 0 < growing_tree(reader).size <= 300
-    log.sign()
-    assert log.found() == []
-    assert len(positions(database)) == 6 * len(KINDS) + 301
 
 
 def test_the_tree_that_is_stored_is_the_tree_of_the_entries(log: SignedLog) -> None:

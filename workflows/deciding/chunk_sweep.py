@@ -23,7 +23,7 @@ from engine.resolution import decide
 from engine.situation import Situation
 from store.bulk import reading, writing
 from store.bulk_arrow import BulkTransaction, Reader, table_of
-from store.db import Database
+from store.db import Database, open_database
 from workflows.deciding.allotment import Claim, Claimant, Closed, claims_of, limited
 from workflows.deciding.chunk import ChunkReader, SweptChunk
 from workflows.deciding.recording import QuietDecider, Recorded, Recorder, moved_meanwhile
@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 
 See = Callable[[Decision, Situation], None]
 """Shown a decision with every queue open."""
+
+
+def begin(setup: Setup, address: str, actor: str, threads: int) -> Callable[[Job], Done]:
+    """What does the jobs of a sweep in a process of its own, with connections and a DuckDB of so many threads."""
+    return ChunkSweep(setup, open_database(address), ChunkReader(setup.rulebook, actor=actor, threads=threads)).run
 
 
 class _Answer(NamedTuple):

@@ -8,11 +8,13 @@ queues that turned them away closed. One process or several do the chunks: the d
 """
 
 import logging
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -30,11 +32,11 @@ from store.outbox import expire
 from store.snapshots import OF_THE_RUN
 from store.snapshots import row as snapshot_row
 from workflows.brake import apply_brake
-from workflows.deciding import crew as crews
+from workflows.crew import Crew, alone, processes
+from workflows.deciding import chunk_sweep
 from workflows.deciding.allotment import Claimant, Queue, Seats, allot, limited, seats_taken
 from workflows.deciding.chunk import ChunkReader
-from workflows.deciding.chunk_sweep import See
-from workflows.deciding.crew import Crew
+from workflows.deciding.chunk_sweep import ChunkSweep, See
 from workflows.deciding.run import Frozen, advance, begin_sweep, counts_of, end, frozen_plan, leave_behind
 from workflows.deciding.screening import Screen
 from workflows.deciding.seat_log import packed_round
@@ -47,6 +49,11 @@ RETRY: Final = timedelta(days=7)
 
 LOANS_PER_PROCESS: Final = 50_000
 """Of a smaller book it takes longer to begin another process than to do its share."""
+
+_BROKEN: Final = Problem(
+    "a process of the sweep was killed, perhaps because memory ran out",
+    "lower `loans_per_chunk` or `sweep_processes`, and run `duecourse sweep` again: it goes on where it stopped",
+)
 
 Progress = Callable[[int, int], None]
 """Told after every chunk: loans looked at so far, loans in all."""
@@ -225,10 +232,12 @@ class _Sweep:
         with ExitStack() as stack:
             if workers > 1:
                 screen = stack.enter_context(Screen(self._setup.rulebook))
-                crew = stack.enter_context(crews.processes(self._setup, self._database, actor=actor, workers=workers))
+                threads = max(1, (os.cpu_count() or 1) // workers)
+                begin = partial(chunk_sweep.begin, self._setup, self._database.address, actor, threads)
+                crew = stack.enter_context(processes(begin, workers, broken=_BROKEN))
             else:
                 own = reader or stack.enter_context(ChunkReader(self._setup.rulebook, actor=actor))
-                screen, crew = own.screen, crews.alone(self._setup, self._database, own, see)
+                screen, crew = own.screen, alone(ChunkSweep(self._setup, self._database, own, see).run)
             self._look(crew, screen)
             if not self._stopped:
                 self._seat(crew)
@@ -241,7 +250,7 @@ class _Sweep:
         """How its run ends. Where it looked at everybody it holds nothing back, whoever it could not decide."""
         return "stopped" if self._stopped else "failed" if self.failed else "done"
 
-    def _look(self, crew: Crew, screen: Screen) -> None:
+    def _look(self, crew: Crew[Job, Done], screen: Screen) -> None:
         """Decide everybody who needs no seat in a limited queue."""
         frozen = self._setup.frozen
         seen: dict[int, int] = {}
@@ -269,7 +278,7 @@ class _Sweep:
             if self._setup.write and not self.failed:
                 advance(self._database, frozen.id, done_to=to)
 
-    def _seat(self, crew: Crew) -> None:
+    def _seat(self, crew: Crew[Job, Done]) -> None:
         """Give the seats out, and decide those who waited for one."""
         taken = self._seats_taken() if self._waiting else {}
         closed = allot(self._waiting, self._setup.queues, taken)

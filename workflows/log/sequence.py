@@ -7,11 +7,11 @@ remembered of how far the queue was read. What is taken is taken off it, row by 
 positions; a row that becomes visible later, whatever its number, is still there and comes next time.
 """
 
-from collections import deque
+import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from compliance.merkle import leaf_hashes
@@ -20,10 +20,12 @@ from store import log, log_sqlite
 from store.bulk import reading, writing
 from store.bulk_arrow import Reader
 from store.bulk_sqlite import SqliteReader
-from store.db import Database
+from store.db import Database, open_database
 from store.lock import sole
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
+from store.sealing import Key, Keyring
+from workflows.crew import Crew, alone, processes
 from workflows.uncollected import uncollected
 
 if TYPE_CHECKING:
@@ -32,8 +34,14 @@ if TYPE_CHECKING:
 LOCK: Final = "log"
 """Held by whoever gives positions or signs: one process at a time."""
 
-_AHEAD: Final = 2
-"""Batches that are read and hashed at once, each in a thread of its own, while the database writes one."""
+ENTRIES_PER_PROCESS: Final = 100_000
+"""Of fewer entries it takes longer to begin another process than to read and hash its share."""
+_PROCESSES_MAX: Final = 4
+"""One process writes what these read and hash, which is a quarter of the work."""
+_BROKEN: Final = Problem(
+    "a process of the log's sequencer was killed, perhaps because memory ran out",
+    "run `duecourse audit sequence` again: it goes on where it stopped",
+)
 
 Progress = Callable[[int, int], None]
 Seen = Callable[[str, "pa.Table"], None]
@@ -86,7 +94,7 @@ def sequence(
             raise _torn(tree.size, head)
         before, lost = tree.size, 0
 
-        for batch, digests in _hashed(database, stack):
+        for batch, digests in _crew(database, stack)(_batches(database)):
             if stop():
                 break
             there = [digest for digest in digests if digest]
@@ -101,37 +109,45 @@ def sequence(
         return Sequenced(tree.size - before, tree.size, lost)
 
 
-def _hashed(database: Database, stack: ExitStack) -> Iterator[tuple[log.Waiting, list[bytes | None]]]:
-    """What waits, batch by batch, with its hashes. The next batches are made while the caller has one in hand."""
+def _crew(database: Database, stack: ExitStack) -> Crew[log.Waiting, list[bytes | None]]:
+    """Whoever reads and hashes batches, while this process gives what was hashed before its positions."""
     seal_key = _seal_key(database)
-    # Closed after the threads that use them.
-    encoders = stack.enter_context(ExitStack())
-    ahead = stack.enter_context(ThreadPoolExecutor(_AHEAD, thread_name_prefix="log"))
-    free: list[Encoder] = []
-    coming: deque[tuple[log.Waiting, Encoder, Future[list[bytes | None]]]] = deque()
-    after: int | None = 0
+    with reading(database) as reader:
+        waits = log.count_waiting(reader)
+    workers = min(os.cpu_count() or 1, _PROCESSES_MAX, waits // ENTRIES_PER_PROCESS)
+    if workers > 1:
+        begin = partial(_begin, database.address, database.sealing.at_hand, seal_key)
+        return stack.enter_context(processes(begin, workers, broken=_BROKEN))
+    return alone(_Hasher(database, stack.enter_context(Encoder(seal_key))))
 
-    def made(encoder: Encoder, queued: log.Waiting) -> list[bytes | None]:
+
+@dataclass(frozen=True, slots=True)
+class _Hasher:
+    """Reads batches and hashes them."""
+
+    database: Database
+    encoder: Encoder
+
+    def __call__(self, queued: log.Waiting) -> list[bytes | None]:
+        with uncollected(), reading(self.database) as reader:
+            return first_hashes(reader, self.encoder, queued.entries)
+
+
+def _begin(address: str, keys: tuple[Key, ...], seal_key: bytes) -> _Hasher:
+    """The same in a process of its own; a key that is made meanwhile opens what it sealed in the next run."""
+    return _Hasher(open_database(address, keys=Keyring(lambda: keys) if keys else None), Encoder(seal_key))
+
+
+def _batches(database: Database) -> Iterator[log.Waiting]:
+    """What waits, the first queued first; read as it is asked for."""
+    after = 0
+    while True:
         with reading(database) as reader:
-            return first_hashes(reader, encoder, queued.entries)
-
-    def begin() -> None:
-        nonlocal after
-        while after is not None and len(coming) < _AHEAD:
-            with reading(database) as reader:
-                queued = log.waiting(reader, after=after)
-            after = queued.ids[-1] if queued.ids else None
-            if after is not None:
-                encoder = free.pop() if free else encoders.enter_context(Encoder(seal_key))
-                coming.append((queued, encoder, ahead.submit(made, encoder, queued)))
-
-    begin()
-    while coming:
-        queued, encoder, digests = coming.popleft()
-        found = digests.result()
-        free.append(encoder)
-        begin()
-        yield queued, found
+            queued = log.waiting(reader, after=after)
+        if not queued.ids:
+            return
+        yield queued
+        after = queued.ids[-1]
 
 
 def first_hashes(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
