@@ -179,3 +179,9 @@ def standalone() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def queried(database: Database, sql: str) -> list[tuple[Any, ...]]:
+    """What a statement reads."""
+    with database.session() as session:
+        return [tuple(row) for row in session.connection().execute(text(sql))]

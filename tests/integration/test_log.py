@@ -17,18 +17,23 @@ from store.db import Database
 from store.log import growing_tree, leaves, nodes, seal_key, subtrees
 from store.log_kinds import KINDS, LOG_TABLES
 from store.tables import Deed, LogErased, LogHandover
-from tests.logs import NAME, NOW, SignedLog, add_decisions, fill, positions, signed_log, standalone, without_triggers
+from tests.logs import (
+    NAME,
+    NOW,
+    SignedLog,
+    add_decisions,
+    fill,
+    positions,
+    queried,
+    signed_log,
+    standalone,
+    without_triggers,
+)
 from workflows.log.checkpoint import checkpoints, sign
 from workflows.log.prove import entries_of_loan, entry_named, prove, show
 from workflows.log.sequence import sequence
 
 EVERYTHING = [kind.table for kind in KINDS.values()]
-
-
-def rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
-    """What a statement reads."""
-    with database.session() as session:
-        return [tuple(row) for row in session.connection().execute(text(sql))]
 
 
 def test_every_row_gets_one_position_and_its_own_hash(database: Database) -> None:
@@ -64,7 +69,7 @@ def test_every_table_of_the_log_is_guarded(log: SignedLog) -> None:
     guarded = {kind.table: kind.fields for kind in KINDS.values()}
     guarded |= {table: tuple(table_of(table).columns.keys()) for table in LOG_TABLES}
     for table, columns in guarded.items():
-        assert rows(database, f'select count(*) from "{table}"') != [(0,)], table
+        assert queried(database, f'select count(*) from "{table}"') != [(0,)], table
         wrongs = [f'update "{table}" set "{column}" = "{column}"' for column in columns]
         wrongs.append(f'delete from "{table}"')
         if database.dialect == "postgresql":
@@ -257,9 +262,9 @@ def test_what_cannot_be_proved_is_said(database: Database) -> None:
 def test_what_was_there_before_the_log_enters_it(database: Database) -> None:
     """The migration queues what a book already holds, and guards every table of every kind."""
     if database.dialect == "sqlite":
-        triggers = {name for (name,) in rows(database, "select name from sqlite_master where type = 'trigger'")}
+        triggers = {name for (name,) in queried(database, "select name from sqlite_master where type = 'trigger'")}
     else:
-        triggers = {name for (name,) in rows(database, "select tgname from pg_trigger where not tgisinternal")}
+        triggers = {name for (name,) in queried(database, "select tgname from pg_trigger where not tgisinternal")}
     for table in EVERYTHING:
         assert {f"{table}_queued", f"{table}_kept"} <= triggers
     assert {f"{table}_kept" for table in LOG_TABLES} <= triggers

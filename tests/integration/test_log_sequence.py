@@ -13,15 +13,9 @@ from store.bulk_arrow import table_of
 from store.db import Database
 from store.log import growing_tree, leaves
 from store.log_kinds import KINDS
-from tests.logs import NOW, SignedLog, add_decisions, fill, positions
-from workflows.crew import processes
+from tests.logs import NOW, SignedLog, add_decisions, fill, positions, queried
+from workflows.crew import processes, threads
 from workflows.log.sequence import sequence
-
-
-def rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
-    """What a statement reads."""
-    with database.session() as session:
-        return [tuple(row) for row in session.connection().execute(text(sql))]
 
 
 def test_concurrent_writers_and_rollbacks_leave_no_gap_and_no_miss(database: Database) -> None:
@@ -65,7 +59,7 @@ def test_concurrent_writers_and_rollbacks_leave_no_gap_and_no_miss(database: Dat
     sequence(database)
     placed = positions(database)
     assert [position for position, _, _ in placed] == list(range(len(placed)))
-    deeds = {str(id_) for (id_,) in rows(database, "select id from deed")}
+    deeds = {str(id_) for (id_,) in queried(database, "select id from deed")}
     assert len(deeds) == 4 * 20 * 3
     assert sorted(key for _, kind, key in placed if kind == "deed") == sorted(deeds)
 
@@ -85,7 +79,7 @@ def test_what_commits_late_with_an_early_number_is_not_missed(postgres_database:
         assert sequence(postgres_database).entries == 1
     assert sequence(postgres_database).entries == 1
     order = [key for _, kind, key in positions(postgres_database) if kind == "deed"]
-    assert [rows(postgres_database, f"select subject from deed where id = {key}")[0][0] for key in order] == [
+    assert [queried(postgres_database, f"select subject from deed where id = {key}")[0][0] for key in order] == [
         "fast",
         "slow",
     ]
@@ -125,33 +119,43 @@ def test_a_sequencer_that_dies_has_done_whole_batches(
     assert len(positions(database)) == 6 * len(KINDS) + 301
 
 
-def test_processes_make_no_difference_to_the_log(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What several processes read and hash gets the positions and hashes that one process gives; sealed texts as well."""
+def test_who_reads_and_hashes_makes_no_difference(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What processes on SQLite and threads on PostgreSQL read gets the positions and hashes that one alone gives."""
     log = SignedLog(database)
     fill(database)
     add_decisions(database, 400, run=101)
     monkeypatch.setattr("store.log.waiting.__kwdefaults__", {"limit": 60})
     monkeypatch.setattr("workflows.log.sequence.ENTRIES_PER_PROCESS", 200)
-    queued = rows(database, "select kind, key from log_queue order by id")
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    queued = queried(database, "select kind, key from log_queue order by id")
     begun = []
-    real = processes
-    monkeypatch.setattr(
-        "workflows.log.sequence.processes", lambda *args, **rest: begun.append(args[1]) or real(*args, **rest)
-    )
+
+    def noted(name: str, real: Any) -> None:
+        monkeypatch.setattr(
+            f"workflows.log.sequence.{name}", lambda *args, **rest: begun.append((name, args[1])) or real(*args, **rest)
+        )
+
+    noted("processes", processes)
+    noted("threads", threads)
     done = sequence(database)
-    assert (begun, done.lost) == ([2], 0)
-    # Verification reads and hashes in this process.
+    assert begun == [("processes" if database.dialect == "sqlite" else "threads", 2)]
+    assert done.lost == 0
+    # Verification reads and hashes alone.
     log.sign()
     assert log.found() == []
     with reading(database) as reader:
         assert [(leaf.kind, leaf.key) for leaf in leaves(reader, 0, done.size)] == queued
 
 
-def test_a_process_of_the_sequencer_that_dies_is_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_of_the_sequencer_that_dies_is_told(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed by whoever needed its memory: the run ends with a message, and the next one does the rest."""
+    database = sqlite_database
     log = SignedLog(database)
     fill(database)
     add_decisions(database, 400, run=101)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr("store.log.waiting.__kwdefaults__", {"limit": 60})
     monkeypatch.setattr("workflows.log.sequence.ENTRIES_PER_PROCESS", 200)
 

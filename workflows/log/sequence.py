@@ -25,7 +25,7 @@ from store.lock import sole
 from store.log_kinds import KINDS, Kind
 from store.log_sql import Encoder
 from store.sealing import Key, Keyring
-from workflows.crew import Crew, alone, processes
+from workflows.crew import Crew, alone, processes, threads
 from workflows.uncollected import uncollected
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ LOCK: Final = "log"
 
 ENTRIES_PER_PROCESS: Final = 100_000
 """Of fewer entries it takes longer to begin another process than to read and hash its share."""
+_THREADS: Final = 2
 _PROCESSES_MAX: Final = 4
 """One process writes what these read and hash, which is a quarter of the work."""
 _BROKEN: Final = Problem(
@@ -110,15 +111,24 @@ def sequence(
 
 
 def _crew(database: Database, stack: ExitStack) -> Crew[log.Waiting, list[bytes | None]]:
-    """Whoever reads and hashes batches, while this process gives what was hashed before its positions."""
+    """Whoever reads and hashes batches, while this thread gives what was hashed before its positions."""
     seal_key = _seal_key(database)
+    # Closed after the threads that use them.
+    encoders = stack.enter_context(ExitStack())
+
+    def hasher() -> _Hasher:
+        return _Hasher(database, encoders.enter_context(Encoder(seal_key)))
+
+    if database.dialect == "postgresql":
+        # The server reads meanwhile. SQLite reads in this process, where two threads stand in each other's way.
+        return stack.enter_context(threads(hasher, _THREADS))
     with reading(database) as reader:
         waits = log.count_waiting(reader)
     workers = min(os.cpu_count() or 1, _PROCESSES_MAX, waits // ENTRIES_PER_PROCESS)
     if workers > 1:
         begin = partial(_begin, database.address, database.sealing.at_hand, seal_key)
         return stack.enter_context(processes(begin, workers, broken=_BROKEN))
-    return alone(_Hasher(database, stack.enter_context(Encoder(seal_key))))
+    return alone(hasher())
 
 
 @dataclass(frozen=True, slots=True)
