@@ -161,8 +161,13 @@ def unpack() -> str:
 
 
 @contextmanager
-def running(certificate: tuple[Path, Path]) -> Iterator[Exim]:
-    """A server with empty mailboxes, until it is no longer needed."""
+def running(certificate: tuple[Path, Path], *, passes_on: bool = True) -> Iterator[Exim]:
+    """
+    A server with empty mailboxes, until it is no longer needed.
+
+    Args:
+        passes_on: False leaves in its spool what it takes.
+    """
     # Short, and of everybody: pytest's own folders let nobody else in.
     folder = Path(tempfile.mkdtemp(prefix="dc-exim-", dir="/tmp"))
     who = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -181,7 +186,7 @@ def running(certificate: tuple[Path, Path]) -> Iterator[Exim]:
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, who, group)
     (folder / "exim.conf").chmod(0o644)
-    command = [_BINARY, "-C", folder / "exim.conf", "-bdf", "-q10m"]
+    command = [_BINARY, "-C", folder / "exim.conf", "-bdf", "-q10m" if passes_on else "-odq"]
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **as_whom)  # type: ignore[call-overload]
     try:
         _wait_for(port, server)
