@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from compliance.merkle import leaf_hashes
 from engine.errors import Problem, StoreError
-from store import log, log_sqlite
+from store import log, log_strung
 from store.bulk import reading, writing
 from store.bulk_arrow import Reader
-from store.bulk_sqlite import SqliteReader
 from store.db import Database, open_database
 from store.lock import sole
 from store.log_kinds import KINDS, Kind
@@ -161,9 +160,7 @@ def _batches(database: Database) -> Iterator[log.Waiting]:
 
 
 def first_hashes(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, str]]) -> list[bytes | None]:
-    """The same as `hashes`, by the shorter way where SQLite has one."""
-    if not isinstance(reader, SqliteReader):
-        return hashes(reader, encoder, entries)
+    """The same as `hashes`, by the shorter way where the database has one."""
     made: list[bytes | None] = [None] * len(entries)
     for kind, places in _by_kind(entries):
         keys = [entries[place][1] for place in places]
@@ -173,9 +170,9 @@ def first_hashes(reader: Reader, encoder: Encoder, entries: Sequence[tuple[str, 
     return made
 
 
-def _strung(reader: SqliteReader, kind: Kind, keys: Sequence[str]) -> list[bytes | None] | None:
+def _strung(reader: Reader, kind: Kind, keys: Sequence[str]) -> list[bytes | None] | None:
     try:
-        return log_sqlite.hashes(reader, kind, keys)
+        return log_strung.hashes(reader, kind, keys)
     except Exception as error:
         if not log.unreadable(error):
             raise

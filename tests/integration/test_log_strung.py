@@ -1,4 +1,4 @@
-"""Entries that SQLite strings together itself are those that DuckDB writes; what only DuckDB can judge is left to it."""
+"""Entries that the database strings together itself are those that DuckDB writes; what only DuckDB can judge is left to it."""
 
 from contextlib import nullcontext
 
@@ -6,9 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from engine.errors import StoreError
-from store import log, log_sqlite
+from store import log, log_strung
 from store.bulk import reading
-from store.bulk_sqlite import SqliteReader
 from store.db import Database
 from store.log_kinds import KINDS
 from store.log_sql import Encoder
@@ -29,26 +28,22 @@ ODD = {
 }
 
 
-@pytest.fixture
-def entries(sqlite_database: Database) -> list[tuple[str, str]]:
+def queued_entries(database: Database) -> list[tuple[str, str]]:
     """Kind and key of every row that waits, of a book with odd values and nulls in every table."""
-    fill(sqlite_database)
-    add_decisions(sqlite_database, 9, run=101)
-    with sqlite_database.session() as session:
+    fill(database)
+    add_decisions(database, 9, run=101)
+    with database.session() as session:
         rows = session.connection().execute(text("select kind, key from log_queue order by id")).all()
     return [(kind, key) for kind, key in rows]
 
 
-def test_what_sqlite_strings_together_is_what_duckdb_writes(
-    sqlite_database: Database, entries: list[tuple[str, str]]
-) -> None:
+def test_what_a_database_strings_together_is_what_duckdb_writes(database: Database) -> None:
     """Of every kind in which nothing is withheld, absent rows among them; of the others it does not try."""
-    strung = set()
-    with reading(sqlite_database) as reader, Encoder(b"key") as encoder:
-        assert isinstance(reader, SqliteReader)
+    entries, strung = queued_entries(database), set()
+    with reading(database) as reader, Encoder(b"key") as encoder:
         for name, kind in KINDS.items():
             keys = [*(key for of, key in entries if of == name), "999999", "7-x"]
-            found = log_sqlite.hashes(reader, kind, keys)
+            found = log_strung.hashes(reader, kind, keys)
             if found is not None:
                 strung.add(name)
                 assert found == hashes(reader, encoder, [(name, key) for key in keys]), name
@@ -61,21 +56,38 @@ def test_what_sqlite_strings_together_is_what_duckdb_writes(
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_a_row_that_holds_what_its_column_does_not_say_is_judged_as_ever(
-    sqlite_database: Database, entries: list[tuple[str, str]], case: str
-) -> None:
+def test_a_row_that_holds_what_its_column_does_not_say_is_judged_as_ever(sqlite_database: Database, case: str) -> None:
     """SQLite lets anything stand anywhere; such a row is refused or written as it always was, and the rest as well."""
     column, value = ODD[case]
-    with without_triggers(sqlite_database) as connection:
+    database = sqlite_database
+    entries = queued_entries(database)
+    with without_triggers(database) as connection:
         connection.execute(
             text(f"update decision set {column} = {value} where run_id = 101 and loan_id = 5".replace(":", "\\:"))
         )
     decisions = [(kind, key) for kind, key in entries if kind == "decision"]
-    with reading(sqlite_database) as reader, Encoder(b"key") as encoder:
+    with reading(database) as reader, Encoder(b"key") as encoder:
         made = first_hashes(reader, encoder, decisions)
         assert made == hashes(reader, encoder, decisions)
         one = made[decisions.index(("decision", "101-5"))]
         assert all(digest for digest in made if digest is not one)
+
+
+@pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "20000-01-01 00:00:00+00"])
+@pytest.mark.parametrize("column", ["now_at", "on_on"])
+def test_an_instant_that_is_in_no_calendar_keeps_nobody_waiting(
+    postgres_database: Database, column: str, value: str
+) -> None:
+    """PostgreSQL has more of them than we do; what is made of one is what was always made of it, or refused as ever."""
+    fill(postgres_database)
+    add_decisions(postgres_database, 3, run=101)
+    with without_triggers(postgres_database) as connection:
+        connection.execute(
+            text(f"update decision set {column} = '{value}' where run_id = 101 and loan_id = 2".replace(":", "\\:"))
+        )
+    with reading(postgres_database) as reader:
+        assert log_strung.hashes(reader, KINDS["decision"], ["101-1", "101-2"]) is None
+        assert log_strung.hashes(reader, KINDS["decision"], ["101-1", "101-3"]) is not None
 
 
 def test_what_somebody_else_took_meanwhile_gets_no_second_position(sqlite_database: Database) -> None:
