@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 HASH_BYTES: Final = 32
+"""SHA-256's."""
 TILE: Final = 256
 TILE_BITS: Final = 8
 

@@ -199,7 +199,8 @@ def _copy_leaves(
     copied = transaction.execute_each(_COPY, portions)
     if copied != len(hashes):
         # Somebody else has given them positions, who should have waited for this process's lock.
-        raise StoreError(Problem("rows that wait for a position in the log were taken meanwhile", "run it again"))
+        what = "rows that waited for a position in the log were taken meanwhile"
+        raise StoreError(Problem(what, "run `duecourse audit sequence` again when no other runs"))
 
 
 _COPY: Final = f"""

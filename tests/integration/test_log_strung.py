@@ -78,16 +78,20 @@ def test_a_row_that_holds_what_its_column_does_not_say_is_judged_as_ever(sqlite_
 def test_an_instant_that_is_in_no_calendar_keeps_nobody_waiting(
     postgres_database: Database, column: str, value: str
 ) -> None:
-    """PostgreSQL has more of them than we do; what is made of one is what was always made of it, or refused as ever."""
+    """PostgreSQL has more of them than we do: their rows get the hashes that they always got."""
     fill(postgres_database)
     add_decisions(postgres_database, 3, run=101)
     with without_triggers(postgres_database) as connection:
         connection.execute(
             text(f"update decision set {column} = '{value}' where run_id = 101 and loan_id = 2".replace(":", "\\:"))
         )
-    with reading(postgres_database) as reader:
+    decisions = [("decision", f"101-{loan}") for loan in (1, 2, 3)]
+    with reading(postgres_database) as reader, Encoder(b"key") as encoder:
         assert log_strung.hashes(reader, KINDS["decision"], ["101-1", "101-2"]) is None
         assert log_strung.hashes(reader, KINDS["decision"], ["101-1", "101-3"]) is not None
+        made = first_hashes(reader, encoder, decisions)
+        assert made == hashes(reader, encoder, decisions)
+        assert all(made)
 
 
 def test_what_somebody_else_took_meanwhile_gets_no_second_position(sqlite_database: Database) -> None:
