@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from channels.reports import StatusReport
+from channels.reports import Delivery, StatusReport
 from store.db import Database
 from store.inbox import put
 from store.tables import Arrival, Contact, ContactLoan, Loan
@@ -53,8 +53,9 @@ def fill(database: Database, messages: int) -> None:
             )  # fmt: skip
         session.flush()
         session.add_all(ContactLoan(contact_id=f"1-{n}-0", loan_id=loans[n % len(loans)]) for n in range(messages))
-        for word in ("sent", "delivered"):
-            reports = [StatusReport("twilio", f"1-{n}-0", f"SM{n}", word, "", "ok", "") for n in range(messages)]  # type: ignore[arg-type]
+        words: tuple[Delivery, ...] = ("sent", "delivered")
+        for word in words:
+            reports = [StatusReport("twilio", f"1-{n}-0", f"SM{n}", word, "", "ok", "") for n in range(messages)]
             put(session, [arrival_of(report, nonce=lambda: "n") for report in reports], now=NOW)
 
 

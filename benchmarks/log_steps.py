@@ -7,6 +7,7 @@ The steps of `benchmarks.log`, each run in a process of its own. Prints one JSON
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -179,7 +180,9 @@ def _keys(database: Database) -> list[PublicKey]:
     return [PublicKey(NAME, _signer(database).public, FROM)]
 
 
-_STEPS: Final = {"bare": bare, "sequence": sequence, "grow": grow, "prove": prove, "verify": verify, "replay": replay}
+_STEPS: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {
+    "bare": bare, "sequence": sequence, "grow": grow, "prove": prove, "verify": verify, "replay": replay,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

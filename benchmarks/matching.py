@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -131,7 +132,7 @@ def measure(loans: int) -> Measured:
             continue
         engine, mine = peer(tests), some[: peer.loans]
         _same(peer.name, engine.answers(mine), answers)
-        spent = min(_seconds(lambda engine=engine, mine=mine: engine.answers(mine)) for _ in range(PEER_ROUNDS))
+        spent = min(_seconds(partial(engine.answers, mine)) for _ in range(PEER_ROUNDS))
         found.per_second[peer.name], found.timed_on[peer.name] = len(mine) / spent, len(mine)
     return found
 

@@ -53,6 +53,11 @@ class KeptReads:
         self.rows += rows.num_rows
         return rows
 
+    def hashed(self, value: str) -> str:
+        """What a row with this value, sealed, is found by."""
+        with reading(self._database) as source:
+            return source.hashed(value)
+
     def put(self, group: str) -> None:
         """Put aside what was read since the last call, under the name of a group."""
         import pyarrow as pa

@@ -115,7 +115,7 @@ def _different(one: Path, other: Path) -> int:
 
     a, b = (f"(from read_parquet('{folder}/*.parquet'))" for folder in (one, other))
     query = f"select (select count(*) from ({a} except all {b})) + (select count(*) from ({b} except all {a}))"
-    return int(duckdb.sql(query).fetchall()[0][0])
+    return int(duckdb.execute(query).fetchall()[0][0])
 
 
 def _duecourse(home: Path, *arguments: str) -> Any:

@@ -149,7 +149,7 @@ def writes(url: str, folder: str) -> Counts:
     with database.write() as session:
         session.add(Run(kind="sweep", now_at=NOW, known_at=NOW, started_at=NOW))
     with database.session() as session:
-        swept, again = (run for run in session.scalars(select(Run.id).order_by(col(Run.id))) if run is not None)
+        swept, again = (run for run in session.scalars(select(col(Run.id)).order_by(col(Run.id))) if run is not None)
     for number, to in enumerate(_plain(folder)["chunks"]):
         with reading(database) as source:
             for name, query in _written(swept, again, after, to):
