@@ -38,7 +38,6 @@ from channels.sms import SmsAdapter, SmsSettings
 from channels.testing.provider import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, FakeProvider
 from duecourse.clock import now
 from duecourse.commands.init import create_workspace
-from duecourse.keys import keyring
 from duecourse.wiring import Works
 from duecourse.workspace import open_workspace
 from store.tables import Contact
@@ -178,7 +177,7 @@ def measure(
         if any(process.exitcode for process in crew):
             raise SystemExit("a worker failed")
         taken = way.taken()
-        database = open_database(url, keys=keyring(open_workspace(folder, {})))
+        database = open_database(url, keys=open_workspace(folder, {}).keys)
         with database.session() as session:
             left = col(Contact.status).in_(("sent", "unknown", "failed"))
             of_channel = (Contact.channel == way.channel, Contact.status == "sent")
@@ -200,7 +199,7 @@ def work(folder: Path, url: str, to: SmsSettings | MailSettings, at_once: int, r
     )
     outward = Outward(adapters, stand_in=True, lanes={channel: Lane(at_once) for channel in adapters})
     workspace = open_workspace(folder, {})
-    works = Works(workspace, open_database(url, keys=keyring(workspace)), outward)
+    works = Works(workspace, open_database(url, keys=workspace.keys), outward)
     _ = works.reader, works.door, works.texts
     ready.wait(120)
     works.dispatch_all(_LATER)

@@ -1,4 +1,4 @@
-"""The keys that personal data is sealed with, as the workspace names them: in a file of its own, or from the environment."""
+"""The keys that personal data is sealed with, as settings name them: in a file of its own, or from the environment."""
 
 import stat
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from config.files import read_text
+from config.settings import Seal
 from engine.errors import Place, Problem, SettingsError
 from store.decisions import canonical_json
 from store.lock import sole
@@ -17,7 +18,6 @@ from store.tables import Deed, JobAct
 from workflows.private_file import write_private
 
 if TYPE_CHECKING:
-    from duecourse.workspace import Workspace
     from store.db import Database
 
 IN_ENVIRONMENT: Final = "DUECOURSE_SEAL__KEYS"
@@ -28,18 +28,19 @@ _HEAD: Final = """\
 _WRITE_ONE: Final = f"write {KEY_BYTES * 2} hexadecimal digits, e.g. from `openssl rand -hex {KEY_BYTES}`"
 
 
-def keyring(workspace: "Workspace") -> Keyring:
+def keyring(folder: Path, seal: Seal) -> Keyring:
     """
     The keys at hand.
 
+    Args:
+        folder: the workspace's.
     Raises:
         SettingsError: there are none, others than their owner can read them, or they are no keys.
     """
-    seal = workspace.settings.seal
     if seal.keys is not None:
         keys = _parsed(seal.keys.get_secret_value(), None)
         return Keyring(lambda: keys, place="`seal.keys`")
-    return keyring_in(workspace.folder / seal.keys_file, seal.keys_file)
+    return keyring_in(folder / seal.keys_file, seal.keys_file)
 
 
 def keyring_in(path: Path, name: str) -> Keyring:
@@ -47,13 +48,12 @@ def keyring_in(path: Path, name: str) -> Keyring:
     return Keyring(lambda: _read(path, name), stamp=lambda: _stamp(path), place=f"`{name}`")
 
 
-def has_keys(workspace: "Workspace") -> bool:
+def has_keys(folder: Path, seal: Seal) -> bool:
     """Whether there are keys, good or bad."""
-    seal = workspace.settings.seal
-    return seal.keys is not None or (workspace.folder / seal.keys_file).exists()
+    return seal.keys is not None or (folder / seal.keys_file).exists()
 
 
-def add_key(workspace: "Workspace") -> Key:
+def add_key(folder: Path, seal: Seal) -> Key:
     """
     Make a key and put it first in the file, which is made where there is none; from now on it seals.
 
@@ -61,8 +61,8 @@ def add_key(workspace: "Workspace") -> Key:
         SettingsError: the keys that are there cannot be used.
         DataError: the file cannot be written.
     """
-    name = workspace.settings.seal.keys_file
-    path = workspace.folder / name
+    name = seal.keys_file
+    path = folder / name
     key = new_key()
     former = _read(path, name) if path.exists() else ()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class Rotated:
 
 
 def rotate_keys(
-    workspace: "Workspace", database: "Database", *, by: str, now: datetime, progress: Callable[[int], None]
+    folder: Path, seal: Seal, database: "Database", *, by: str, now: datetime, progress: Callable[[int], None]
 ) -> Rotated:
     """
     Seal everything with a new key, or end a change of keys that was begun; a deed in the log says that it began.
@@ -145,13 +145,13 @@ def rotate_keys(
     """
     with sole(database, "rotate", what="a change of keys"):
         made = not is_under_way(database)
-        if made and workspace.settings.seal.keys is not None:
+        if made and seal.keys is not None:
             what = f"the keys come from the environment, and the first in {IN_ENVIRONMENT} seals everything already"
             mend = f"put a new one in front, e.g. from `openssl rand -hex {KEY_BYTES}`, restart every process with it, and run this again"
             raise SettingsError(Problem(what, mend))
         if made:
-            add_key(workspace)
-        ring = keyring(workspace)
+            add_key(folder, seal)
+        ring = keyring(folder, seal)
         first, *former = ring.keys
         detail = {"former": [key.id for key in former], "made": made}
         with database.write() as session:

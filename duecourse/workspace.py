@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from compliance import Gate, Pack, PackDates, Rule
     from engine.rulebook import Rulebook
     from store.db import Database
+    from store.sealing import Keyring
     from workflows.deciding.allotment import Queue
     from workflows.scheduling.jobs import Entry
     from workflows.scheduling.status import Status
@@ -210,10 +211,21 @@ class Workspace:
 
     def unchecked_database(self) -> "Database":
         """The same before it is known to be one: for whoever makes it, or brings it up to date."""
-        from duecourse.keys import keyring
         from store.db import open_database
 
-        return open_database(self.database_url, keys=keyring(self))
+        return open_database(self.database_url, keys=self.keys)
+
+    @property
+    def keys(self) -> "Keyring":
+        """
+        What personal data is sealed with.
+
+        Raises:
+            SettingsError: there are none, others than their owner can read them, or they are no keys.
+        """
+        from duecourse.keys import keyring
+
+        return keyring(self.folder, self.settings.seal)
 
 
 def open_workspace(folder: Path, flags: Mapping[str, Any]) -> Workspace:

@@ -26,15 +26,16 @@ def upgrade(context: typer.Context) -> None:
     from store.db import open_database
 
     session: Session = context.obj
-    workspace = session.workspace
+    workspace, seal = session.workspace, session.workspace.settings.seal
     with closing(open_database(workspace.database_url)) as database:
-        made = None if has_keys(workspace) or database.is_sealed() else add_key(workspace)
+        kept = has_keys(workspace.folder, seal) or database.is_sealed()
+        made = None if kept else add_key(workspace.folder, seal)
     with closing(workspace.unchecked_database()) as database:
         before, after = database.upgrade()
         database.check()
     text = f"schema {before} -> {after}" if before != after else f"schema {after}: nothing to do"
     if made is not None:
-        text += f"\n{workspace.settings.seal.keys_file} is new: keep a copy of it, where copies of the database are not"
+        text += f"\n{seal.keys_file} is new: keep a copy of it, where copies of the database are not"
     answer = {"before": before, "after": after, "key": made.id if made is not None else None}
     session.output.answer(answer, lambda console: console.print(text, markup=False))
 

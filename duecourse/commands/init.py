@@ -96,7 +96,7 @@ def create_workspace(folder: Path, database: str | None = None, *, bucket_key: s
     settings = _SETTINGS if database is None else _SETTINGS.replace("sqlite:///data/duecourse.db", database)
     (folder / "duecourse.yaml").write_text(settings, encoding="utf-8")
     workspace = open_workspace(folder, {})
-    if not has_keys(workspace):
-        add_key(workspace)
+    if not has_keys(folder, workspace.settings.seal):
+        add_key(folder, workspace.settings.seal)
     with closing(workspace.unchecked_database()) as opened:
         opened.create(bucket_key=bucket_key or secrets.token_hex(16))

@@ -23,9 +23,11 @@ def rotate(
 
     session: Session = context.obj
     with session.output.progress("sealing anew") as progress:
+        workspace = session.workspace
         done = rotate_keys(
-            session.workspace, session.database, by=by, now=instant(at), progress=lambda rows: progress(rows, rows)
-        )
+            workspace.folder, workspace.settings.seal, session.database, by=by, now=instant(at),
+            progress=lambda rows: progress(rows, rows),
+        )  # fmt: skip
     answer = {"key": done.key, "made": done.made, "rows": done.rows, "former": list(done.former)}
     if done.former:
         former = ", ".join(f"`{one}`" for one in done.former)

@@ -16,7 +16,7 @@ from sqlalchemy import Boolean, Connection, Date, Integer, MetaData, Table, inse
 from sqlmodel import col
 
 from duecourse.commands.init import create_workspace
-from duecourse.keys import add_key, rotate_keys
+from duecourse.keys import Rotated, add_key, rotate_keys
 from duecourse.workspace import Workspace, open_workspace
 from engine.errors import StoreError
 from store import migrations
@@ -47,6 +47,11 @@ def keys_of(workspace: Workspace) -> Path:
     return workspace.folder / "secrets" / "seal.keys"
 
 
+def rotated(workspace: Workspace, database: Database) -> Rotated:
+    seal = workspace.settings.seal
+    return rotate_keys(workspace.folder, seal, database, by="", now=NOW, progress=lambda _: None)
+
+
 def test_a_new_workspace_has_a_key_that_only_its_owner_reads(place: Workspace) -> None:
     """Each has its own; whatever else may read the file is refused before the database is opened."""
     path = keys_of(place)
@@ -73,7 +78,7 @@ def test_whoever_replaces_a_key_leaves_the_file_to_its_owner(place: Workspace) -
     if os.geteuid() == 0:
         os.chown(path, 65534, 65534)
     owner = path.stat().st_uid, path.stat().st_gid
-    add_key(place)
+    add_key(place.folder, place.settings.seal)
     after = path.stat()
     assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (*owner, 0o600)
 
@@ -92,7 +97,7 @@ def test_a_lost_or_broken_file_of_keys_is_refused_in_words(place: Workspace) -> 
         "`secrets/seal.keys` is not there: it holds the keys of what is personal in the book\n"
         "  mend: put it back from where its copy is kept, or hand the keys in as DUECOURSE_SEAL__KEYS"
     )
-    add_key(place)
+    add_key(place.folder, place.settings.seal)
     assert f"`{place.database_url.removeprefix('sqlite:///')}` is sealed with key" in said(place.open_database)
 
 
@@ -103,14 +108,14 @@ def test_the_environment_goes_before_the_file(place: Workspace, monkeypatch: pyt
     monkeypatch.setenv("DUECOURSE_SEAL__KEYS", own)
     workspace = open_workspace(place.folder, {})
     with closing(workspace.open_database()) as database:
-        assert said(lambda: rotate_keys(workspace, database, by="", now=NOW, progress=lambda _: None)).startswith(
+        assert said(lambda: rotated(workspace, database)).startswith(
             "the keys come from the environment, and the first in DUECOURSE_SEAL__KEYS seals everything already"
         )
         first = told(database)
     monkeypatch.setenv("DUECOURSE_SEAL__KEYS", f"{new_key().secret.hex()} {own}")
     workspace = open_workspace(place.folder, {})
     with closing(workspace.open_database()) as database:
-        done = rotate_keys(workspace, database, by="", now=NOW, progress=lambda _: None)
+        done = rotated(workspace, database)
         assert (done.made, done.rows, len(done.former)) == (False, len({table for table, _ in SEALED}), 1)
         assert told(database) == first
     assert not keys_of(place).exists()
