@@ -69,11 +69,15 @@ def _revocations(records: Records, subjects: dict[str, list[Row]], last: int) ->
         person = records.people[said["person_id"]]
         if person["country"] != "US" or said["kind"] not in _REVOCATIONS or said["received_at"] > last:
             continue
-        due_on = _ten_business_days(records.on(person["id"], said["received_at"]))
+        duties = [
+            duty for duty in subjects.get(f"consent:{said['id']}", ()) if duty["rule"] == "us.tcpa.revoke.in_time"
+        ]
+        # Which day it was for them is asked when the duty is written; whoever moves later does not change it.
+        moment = records.moment("duty", duties[0]) if duties else None
+        due_on = _ten_business_days(records.on(person["id"], said["received_at"], moment))
         if due_on < local(person["created_at"], "UTC").date():
             continue
-        duties = subjects.get(f"consent:{said['id']}", [])
-        if [duty["due_on"] for duty in duties if duty["rule"] == "us.tcpa.revoke.in_time"] != [due_on]:
+        if [duty["due_on"] for duty in duties] != [due_on]:
             yield Violation("10", f"statement {said['id']}", f"is to be processed by {due_on}: {duties}")
 
 

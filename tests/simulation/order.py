@@ -14,6 +14,7 @@ _INSERTED: Final = (
     "contact_status",
     "consent",
     "hold",
+    "duty",
     "movement",
     "account_snapshot",
     "promise",

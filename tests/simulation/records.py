@@ -26,8 +26,8 @@ _TABLES = (
     "notice", "promise", "run", "stage_change", "contact", "contact_loan", "contact_status", "duty",
 )  # fmt: skip
 _STAMPS = {
-    "contact_status": "at", "consent": "received_at", "hold": "recorded_at", "movement": "recorded_at", "promise": "made_at",
-    "account_snapshot": "recorded_at", "stage_change": "at", "run": "known_at", "decision": "now_at",
+    "contact_status": "at", "consent": "received_at", "hold": "recorded_at", "duty": "recorded_at", "movement": "recorded_at",
+    "promise": "made_at", "account_snapshot": "recorded_at", "stage_change": "at", "run": "known_at", "decision": "now_at",
 }  # fmt: skip
 """By what a row is placed in time where no witness kept the order."""
 _DEATHS = ("not_in_service", "wrong_number", "moved_away", "returned")

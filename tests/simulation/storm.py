@@ -257,7 +257,7 @@ class Storm:
         """Stop, start, and stop again, as fast as one can write, each heard by whoever is free."""
         for word in ("STOP", "START", "STOP"):
             _keep([self._text(number, word)], machine)
-            machine.cross("statement")
+            machine.cross("word")
             self.fleet.somebody("inbox", _inbox)
 
     # -- what stops everything ---------------------------------------------------------------------------------

@@ -66,6 +66,11 @@ class _Loop(asyncio.SelectorEventLoop):
         # From the loop's birth: a float of seconds since 1970 is too coarse for a loop to tell two timers apart.
         return (self._simulated.us - self._born) / _SECOND
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - its signature
+        """End it here: the standard library does so in a thread, and how soon that comes is the machine's affair."""
+        if self._default_executor is not None:
+            self._default_executor.shutdown(wait=True)
+
 
 class _Policy(asyncio.DefaultEventLoopPolicy):
     def __init__(self, time: Time) -> None:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Self
 
-_HEAT: Final[Mapping[str, float]] = {"statement": 1, "commit": 2, "committed": 3, "send": 4, "taken": 4, "find": 3}
+_HEAT: Final[Mapping[str, float]] = {
+    "statement": 1,
+    "commit": 2,
+    "committed": 3,
+    "send": 4,
+    "taken": 4,
+    "find": 3,
+    "word": 1,
+}
 """How much likelier trouble is where it hurts most."""
 _IN_HAND_HEAT: Final = 12
 """The same for a machine that has claimed something, or is sending it."""
