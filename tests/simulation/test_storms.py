@@ -45,12 +45,13 @@ def test_thirty_days_without_a_violation(seed: int, tmp_path: Path) -> None:
 def test_a_mistake_is_found(name: str, tmp_path: Path) -> None:
     """Whatever is taken out of what keeps people safe, a few rough days show it."""
     mistake = MISTAKES[name]
-    for seed in range(1, 11):
+    # Twenty: the rarest of them, a worker that dies while the provider has its message and what is sent again in time, shows in one of four.
+    for seed in range(1, 21):
         with mistake.made():
             told = found(weather_storm(tmp_path / str(seed), days=4, seed=seed, weather=mistake.weather))
         if any(line.startswith(f"[{mistake.invariant}]") and mistake.says in line for line in told):
             return
-    pytest.fail(f"nobody noticed in ten storms: {name}")
+    pytest.fail(f"nobody noticed in twenty storms: {name}")
 
 
 @pytest.mark.slow
