@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOBODY: Final = -1
 """The answer about a loan that no rule matches."""
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 _FILE: Final = Path(__file__).with_name("sixty_rules.yaml")
 
