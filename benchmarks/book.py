@@ -116,7 +116,7 @@ _QUERIES: Final = {
     "movement": """
         select d.id * 100 + d.number as id, d.id as loan_id, 'payment' as kind, d.amount as amount_minor,
             d.due_on as effective_on, epoch_us(d.due_on::timestamp) as recorded_at, 'core' as source,
-            'L' || d.id || '-' || d.number as ref, null::bigint as reverses_id, null::bigint as feed_id
+            printf('%010d', d.id * 100 + d.number) as ref, null::bigint as reverses_id, null::bigint as feed_id
         from due d join paid p on p.id = d.id and d.number <= p.number""",
     "position": """
         select id as loan_id, amount * term as due_minor, amount * paid as credit_minor, 0::bigint as fee_minor,

@@ -194,7 +194,7 @@ def _instalments(loans: Iterable[int], latest_on: date) -> Select[Any]:
     first_later = (
         select(later.c.number)
         .where(later.c.loan_id == position.c.loan_id, later.c.due_on > latest_on, later.c.amount_minor > 0)
-        .order_by(later.c.due_on)
+        .order_by(later.c.number)  # no due date runs backwards, and the key finds these
         .limit(1)
         .scalar_subquery()
     )

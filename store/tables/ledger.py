@@ -15,7 +15,6 @@ class Instalment(Row, table=True):
     """
 
     __tablename__ = "instalment"
-    __table_args__ = (Index("ix_instalment_loan_due", "loan_id", "due_on"),)
     loan_id: int = Field(sa_column=reference("loan.id", primary_key=True))
     number: int = Field(primary_key=True)
     due_on: date

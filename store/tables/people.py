@@ -57,7 +57,7 @@ class Endpoint(Row, table=True):
     __tablename__ = "endpoint"
     __table_args__ = (UniqueConstraint("person_id", "kind", "value_hash"),)
     id: int | None = Field(default=None, sa_column=row_key())
-    person_id: int = Field(sa_column=reference("person.id", index=True))
+    person_id: int = Field(sa_column=reference("person.id"))
     kind: str
     value_hash: str | None = Field(default=None, sa_column=keyed_hash("value"))
     zone: str | None = None
