@@ -1,11 +1,12 @@
 """Who got the seats of limited queues, derived again: alike however a sweep went, and found where somebody gave a seat away."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 from sqlmodel import col, select
 
@@ -21,7 +22,6 @@ from store.snapshots import digest_of, pack_seats, unpack
 from store.tables import DecisionRow, Loan, Run, Snapshot
 from tests.replaying import drawn, few_packs, flawless, scalars, tampered
 from workflows.deciding import sweep as sweeping
-from workflows.deciding.allotment import Claimant, Closed
 from workflows.deciding.decide import decide_borrowers
 from workflows.deciding.sweep import sweep
 from workflows.replay.findings import Chosen
@@ -39,19 +39,20 @@ def decided(database: Database, seed: int, monkeypatch: pytest.MonkeyPatch) -> N
     queues = {
         name: replace(one, capacity_per_day=chance.choice((0, 1, 2, 4))) for name, one in workspace.queues.items()
     }
-    real, rounds = sweeping.allot, []
+    real, rounds = sweeping.packed_round, []
 
-    def allot(waiting: list[Claimant], *rest: Any) -> Mapping[int, Closed]:
-        # Somebody changes after the seats were given out: their last look is under lock.
+    def packed_round(queues: Any, zone: Any, taken: Any, candidates: Iterable[bytes], *, at: datetime) -> bytes:
+        # Somebody changes after the seats were given out, or was sure to get none: their last look is under lock.
+        portions = list(candidates)
+        waiting = [borrower for borrower, _ in orjson.loads(b"[" + b",".join(portions) + b"]")]
         with database.write() as session:
-            some = chance.sample([one.borrower for one in waiting], min(3, len(waiting)))
-            bump_versions(session, some)
+            bump_versions(session, chance.sample(waiting, min(3, len(waiting))))
         rounds.append(len(waiting))
-        return real(waiting, *rest)
+        return real(queues, zone, taken, portions, at=at)
 
     asked = iter([False] * chance.randrange(1, 8) + [True])
     with monkeypatch.context() as patched:
-        patched.setattr(sweeping, "allot", allot)
+        patched.setattr(sweeping, "packed_round", packed_round)
         for stop in (lambda: next(asked, True), lambda: False):
             sweep(
                 database, workspace.rulebook, BulkGate(workspace.gate), now=NOW, queues=queues, loans_per_chunk=40,

@@ -2,12 +2,13 @@
 
 from datetime import date
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.deciding.allotment import Claim, Claimant, Queue, allot
+from workflows.deciding.allotment import Candidates, Claim, Claimant, Queue, allot
 from workflows.deciding.recording import Recorded
-from workflows.deciding.waiting import Decided, recorded
+from workflows.deciding.waiting import Decided, put_aside, taken_up
 
 DAYS = (date(2026, 3, 2), date(2026, 3, 3))
 QUEUES = ("early", "field", "senior")
@@ -51,10 +52,19 @@ def books(draw):
 def test_what_is_written_of_somebody_was_made_whatever_the_others_want(chunks, capacity, taken):
     """Each chunk knows its own people alone, and how much a queue takes at the most; the seats are given out over all."""
     queues = {name: Queue(name, capacity_per_day=most) for name, most in capacity.items()}
-    waiting = {one.borrower: one for people in chunks for one in recorded(people, capacity)}
-    closed = allot([Claimant(one.borrower, one.claims) for one in waiting.values()], queues, taken)
+    closed = allot([Claimant(one.borrower, one.claims) for people in chunks for one in people], queues, taken)
+    kept = [put_aside(people, capacity) for people in chunks]
+    waits = {borrower: one for waiting in kept for borrower, one in taken_up(waiting.aside).items()}
+    assert closed.keys() == waits.keys()
     for borrower, came_out in closed.items():
-        assert came_out in waiting[borrower].recorded
+        assert came_out in waits[borrower].recorded
+    # Whoever hopes in vain is forgotten on the way: it comes out as if nobody were.
+    candidates = Candidates(queues)
+    for waiting in kept:
+        candidates.add(waiting.claimants)
+    assert candidates.allotted(taken) == closed
+    wishes = orjson.loads(b"[" + b",".join(waiting.wishes for waiting in kept if waiting.wishes) + b"]")
+    assert [borrower for borrower, _ in wishes] == [one.borrower for people in chunks for one in people]
 
 
 def test_nothing_is_made_for_a_seat_that_cannot_be_had():
@@ -66,6 +76,22 @@ def test_nothing_is_made_for_a_seat_that_cannot_be_had():
         )
         for one in range(3)
     ]
-    first, *others = recorded(people, {"field": 1})
+    waiting = put_aside(people, {"field": 1})
+    first, *others = taken_up(waiting.aside).values()
     assert set(first.recorded) == {frozenset(), queue}
     assert [set(one.recorded) for one in others] == [{queue}, {queue}]
+
+
+def test_whoever_may_have_one_of_two_seats_is_not_forgotten():
+    """They hold it for as long as nobody has turned them away, and whoever came behind them is turned away for good."""
+    day, next_day = DAYS
+    queues = {"field": Queue("field", capacity_per_day=1)}
+    closed = frozenset({"field"})
+    people = [
+        Claimant(1, {frozenset(): (Claim("field", day, (1,)), Claim("field", next_day, (9,))), closed: ()}),
+        Claimant(2, {frozenset(): (Claim("field", day, (2,)),), closed: ()}),
+        Claimant(3, {frozenset(): (Claim("field", next_day, (3,)),), closed: ()}),
+    ]
+    candidates = Candidates(queues)
+    candidates.add(people)
+    assert candidates.allotted({}) == allot(people, queues, {}) == {1: closed, 2: closed, 3: frozenset()}

@@ -8,7 +8,7 @@ depends on the ranking alone, never on the order or the chunks in which borrower
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Closed = frozenset[str]
 """The queues that turned a borrower away."""
 
+OPEN: Final[Closed] = frozenset()
+"""None did, so far."""
 
 _RANK_DIGITS: Final = 20
 _RANK_BYTES: Final = 7
@@ -186,6 +188,60 @@ def options_of(decide: Callable[[Closed], tuple[Claim, ...]]) -> dict[Closed, tu
             options[closed] = decide(closed)
             ahead += [closed | {claim.queue} for claim in options[closed]]
     return options
+
+
+def turned_away(claimants: Collection[Claimant], capacity: Mapping[str, int]) -> dict[int, Closed]:
+    """By borrower the queue that has no seat for them, whoever else may want one."""
+    beyond = set(_beyond(claimants, capacity))
+    # Of several queues that turn somebody away at once only the first is closed, which it takes the whole book to tell.
+    return {
+        one.borrower: frozenset(asked)
+        for one in claimants
+        if one.borrower in beyond and len(asked := {claim.queue for claim in one.options[OPEN]}) == 1
+    }
+
+
+def _beyond(claimants: Iterable[Claimant], capacity: Mapping[str, int]) -> Iterator[int]:
+    """The borrower of each claim that finds no seat: as many others as there are seats come before it."""
+    wanted: defaultdict[tuple[str, date], list[tuple[tuple[object, ...], int]]] = defaultdict(list)
+    for one in claimants:
+        for claim in one.options[OPEN]:
+            wanted[claim.queue, claim.day].append((claim.rank, one.borrower))
+    for (queue, _), claims in wanted.items():
+        for _, borrower in sorted(claims)[capacity[queue] :]:
+            yield borrower
+
+
+class Candidates:
+    """
+    Everybody who wants a seat, as the chunks of a book bring them.
+
+    Whose every claim comes behind as many others as there are seats is turned away whatever is still to come, and
+    stands in nobody's way: if they want nothing else then, that is all that is kept of them. So memory is bounded by the
+    seats, and by who would take another.
+    """
+
+    def __init__(self, queues: Mapping[str, Queue]) -> None:
+        self._queues = queues
+        self._hopeful: list[Claimant] = []
+        self._refused: dict[int, Closed] = {}
+
+    def add(self, claimants: Iterable[Claimant]) -> None:
+        """Those of another chunk."""
+        self._hopeful += claimants
+        capacity, hopeful = limited(self._queues), []
+        beyond, away = Counter(_beyond(self._hopeful, capacity)), turned_away(self._hopeful, capacity)
+        for one in self._hopeful:
+            closed = away.get(one.borrower, OPEN)
+            if beyond[one.borrower] < len(one.options[OPEN]) or one.options[closed]:
+                hopeful.append(one)
+            else:
+                self._refused[one.borrower] = closed
+        self._hopeful = hopeful
+
+    def allotted(self, taken: Seats) -> Mapping[int, Closed]:
+        """What `allot` says of all of them."""
+        return self._refused | allot(self._hopeful, self._queues, taken)
 
 
 def allot(claimants: Iterable[Claimant], queues: Mapping[str, Queue], taken: Seats) -> dict[int, Closed]:

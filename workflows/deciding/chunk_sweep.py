@@ -24,12 +24,12 @@ from engine.situation import Situation
 from store.bulk import reading, writing
 from store.bulk_arrow import BulkTransaction, Reader, table_of
 from store.db import Database, open_database
-from workflows.deciding.allotment import Claim, Claimant, Closed, claims_of, limited
+from workflows.deciding.allotment import Claim, Closed, claims_of, limited
 from workflows.deciding.chunk import ChunkReader, SweptChunk
 from workflows.deciding.recording import QuietDecider, Recorded, Recorder, moved_meanwhile
 from workflows.deciding.spreading import Spread
 from workflows.deciding.sweep_job import Done, Job, Setup
-from workflows.deciding.waiting import Decided, every_way, put_aside, recorded, taken_up
+from workflows.deciding.waiting import Decided, every_way, put_aside, taken_up
 from workflows.uncollected import uncollected
 
 log = logging.getLogger(__name__)
@@ -107,9 +107,8 @@ class ChunkSweep:
             answers = self._answers(swept, waiting)
         self._write(done, answers, swept.chunk.versions, lambda anew: self._answers(anew, waiting), swept)
         if waiting:
-            done.waiting = [Claimant(one.borrower, one.claims) for one in waiting]
             with done.timed("decide"):
-                done.aside = put_aside(recorded(waiting, limited(self._setup.queues)))
+                done.waiting = put_aside(waiting, limited(self._setup.queues))
 
     def _seat(self, job: Job, done: Done, decided: frozenset[int]) -> None:
         """Write what was put aside, now that it is known who has a seat."""

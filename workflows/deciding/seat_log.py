@@ -5,12 +5,14 @@ Who gets a seat follows from these alone, as `workflows.deciding.allotment` says
 of them. Ids, ranks and days only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import orjson
 
 from store.snapshots import pack_seats
 from workflows.deciding.allotment import Claim, Claimant, Closed, OpenSeats, Queue, Seats, allot, limited
@@ -43,16 +45,26 @@ class SeatRound:
 
 
 def packed_round(
-    queues: Mapping[str, Queue], zone: ZoneInfo, taken: Seats, candidates: Sequence[Claimant], *, at: datetime
+    queues: Mapping[str, Queue], zone: ZoneInfo, taken: Seats, candidates: Iterable[bytes], *, at: datetime
 ) -> bytes:
-    """A giving out of seats, to be kept."""
+    """
+    A giving out of seats, to be kept.
+
+    Args:
+        candidates: what they want, in portions (`listed`).
+    """
     seats = {
         "zone": zone.key,
         "queues": [[name, capacity, queues[name].rank_by] for name, capacity in sorted(limited(queues).items())],
         "taken": [[queue, day.isoformat(), count] for (queue, day), count in sorted(taken.items())],
-        "wishes": [[one.borrower, wishes(one.options)] for one in candidates],
+        "wishes": orjson.Fragment(b"[" + b",".join(candidates) + b"]"),
     }
     return pack_seats(seats, at=at)
+
+
+def listed(candidates: Iterable[Claimant]) -> bytes:
+    """What some candidates want: the elements of a JSON list."""
+    return orjson.dumps([[one.borrower, wishes(one.options)] for one in candidates])[1:-1]
 
 
 def wishes(options: Mapping[Closed, Sequence[Claim]]) -> list[list[Any]]:

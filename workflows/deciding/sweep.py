@@ -9,13 +9,13 @@ queues that turned them away closed. One process or several do the chunks: the d
 
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
@@ -34,7 +34,7 @@ from store.snapshots import row as snapshot_row
 from workflows.brake import apply_brake
 from workflows.crew import Crew, alone, processes
 from workflows.deciding import chunk_sweep
-from workflows.deciding.allotment import Claimant, Queue, Seats, allot, limited, seats_taken
+from workflows.deciding.allotment import Candidates, Queue, Seats, limited, seats_taken
 from workflows.deciding.chunk import ChunkReader
 from workflows.deciding.chunk_sweep import ChunkSweep, See
 from workflows.deciding.run import Frozen, advance, begin_sweep, counts_of, end, frozen_plan, leave_behind
@@ -206,6 +206,14 @@ def _setup(
     return Setup(rulebook, gate, frozen, queues, zone, retry, write, goes_on, spread)
 
 
+class _Aside(NamedTuple):
+    """Those of a chunk who wait: what they want, and what will be written of them."""
+
+    borrowers: tuple[int, ...]
+    wishes: bytes
+    rows: bytes
+
+
 class _Sweep:
     """One sweep under way: hands out the chunks, and the seats of limited queues."""
 
@@ -223,8 +231,8 @@ class _Sweep:
         self._stopped = False
         self._total = self._loans()
         self._limited = limited(setup.queues)
-        self._waiting: list[Claimant] = []
-        self._aside: list[tuple[tuple[int, ...], bytes]] = []
+        self._candidates = Candidates(setup.queues)
+        self._aside: deque[_Aside] = deque()
 
     def run(self, reader: ChunkReader | None, actor: str, workers: int, see: See | None = None) -> bool:
         """Look at the whole book, give the seats out, decide those who waited for one. False where some are left."""
@@ -270,9 +278,10 @@ class _Sweep:
                 yield Job(span.borrowers)
 
         for job, done in crew(self._until_stopped(jobs())):
-            if done.aside is not None:
-                self._waiting += done.waiting
-                self._aside.append((tuple(claimant.borrower for claimant in done.waiting), done.aside))
+            if done.waiting is not None:
+                self._candidates.add(done.waiting.claimants)
+                borrowers = tuple(one.borrower for one in done.waiting.claimants)
+                self._aside.append(_Aside(borrowers, done.waiting.wishes, done.waiting.aside))
             to = job.borrowers[-1]
             self._take(done, min(self._total, seen.pop(to)))
             if self._setup.write and not self.failed:
@@ -280,17 +289,22 @@ class _Sweep:
 
     def _seat(self, crew: Crew[Job, Done]) -> None:
         """Give the seats out, and decide those who waited for one."""
-        taken = self._seats_taken() if self._waiting else {}
-        closed = allot(self._waiting, self._setup.queues, taken)
-        if self._waiting and self._setup.write:
+        taken = self._seats_taken() if self._aside else {}
+        closed = self._candidates.allotted(taken)
+        if self._aside and self._setup.write:
             # Before any of them is written: what follows from it is younger than what it was made on.
             setup, run = self._setup, self._setup.frozen
-            kept = packed_round(setup.queues, setup.zone, taken, self._waiting, at=run.now)
+            wishes = (one.wishes for one in self._aside)
+            kept = packed_round(setup.queues, setup.zone, taken, wishes, at=run.now)
             with self._database.write() as session:
                 session.add(snapshot_row(run.id, [OF_THE_RUN], kept))
-        self._waiting.clear()
-        jobs = (Job(borrowers, aside, {one: closed[one] for one in borrowers}) for borrowers, aside in self._aside)
-        for _, done in crew(self._until_stopped(jobs)):
+
+        def jobs() -> Iterator[Job]:
+            while self._aside:
+                one = self._aside.popleft()
+                yield Job(one.borrowers, one.rows, {borrower: closed[borrower] for borrower in one.borrowers})
+
+        for _, done in crew(self._until_stopped(jobs())):
             self._take(done, self._total)
 
     def _until_stopped(self, jobs: Iterable[Job]) -> Iterator[Job]:

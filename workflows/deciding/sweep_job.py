@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from engine.errors import Problem
 from engine.gate import Gate
 from engine.rulebook import Rulebook
-from workflows.deciding.allotment import Claimant, Closed, Queue
+from workflows.deciding.allotment import Closed, Queue
 from workflows.deciding.run import Frozen
+from workflows.deciding.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,13 @@ class Done:
 
     Attributes:
         counts: what was written, as a run counts it.
-        waiting: who has to wait for a seat.
-        aside: what will be written of them, for every way it may come out.
+        waiting: who has to wait for a seat; None: nobody.
         seconds: where the time went: read, decide, write.
         failed: why it was given up, nothing of it written; None: it was not.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
-    waiting: list[Claimant] = field(default_factory=list)
-    aside: bytes | None = None
+    waiting: Waiting | None = None
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     failed: Problem | None = None
 

@@ -6,17 +6,14 @@ What would be written is put aside as rows, pressed together, so that the waitin
 
 import pickle
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import NamedTuple
 
 from engine.decision import Decision
-from workflows.deciding.allotment import Claim, Closed, options_of
+from workflows.deciding.allotment import OPEN, Claim, Claimant, Closed, options_of, turned_away
 from workflows.deciding.recording import Recorded
-
-_OPEN: Closed = frozenset()
+from workflows.deciding.seat_log import listed
 
 
 class Waits(NamedTuple):
@@ -33,6 +30,21 @@ class Waits(NamedTuple):
     versions: Mapping[int, int]
     claims: Mapping[Closed, tuple[Claim, ...]]
     recorded: Mapping[Closed, Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """
+    The waiting of one chunk.
+
+    Attributes:
+        wishes: what they want, as the log of seats has it.
+        aside: what will be written of them (`taken_up`).
+    """
+
+    claimants: tuple[Claimant, ...]
+    wishes: bytes
+    aside: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +84,19 @@ def every_way(
     return Decided(decision.borrower, versions, options_of(claimed), decisions, record)
 
 
-def recorded(waiting: Sequence[Decided], capacity: Mapping[str, int]) -> list[Waits]:
+def put_aside(decided: Sequence[Decided], capacity: Mapping[str, int]) -> Waiting:
     """
-    These with what would be written of them, however the seats are given out over the whole book.
+    The waiting of a chunk, with what would be written of them however the seats are given out over the whole book.
 
     Of most it is known by now that the first queue they ask turns them away: it cannot seat even those of this chunk
     who come before them. What would be written if it did not is not made.
+
+    Args:
+        capacity: how many seats each limited queue has, taken ones among them.
     """
-    certain = _turned_away(waiting, capacity)
-    return [
+    claimants = tuple(Claimant(one.borrower, one.claims) for one in decided)
+    certain = turned_away(claimants, capacity)
+    waits = [
         Waits(
             one.borrower,
             one.versions,
@@ -88,35 +104,15 @@ def recorded(waiting: Sequence[Decided], capacity: Mapping[str, int]) -> list[Wa
             {
                 closed: one.record(way)
                 for closed, way in one.decisions.items()
-                if certain.get(one.borrower, _OPEN) <= closed
+                if certain.get(one.borrower, OPEN) <= closed
             },
         )
-        for one in waiting
+        for one in decided
     ]
-
-
-def _turned_away(waiting: Collection[Decided], capacity: Mapping[str, int]) -> dict[int, Closed]:
-    """By borrower the queue that has no seat for them, whoever else may want one."""
-    wanted: defaultdict[tuple[str, date], list[tuple[tuple[object, ...], int]]] = defaultdict(list)
-    for one in waiting:
-        for claim in one.claims[_OPEN]:
-            wanted[claim.queue, claim.day].append((claim.rank, one.borrower))
-    # Of several queues that turn somebody away at once only the first is closed, which it takes the whole book to tell.
-    asks_one = {one.borrower for one in waiting if len({claim.queue for claim in one.claims[_OPEN]}) == 1}
-    return {
-        borrower: frozenset({queue})
-        for (queue, _), claims in wanted.items()
-        for _, borrower in sorted(claims)[capacity[queue] :]
-        if borrower in asks_one
-    }
-
-
-def put_aside(waiting: list[Waits]) -> bytes:
-    """The waiting of one chunk, small enough to be kept until the whole book has been looked at."""
-    return zlib.compress(pickle.dumps(waiting), level=1)
+    return Waiting(claimants, listed(claimants), zlib.compress(pickle.dumps(waits), level=1))
 
 
 def taken_up(aside: bytes) -> dict[int, Waits]:
-    """Those whom `put_aside` put aside, by borrower. Our own words, from our own memory."""
-    waiting: list[Waits] = pickle.loads(zlib.decompress(aside))  # noqa: S301 - nobody else can have written them
-    return {one.borrower: one for one in waiting}
+    """What `put_aside` put aside, by borrower. Our own words, from our own memory."""
+    waits: list[Waits] = pickle.loads(zlib.decompress(aside))  # noqa: S301 - nobody else can have written them
+    return {one.borrower: one for one in waits}
