@@ -84,6 +84,7 @@ def left(database: Database, status: str = "sent", **values: object) -> tuple[st
 def end(database: Database, contact_id: str, loan: int) -> dict[str, object]:
     """Everything that follows from a contact's fate."""
     contact, person = contact_of(database, contact_id), borrower_of(database, loan)
+    endpoints = sorted(rows(database, Endpoint, col(Endpoint.person_id) == person), key=lambda one: one.id)
     return {
         "status": contact.status,
         "outcome": contact.outcome,
@@ -92,7 +93,7 @@ def end(database: Database, contact_id: str, loan: int) -> dict[str, object]:
             (e.kind, json.loads(e.detail_json)["meaning"]) for e in rows(database, Event, col(Event.loan_id) == loan)
         ],
         "statements": [s.kind for s in rows(database, Consent, col(Consent.person_id) == person)],
-        "valid": [e.valid for e in rows(database, Endpoint, col(Endpoint.person_id) == person)],
+        "valid": [endpoint.valid for endpoint in endpoints],
         "in force": [n.kind for n in rows(database, Notice, col(Notice.loan_id) == loan) if n.voided_at is None],
     }
 

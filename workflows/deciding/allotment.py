@@ -192,13 +192,19 @@ def options_of(decide: Callable[[Closed], tuple[Claim, ...]]) -> dict[Closed, tu
 
 def turned_away(claimants: Collection[Claimant], capacity: Mapping[str, int]) -> dict[int, Closed]:
     """By borrower the queue that has no seat for them, whoever else may want one."""
-    beyond = set(_beyond(claimants, capacity))
-    # Of several queues that turn somebody away at once only the first is closed, which it takes the whole book to tell.
-    return {
-        one.borrower: frozenset(asked)
-        for one in claimants
-        if one.borrower in beyond and len(asked := {claim.queue for claim in one.options[OPEN]}) == 1
-    }
+    return _closed_at_once(claimants, Counter(_beyond(claimants, capacity)))
+
+
+def _closed_at_once(claimants: Iterable[Claimant], beyond: Mapping[int, int]) -> dict[int, Closed]:
+    closed = {}
+    alone: dict[str, Closed] = {}  # there are many borrowers, and few queues
+    for one in claimants:
+        if one.borrower in beyond:
+            # Of several queues that turn somebody away at once only the first is closed, which it takes the whole book to tell.
+            queue, *others = {claim.queue for claim in one.options[OPEN]}
+            if not others:
+                closed[one.borrower] = alone.setdefault(queue, frozenset({queue}))
+    return closed
 
 
 def _beyond(claimants: Iterable[Claimant], capacity: Mapping[str, int]) -> Iterator[int]:
@@ -224,20 +230,23 @@ class Candidates:
     def __init__(self, queues: Mapping[str, Queue]) -> None:
         self._queues = queues
         self._hopeful: list[Claimant] = []
+        self._sifted = 0
         self._refused: dict[int, Closed] = {}
 
     def add(self, claimants: Iterable[Claimant]) -> None:
         """Those of another chunk."""
         self._hopeful += claimants
-        capacity, hopeful = limited(self._queues), []
-        beyond, away = Counter(_beyond(self._hopeful, capacity)), turned_away(self._hopeful, capacity)
+        if len(self._hopeful) <= 2 * self._sifted:
+            return  # sifted when they are twice as many, so that it takes no longer than the chunks did
+        beyond, hopeful = Counter(_beyond(self._hopeful, limited(self._queues))), []
+        away = _closed_at_once(self._hopeful, beyond)
         for one in self._hopeful:
             closed = away.get(one.borrower, OPEN)
             if beyond[one.borrower] < len(one.options[OPEN]) or one.options[closed]:
                 hopeful.append(one)
             else:
                 self._refused[one.borrower] = closed
-        self._hopeful = hopeful
+        self._hopeful, self._sifted = hopeful, len(hopeful)
 
     def allotted(self, taken: Seats) -> Mapping[int, Closed]:
         """What `allot` says of all of them."""
