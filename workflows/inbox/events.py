@@ -19,6 +19,7 @@ from store.db import Database
 from store.situations import Happened
 from store.tables import Event, Loan, Party
 from workflows.deciding.decide import HandledMeanwhile
+from workflows.uncollected import uncollected
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,8 @@ def handle_events(
             done = done.plus(_park(database, strangers, _NOBODY))
         known = [event for event in events if about[event.id]]
         if known:
-            done = done.plus(_handle(database, decide, known, about))
+            with uncollected():  # a single one would now and then wait for it, eight times as long as for its decision
+                done = done.plus(_handle(database, decide, known, about))
         fruitless = fruitless + 1 if done == before else 0
     return done
 
