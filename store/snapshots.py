@@ -99,14 +99,12 @@ def pack(
         header["looks"] = list(looks)
     if asks is not None:
         header["asks"] = _ASKED.dump_python(list(asks), mode="json")
-    head = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    return _pressed(head, [getattr(part, name) for name in RAW_TABLES])
+    return _pressed(header, [getattr(part, name) for name in RAW_TABLES])
 
 
 def pack_seats(seats: Mapping[str, Any], *, at: datetime) -> bytes:
     """How the seats of limited queues were given out, in plain JSON; parts of it may be JSON already (`orjson.Fragment`)."""
-    header = {"form": FORM, "at": to_us(at), "actor": "", "seats": seats}
-    return _pressed(orjson.dumps(header, option=orjson.OPT_SORT_KEYS), [])
+    return _pressed({"form": FORM, "at": to_us(at), "actor": "", "seats": seats}, [])
 
 
 def unpack(content: bytes, digest: str) -> Seen:
@@ -210,12 +208,12 @@ def part_of(book: RawBook, borrowers: Collection[int]) -> RawBook:
     return replace(book, loan=loan, party=party, contact=contact, contact_loan=about, **kept)
 
 
-def _pressed(header: bytes, tables: Sequence["pa.Table"]) -> bytes:
+def _pressed(header: Mapping[str, object], tables: Sequence["pa.Table"]) -> bytes:
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, "zstd") as pressed:
-        pressed.write(header + b"\n")
+        pressed.write(orjson.dumps(header, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
         for table in tables:
             with pa.ipc.new_stream(pressed, table.schema) as stream:
                 stream.write_table(table)

@@ -88,7 +88,7 @@ def put_aside(decided: Sequence[Decided], capacity: Mapping[str, int]) -> Waitin
     """
     The waiting of a chunk, with what would be written of them however the seats are given out over the whole book.
 
-    Of most it is known by now that the first queue they ask turns them away: it cannot seat even those of this chunk
+    Of some it is known by now that the first queue they ask turns them away: it cannot seat even those of this chunk
     who come before them. What would be written if it did not is not made.
 
     Args:
