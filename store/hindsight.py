@@ -154,8 +154,7 @@ def _open(due: list[Row], position: Row, latest_on: date) -> list[Row]:
     """The instalments that a book holds: those not covered that have fallen due, and the first to come."""
     first = position["first_open_number"]
     if first is None:
-        later = [row for row in due if row["due_on"] > latest_on and row["amount_minor"] > 0]
-        return later[:1]
+        return []
     opened = [row for row in due if row["number"] >= first]
     fallen = [row for row in opened if row["due_on"] <= latest_on]
     ahead = [row for row in opened if row["due_on"] > latest_on and (row["amount_minor"] > 0 or not fallen)]
