@@ -121,7 +121,9 @@ _QUERIES: Final = {
     "position": """
         select id as loan_id, amount * term as due_minor, amount * paid as credit_minor, 0::bigint as fee_minor,
             0::bigint as pending_minor, case when paid < term then paid + 1 end as first_open_number,
-            open_on as first_open_on, paid_on as last_payment_on, 0::bigint as reversals, 1::bigint as version
+            open_on as first_open_on, case when paid < term then amount end as first_open_minor,
+            case when paid < term then amount * (paid + 1) end as first_open_total_minor,
+            paid_on as last_payment_on, 0::bigint as reversals, 1::bigint as version
         from state""",
     # Between eight and six at the borrowers' place, on one of the last thirty days.
     "contact": """

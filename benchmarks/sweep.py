@@ -135,6 +135,7 @@ def measure(place: Place, loans: int, processes: int = 1) -> dict[str, Any]:
         read = step("reads", url, rows)
         place.settle("book")
         swept = step("sweep", url, str(processes))
+        place.settle("book")
         written = step("writes", url, rows)
         place.lighten("book")
         place.settle("book")

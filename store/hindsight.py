@@ -8,7 +8,7 @@ Nothing is written; the tables of the snapshot are exchanged, row by row, for wh
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select
 
@@ -19,11 +19,10 @@ from store.bulk_arrow import Reader, table_of
 from store.columns import from_us, to_us
 from store.ids import among
 from store.tables import Movement
+from store.tables.ledger import SETBACKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_BOUNCED: Final = ("reversal", "pending_cancelled")
 
 Row = dict[str, Any]
 
@@ -115,7 +114,7 @@ def _ledger(reader: Reader, book: RawBook, accounts: Iterable[int], at: datetime
         movements += [
             {**row, "ended_kind": kinds.get(row["reverses_id"])}
             for row in mine
-            if (row["kind"] in _BOUNCED and row["effective_on"] >= since) or row["effective_on"] > after
+            if (row["kind"] in SETBACKS and row["effective_on"] >= since) or row["effective_on"] > after
         ]
     return replace(
         book,

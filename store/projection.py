@@ -34,7 +34,7 @@ def position_statements(loans: str) -> tuple[str, str]:
     """
     fold = f"""
 insert into position (loan_id, due_minor, credit_minor, fee_minor, pending_minor, first_open_number, first_open_on,
-                      last_payment_on, reversals, version)
+                      first_open_minor, first_open_total_minor, last_payment_on, reversals, version)
 with chosen as (select id as loan_id from loan where id in ({loans})),
 due as (
     select loan_id, sum(amount_minor) as due_minor from instalment
@@ -67,8 +67,8 @@ first_open as (
     group by instalment.loan_id
 )
 select chosen.loan_id, coalesce(due.due_minor, 0), coalesce(folded.credit_minor, 0), coalesce(folded.fee_minor, 0),
-    coalesce(folded.pending_minor, 0), first_open.number, opened.due_on, folded.last_payment_on,
-    coalesce(folded.reversals, 0), 1
+    coalesce(folded.pending_minor, 0), first_open.number, opened.due_on, opened.amount_minor,
+    opened.due_total_minor, folded.last_payment_on, coalesce(folded.reversals, 0), 1
 from chosen
 left join due on due.loan_id = chosen.loan_id
 left join folded on folded.loan_id = chosen.loan_id
@@ -78,7 +78,8 @@ where true
 on conflict (loan_id) do update set
     due_minor = excluded.due_minor, credit_minor = excluded.credit_minor, fee_minor = excluded.fee_minor,
     pending_minor = excluded.pending_minor, first_open_number = excluded.first_open_number,
-    first_open_on = excluded.first_open_on, last_payment_on = excluded.last_payment_on,
+    first_open_on = excluded.first_open_on, first_open_minor = excluded.first_open_minor,
+    first_open_total_minor = excluded.first_open_total_minor, last_payment_on = excluded.last_payment_on,
     reversals = excluded.reversals, version = position.version + 1
 """
     bump = f"""

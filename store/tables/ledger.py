@@ -1,11 +1,18 @@
 """What is owed and what was paid: the schedule, the movements, and what they come to."""
 
 from datetime import date, datetime
+from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from store.tables.row import Row, amount, instant, reference, row_key
+
+SETBACKS: Final = ("reversal", "pending_cancelled")
+"""Kinds of movement that say a payment did not come after all."""
+
+_IS_SETBACK: Final = text("kind in ('{}', '{}')".format(*SETBACKS))
+"""Few movements are, and every decision asks for the recent ones."""
 
 
 class Instalment(Row, table=True):
@@ -32,7 +39,11 @@ class Movement(Row, table=True):
     """
 
     __tablename__ = "movement"
-    __table_args__ = (UniqueConstraint("source", "ref"), Index("ix_movement_loan", "loan_id", "effective_on"))
+    __table_args__ = (
+        UniqueConstraint("source", "ref"),
+        Index("ix_movement_loan", "loan_id", "effective_on"),
+        Index("ix_movement_setback", "loan_id", "effective_on", sqlite_where=_IS_SETBACK, postgresql_where=_IS_SETBACK),
+    )
     id: int | None = Field(default=None, sa_column=row_key())
     loan_id: int = Field(sa_column=reference("loan.id"))
     kind: str
@@ -52,7 +63,8 @@ class Position(Row, table=True):
     The ledger of one loan, folded: written in the same transaction as every movement.
 
     Holds no date-dependent number: days past due and the overdue amount follow from it, the open
-    instalments and a date. `first_open_*` is the oldest instalment that cleared credit does not cover.
+    instalments and a date. `first_open_*` is the oldest instalment that cleared credit does not cover: its number, its
+    date, its amount and the running total up to it, so that who has not fallen behind is known without their schedule.
     """
 
     __tablename__ = "position"
@@ -63,6 +75,8 @@ class Position(Row, table=True):
     pending_minor: int = Field(sa_column=amount(default=0))
     first_open_number: int | None = None
     first_open_on: date | None = Field(default=None, index=True)
+    first_open_minor: int | None = Field(default=None, sa_column=amount(nullable=True))
+    first_open_total_minor: int | None = Field(default=None, sa_column=amount(nullable=True))
     last_payment_on: date | None = None
     reversals: int = 0
     version: int = 0

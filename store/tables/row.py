@@ -44,9 +44,9 @@ def instant(*, nullable: bool = False) -> Column[datetime]:
     return Column(Instant, nullable=nullable)
 
 
-def amount(*, default: int | None = None) -> Column[int]:
+def amount(*, default: int | None = None, nullable: bool = False) -> Column[int]:
     """An amount in minor units, or any other number that may be large."""
-    return Column(BigInteger, nullable=False, default=default)
+    return Column(BigInteger, nullable=nullable, default=default)
 
 
 def octets() -> Column[bytes]:

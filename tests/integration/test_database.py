@@ -243,7 +243,7 @@ def test_writers_queue_and_lose_nothing(database: Database) -> None:
 def test_foreign_keys_hold(database: Database) -> None:
     """A row about a loan that does not exist is refused, on SQLite too."""
     with pytest.raises(IntegrityError), database.write() as session:
-        session.connection().execute(text("insert into position values (77, 0, 0, 0, 0, null, null, null, 0, 0)"))
+        session.connection().execute(text("insert into party (loan_id, person_id, role) values (77, 78, 'guarantor')"))
 
 
 def test_sqlite_connections_are_all_alike(sqlite_database: Database) -> None:

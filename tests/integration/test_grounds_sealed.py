@@ -2,12 +2,11 @@
 
 import importlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
@@ -25,7 +24,8 @@ from store.tables import Consent, Contact, ContactStatus, DeedNote, Duty, JobAct
 from tests.at_rest import marks_at_rest
 from tests.logs import SignedLog
 from tests.marked import MARKS, NOW, SEALED, WORDS, kept
-from tests.opening import KEY, open_database
+from tests.older_books import KINDS_OF, older_book
+from tests.opening import KEY
 from tests.outgoing import rows
 from tests.postgres import Server
 from workflows.log.prove import prove
@@ -40,14 +40,10 @@ WHYS = (f"mei: {WORDS}", "", OURS, ERASED, "rule sms-day-1", f"{KEY.id}.QUJD")
 @contextmanager
 def older(kind: str, folder: Path, server: Server) -> Iterator[Database]:
     """A database of schema 11 with words in the clear, and a log of them."""
-    with server.database() if kind == "postgresql" else nullcontext(f"sqlite:///{folder / 'old.db'}") as url:
-        if kind == "sqlite":
-            (folder / "old.db").touch()
-        with closing(open_database(url)) as database:
-            with database.write() as session:
-                command.upgrade(migrations.configured(session.connection()), "0011")
-                fill(session.connection())
-            yield database
+    with older_book(kind, 11, folder, server) as database:
+        with database.write() as session:
+            fill(session.connection())
+        yield database
 
 
 def fill(connection: Connection) -> None:
@@ -118,9 +114,6 @@ def entries(connection: Connection) -> None:
     connection.execute(
         text("insert into setting (name, value) values ('log.head', :head)"), {"head": f"[{len(queued)}, 0]"}
     )
-
-
-KINDS_OF = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
 @pytest.mark.parametrize("kind", KINDS_OF)

@@ -5,14 +5,10 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from alembic import command
-from sqlalchemy import Boolean, Connection, Date, Integer, MetaData, Table, insert
 from sqlmodel import col
 
 from duecourse.commands.init import create_workspace
@@ -20,7 +16,6 @@ from duecourse.keys import Rotated, add_key, rotate_keys
 from duecourse.workspace import Workspace, open_workspace
 from engine.errors import StoreError
 from store import migrations
-from store.columns import to_us
 from store.db import Database
 from store.sealing import Key, new_key
 from store.tables import Deed, Endpoint, JobAct, Person
@@ -28,6 +23,7 @@ from tests.at_rest import marks_at_rest
 from tests.e2e.command import duecourse
 from tests.factories import make_person
 from tests.marked import MARKS, MOBILE, NAME, NOW, SEALED, WORDS, fill, kept, said, told
+from tests.older_books import KINDS_OF, older_book, put
 from tests.opening import KEY, open_database
 from tests.outgoing import rows
 from tests.postgres import Server
@@ -160,36 +156,6 @@ def test_rotate_from_the_command_line(place: Workspace) -> None:
 PEOPLE = 7
 
 
-@contextmanager
-def emptied(kind: str, tmp_path: Path, server: Server) -> Iterator[Database]:
-    """A database of schema 9, and nobody in it."""
-    with server.database() if kind == "postgresql" else nullcontext(f"sqlite:///{tmp_path / 'old.db'}") as url:
-        if kind == "sqlite":
-            (tmp_path / "old.db").touch()
-        with closing(open_database(url)) as database:
-            with database.write() as session:
-                command.upgrade(migrations.configured(session.connection()), "0009")
-            yield database
-
-
-def put(connection: Connection, name: str, /, **values: Any) -> None:
-    """One row of an older table, with something in every column that must have something."""
-    table = Table(name, MetaData(), autoload_with=connection)
-    sqlite = connection.dialect.name == "sqlite"
-    for column in table.columns:
-        if column.name in values or column.nullable or column.server_default is not None:
-            continue
-        if column.name == "at" or column.name.endswith("_at"):
-            values[column.name] = to_us(NOW) if sqlite else NOW
-        elif isinstance(column.type, Date):
-            values[column.name] = NOW.date()
-        elif isinstance(column.type, Boolean):
-            values[column.name] = False
-        else:
-            values[column.name] = 0 if isinstance(column.type, Integer) else ""
-    connection.execute(insert(table).values(values))
-
-
 def fill_older(database: Database) -> None:
     """The marked person, some times over, in the clear; what refers to them is there as well."""
     with database.write() as session:
@@ -210,13 +176,13 @@ def fill_older(database: Database) -> None:
             put(connection, "message_text", contact_id=f"c{row}", subject=NAME if row % 2 else "", text=WORDS)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("kind", KINDS_OF)
 def test_an_older_book_is_sealed_by_the_upgrade(
     kind: str, tmp_path: Path, postgres_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything reads as it did and is found by its hash; nothing of anybody is left in the database's files."""
     monkeypatch.setattr(importlib.import_module("store.migrations.versions.0010_sealed"), "_BATCH", 3)
-    with emptied(kind, tmp_path, postgres_server) as database:
+    with older_book(kind, 9, tmp_path, postgres_server) as database:
         fill_older(database)
         assert marks_at_rest(database, MARKS, postgres_server) == list(MARKS)
         with pytest.raises(StoreError, match="sealed"):
@@ -242,7 +208,7 @@ def test_an_upgrade_without_a_key_changes_nothing(tmp_path: Path, postgres_serve
     """It is refused whole; the book stays as it was, for the Duecourse that it was written by."""
     from store import db
 
-    with emptied("sqlite", tmp_path, postgres_server) as database:
+    with older_book("sqlite", 9, tmp_path, postgres_server) as database:
         fill_older(database)
         with closing(db.open_database(database.address)) as keyless:
             assert "was opened without keys" in said(keyless.upgrade)
@@ -256,7 +222,7 @@ def test_the_upgrade_makes_a_key_where_there_is_none(place: Workspace, postgres_
     assert (refused.code, keys_of(place).exists()) == (1, False)
     shutil.rmtree(place.folder / "data")
     (place.folder / "data").mkdir()
-    with emptied("sqlite", place.folder / "data", postgres_server) as database:
+    with older_book("sqlite", 9, place.folder / "data", postgres_server) as database:
         fill_older(database)
     (place.folder / "data" / "old.db").rename(place.folder / "data" / "duecourse.db")
     done = duecourse("-w", place.folder, "db", "upgrade", cwd=place.folder)

@@ -4,6 +4,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sqlmodel import col, select
 
 from engine.errors import DataError
+from store import migrations
 from store.arrears import arrears_from_position, read_arrears
 from store.db import Database
 from store.ledger import NewMovement, Recorded, record, set_schedule
@@ -19,6 +21,8 @@ from store.projection import position_statements, project
 from store.tables import Instalment, Loan, Movement, Person, Position
 from tests.factories import add_movement, add_payment, make_loan, make_person
 from tests.histories import History, histories, recount
+from tests.older_books import KINDS_OF, older_book, put
+from tests.postgres import Server
 
 EVER = datetime(2100, 1, 1, tzinfo=UTC)
 DAY = date(2026, 3, 2)
@@ -143,6 +147,8 @@ def expected(history: History) -> dict[str, Any]:
         "pending_minor": count.pending_minor,
         "first_open_number": opened[0].number if opened else None,
         "first_open_on": count.first_unpaid_on,
+        "first_open_minor": opened[0].amount_minor if opened else None,
+        "first_open_total_minor": opened[0].due_total_minor if opened else None,
         "last_payment_on": max(standing, default=None),
         "reversals": sum(one.kind == "reversal" and by_key[one.ends].kind == "payment" for one in history.movements if one.ends),
     }  # fmt: skip
@@ -260,12 +266,40 @@ def test_the_statements_fold_whatever_a_query_names(database: Database) -> None:
     with database.write() as session:
         connection = session.connection()
         connection.exec_driver_sql(
-            "update position set credit_minor = 5, first_open_number = 1, last_payment_on = null"
+            "update position set credit_minor = 5, first_open_number = 1, first_open_minor = 9, last_payment_on = null"
         )
         for statement in 2 * position_statements("select loan_id from movement where source = 'test' and ref = 'p'"):
             connection.exec_driver_sql(statement)
     assert fold(position(database, loan_id)) == before
     assert position(database, other).credit_minor == 5
+
+
+@pytest.mark.parametrize("kind", KINDS_OF)
+def test_an_upgrade_folds_an_older_book_as_it_is_folded_now(kind: str, tmp_path: Path, postgres_server: Server) -> None:
+    """What a position says since of the oldest open instalment is filled in, and nothing else of it changes."""
+    with older_book(kind, 13, tmp_path, postgres_server) as database:
+        with database.write() as session:
+            connection = session.connection()
+            put(connection, "person", id=1, ref="P1")
+            for loan_id in (1, 2, 3):
+                put(connection, "loan", id=loan_id, ref=f"L{loan_id}", borrower_id=1)
+            for loan_id, number, amount_minor in ((1, 1, 70), (1, 2, 80), (1, 3, 90), (2, 1, 50)):
+                due = {"due_on": DAY + number * timedelta(days=30), "due_total_minor": (70, 150, 240)[number - 1]}
+                put(connection, "instalment", loan_id=loan_id, number=number, amount_minor=amount_minor, **due)
+            connection.exec_driver_sql("update instalment set due_total_minor = 50 where loan_id = 2")
+            opened = {"first_open_number": 2, "first_open_on": DAY + timedelta(days=60)}
+            paid = {"amount_minor": 70, "effective_on": DAY, "source": "test", "kind": "payment"}
+            put(connection, "movement", id=1, loan_id=1, ref="1", **paid)
+            put(connection, "movement", id=2, loan_id=2, ref="2", **{**paid, "amount_minor": 50})
+            put(connection, "position", loan_id=1, due_minor=240, credit_minor=70, last_payment_on=DAY, **opened)
+            put(connection, "position", loan_id=2, due_minor=50, credit_minor=50, last_payment_on=DAY)
+            put(connection, "position", loan_id=3)
+        assert database.upgrade() == (13, migrations.HEAD)
+        upgraded = [fold(position(database, loan_id)) for loan_id in (1, 2, 3)]
+        with database.write() as session:
+            project(session, (1, 2, 3))
+        assert upgraded == [fold(position(database, loan_id)) for loan_id in (1, 2, 3)]
+        assert (upgraded[0]["first_open_minor"], upgraded[0]["first_open_total_minor"]) == (80, 150)
 
 
 # --- the schedule -----------------------------------------------------------------------------------------------------

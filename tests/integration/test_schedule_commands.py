@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import inspect, text
 
 from store import jobs, migrations
 from store.db import Database
 from store.lock import holder, sole
 from tests.conftest import Run
-from tests.opening import open_database
+from tests.older_books import KINDS_OF, older_book
+from tests.postgres import Server
 
 
 def test_a_job_is_run_held_back_and_let_go_on(run: Run) -> None:
@@ -58,21 +60,16 @@ def test_whoever_holds_a_lock_is_named_while_it_is_held(database: Database) -> N
     assert holder(database, "scheduler") is None
 
 
-def test_an_upgrade_keeps_what_was_broken_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS_OF)
+def test_an_upgrade_keeps_what_was_broken_off(kind: str, tmp_path: Path, postgres_server: Server) -> None:
     """A job that was running when Duecourse was stopped for the upgrade is gone on with; the old table is gone."""
-    from alembic import command
-
-    path = tmp_path / "old.db"
-    path.touch()
-    database = open_database(f"sqlite:///{path}")
-    with database.write() as session:
-        command.upgrade(migrations.configured(session.connection()), "0007")
-        session.execute(text("create table scheduled_job (id text)"))
-        session.execute(text("insert into setting values ('job.sweep', 'running'), ('job.events', '')"))
-    assert database.upgrade() == (7, migrations.HEAD)
-    with database.session() as session:
-        assert {name: job.state for name, job in jobs.jobs(session).items()} == {"sweep": "running"}
-        left = session.execute(text("select count(*) from setting where name like 'job.%'")).scalar()
-        there = session.execute(text("select count(*) from sqlite_master where name = 'scheduled_job'")).scalar()
-    assert (left, there) == (0, 0)
-    database.close()
+    with older_book(kind, 7, tmp_path, postgres_server) as database:
+        with database.write() as session:
+            session.execute(text("create table scheduled_job (id text)"))
+            session.execute(text("insert into setting values ('job.sweep', 'running'), ('job.events', '')"))
+        assert database.upgrade() == (7, migrations.HEAD)
+        with database.session() as session:
+            assert {name: job.state for name, job in jobs.jobs(session).items()} == {"sweep": "running"}
+            left = session.execute(text("select count(*) from setting where name like 'job.%'")).scalar()
+            there = inspect(session.connection()).has_table("scheduled_job")
+        assert (left, there) == (0, False)

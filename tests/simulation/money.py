@@ -93,6 +93,8 @@ def _fold(records: Records, loan: int) -> dict[str, object]:
         ),
         "first_open_number": opened["number"] if opened else None,
         "first_open_on": opened["due_on"] if opened else None,
+        "first_open_minor": opened["amount_minor"] if opened else None,
+        "first_open_total_minor": opened["due_total_minor"] if opened else None,
     }
 
 
