@@ -1,7 +1,8 @@
 """
 The steps of `benchmarks.sweep`, each run in a process of its own so that its memory is its own. Prints one JSON object.
 
-    python -m benchmarks.sweep_steps build URL LOANS [IDLE] | reads URL FOLDER | sweep URL [PROCESSES] | writes URL FOLDER | floor URL FOLDER
+    python -m benchmarks.sweep_steps build URL LOANS [IDLE] | reads URL FOLDER | floor_read URL FOLDER
+        | sweep URL [PROCESSES] | writes URL FOLDER | floor_write URL FOLDER
 """
 
 import json
@@ -129,7 +130,7 @@ def reads(url: str, folder: str) -> Counts:
     plain = {"tables": kept.tables, "groups": kept.groups, "chunks": [borrowers[-1] for borrowers in spans]}
     (Path(folder) / _PLAIN).write_text(json.dumps(plain), encoding="utf-8")
     database.close()
-    return {"read": kept.rows}
+    return {"read": kept.rows, "tables": list(kept.tables)}
 
 
 def _spans(database: Database) -> list[tuple[int, ...]]:
@@ -195,38 +196,39 @@ def _beside(table: str, column: Any, run: int) -> Any:
     return column
 
 
-def floor(url: str, folder: str) -> Counts:
-    """Read the input plainly, then write the output plainly, chunk by chunk."""
+def floor_read(url: str, folder: str) -> Counts:
+    """Read the input plainly, chunk by chunk."""
     database, plain = open_database(url), _plain(folder)
     tables = {name: plain_table(name, columns) for name, columns in plain["tables"].items()}
-    seconds, spent = {"read": 0.0, "write": 0.0}, processor_seconds()
-    for group, reads in plain["groups"].items():
-        start = time.perf_counter()
+    count, start, spent = 0, time.perf_counter(), processor_seconds()
+    for reads in plain["groups"].values():
         with reading(database) as source:
             for name, number in reads:
                 columns = [column for column in tables[name].columns if column.name != "read_number"]
-                source.read(select(*columns).where(tables[name].c.read_number == number))
-        seconds["read"] += time.perf_counter() - start
-        if not group.startswith("chunk-"):
-            continue
-        rows = {
-            name: _load(_file(Path(folder), int(group.removeprefix("chunk-")), name)) for name in (*_WRITTEN, "loan")
-        }
+                count += source.read(select(*columns).where(tables[name].c.read_number == number)).num_rows
+    seconds, spent = time.perf_counter() - start, processor_seconds() - spent
+    database.close()
+    return {"read": count, **_floor(seconds, spent)}
+
+
+def floor_write(url: str, folder: str) -> Counts:
+    """Write the output plainly, chunk by chunk."""
+    database, seconds, spent = open_database(url), 0.0, processor_seconds()
+    for number in range(len(_plain(folder)["chunks"])):
+        rows = {name: _load(_file(Path(folder), number, name)) for name in (*_WRITTEN, "loan")}
         start = time.perf_counter()
         with writing(database) as transaction:
             for name in _WRITTEN:
                 transaction.append(name, rows[name])
             transaction.update("loan", ("id",), rows["loan"])
-        seconds["write"] += time.perf_counter() - start
-    database.close()
+        seconds += time.perf_counter() - start
     spent = processor_seconds() - spent
-    rounded = {name: round(part, 2) for name, part in seconds.items()}
-    return {
-        "seconds": round(sum(seconds.values()), 2),
-        "processor_seconds": round(spent, 2),
-        **rounded,
-        "peak_mib": peak_mib(),
-    }
+    database.close()
+    return _floor(seconds, spent)
+
+
+def _floor(seconds: float, spent: float) -> Counts:
+    return {"seconds": round(seconds, 2), "processor_seconds": round(spent, 2), "peak_mib": peak_mib()}
 
 
 def _plain(folder: str) -> dict[str, Any]:
@@ -246,7 +248,8 @@ def _load(path: Path) -> "pa.Table":
 
 
 STEPS: Final[Mapping[str, Callable[..., Counts]]] = {
-    "build": build, "reads": reads, "sweep": sweep, "writes": writes, "floor": floor,
+    "build": build, "reads": reads, "floor_read": floor_read, "sweep": sweep, "writes": writes,
+    "floor_write": floor_write,
 }  # fmt: skip
 
 if __name__ == "__main__":
