@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, Select, Text, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, Text, func, literal, select
 from sqlmodel import col
 
 import workflows.deciding.chunk
@@ -29,7 +29,7 @@ from compliance import BulkGate
 from duecourse.workspace import open_workspace, shipped_folder
 from store.book import read_book
 from store.bulk import reading, writing
-from store.bulk_arrow import table_of
+from store.bulk_arrow import Reader, table_of
 from store.db import Database
 from store.decisions import DecisionRows
 from store.fact_query import FactStatement
@@ -153,7 +153,7 @@ def writes(url: str, folder: str) -> Counts:
         swept, again = (run for run in session.scalars(select(col(Run.id)).order_by(col(Run.id))) if run is not None)
     for number, to in enumerate(_plain(folder)["chunks"]):
         with reading(database) as source:
-            for name, query in _written(swept, again, after, to):
+            for name, query in _written(source, swept, again, after, to):
                 rows = source.read(query)
                 count += rows.num_rows
                 file = _file(Path(folder), number, name)
@@ -164,12 +164,20 @@ def writes(url: str, folder: str) -> Counts:
     return {"written": count}
 
 
-def _written(swept: int, again: int, after: int, to: int) -> Iterator[tuple[str, Select[Any]]]:
+def _written(source: Reader, swept: int, again: int, after: int, to: int) -> Iterator[tuple[str, Select[Any]]]:
     """What a run wrote about the borrowers behind the first and up to the second, as another run would have."""
     loan, contact, change = table_of("loan"), table_of("contact"), table_of("stage_change")
-    loans = select(loan.c.id).where(loan.c.borrower_id > after, loan.c.borrower_id <= to)
-    planned = select(contact.c.id).where(contact.c.run_id == swept, contact.c.loan_id.in_(loans))
-    moved = select(change.c.loan_id).where(change.c.run_id == swept, change.c.loan_id.in_(loans))
+    of_these = (loan.c.borrower_id > after, loan.c.borrower_id <= to)
+    ends = source.read(select(func.min(loan.c.id).label("first"), func.max(loan.c.id).label("last")).where(*of_these))
+    loans = select(loan.c.id).where(*of_these)
+
+    def about(table: Table) -> ColumnElement[bool]:
+        # The ends, so that a part of an index is read where a whole table would be, once for each chunk.
+        within = table.c.loan_id.between(ends["first"][0].as_py(), ends["last"][0].as_py())
+        return (table.c.run_id == swept) & within & table.c.loan_id.in_(loans)
+
+    planned = select(contact.c.id).where(about(contact))
+    moved = select(change.c.loan_id).where(about(change))
     for name in _WRITTEN:
         table = table_of(name)
         columns = [_beside(name, column, again) for column in table.columns if (name, column.name) not in _OWN_KEYS]
@@ -181,7 +189,7 @@ def _written(swept: int, again: int, after: int, to: int) -> Iterator[tuple[str,
                 select(*columns).where(table.c.run_id == swept, table.c.first_id > after, table.c.first_id <= to),
             )
         else:
-            yield name, select(*columns).where(table.c.run_id == swept, table.c.loan_id.in_(loans))
+            yield name, select(*columns).where(about(table))
     yield "loan", select(*(loan.c[name] for name in _PLACED)).where(loan.c.id.in_(moved))
 
 

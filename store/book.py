@@ -11,7 +11,15 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from store.book_queries import CONTACT_DAYS, Wanted, loan_query, other_queries, party_query
+from store.book_queries import (
+    CONTACT_DAYS,
+    LAST_ZONE,
+    Wanted,
+    loan_query,
+    other_queries,
+    party_query,
+    position_query,
+)
 from store.bulk import reading
 from store.bulk_arrow import Reader
 
@@ -55,6 +63,15 @@ class RawBook:
     contact_days: int = CONTACT_DAYS
 
 
+_FIRST_OPEN: Final = {
+    "loan_id": "loan_id",
+    "number": "first_open_number",
+    "due_on": "first_open_on",
+    "amount_minor": "first_open_minor",
+    "due_total_minor": "first_open_total_minor",
+}
+"""Column of an instalment -> where a position keeps it of the oldest that is open."""
+
 RAW_TABLES: Final = tuple(field.name for field in fields(RawBook) if field.name != "contact_days")
 
 
@@ -75,11 +92,33 @@ def read_book(
         with reading(source) as reader:
             return read_book(reader, borrowers, now=now, contact_days=contact_days)
     loan = source.read(loan_query(borrowers))
-    party = source.read(party_query(loan["id"].to_pylist()))
-    queries = other_queries(_wanted(borrowers, loan, party, now, contact_days), now, contact_days)
-    rest = {name: source.read(query) for name, query in queries.items()}
+    loans = loan["id"].to_pylist()
+    party = source.read(party_query(loans))
+    position = source.read(position_query(loans))
+    behind, ahead = _by_whether_behind(position, now)
+    wanted = _wanted(borrowers, loan, party, behind, now, contact_days)
+    rest = {name: source.read(query) for name, query in other_queries(wanted, now, contact_days).items()}
     rest["contact_loan"] = _about(rest["contact"], rest["contact_loan"])
-    return RawBook(loan=loan, party=party, **rest, contact_days=contact_days)
+    # Of who is not behind the position knows the next instalment: in a book far larger than memory, their schedules are left alone.
+    rest["instalment"] = _joined(rest["instalment"], first_open(ahead))
+    position = position.drop_columns(["first_open_minor", "first_open_total_minor"])
+    return RawBook(loan=loan, party=party, position=position, **rest, contact_days=contact_days)
+
+
+def first_open(position: "pa.Table") -> "pa.Table":
+    """The oldest open instalment of each position that has one, as a row of the schedule."""
+    import pyarrow as pa
+
+    opened = position.filter(position["first_open_number"].is_valid())
+    return pa.table({name: opened[of] for name, of in _FIRST_OPEN.items()})
+
+
+def _by_whether_behind(position: "pa.Table", now: datetime) -> "tuple[pa.Table, pa.Table]":
+    """The positions of which the oldest open instalment has fallen due, or does so today somewhere; and those where it has not."""
+    import pyarrow.compute as pc
+
+    due = pc.less_equal(position["first_open_on"], now.astimezone(LAST_ZONE).date())
+    return position.filter(due), position.filter(pc.invert(due))
 
 
 def _about(contact: "pa.Table", others: "pa.Table") -> "pa.Table":
@@ -87,10 +126,18 @@ def _about(contact: "pa.Table", others: "pa.Table") -> "pa.Table":
     import pyarrow as pa
 
     own = pa.table({"contact_id": contact["id"], "loan_id": contact["loan_id"]})
-    return pa.concat_tables([own, others])
+    return _joined(own, others)
 
 
-def _wanted(borrowers: Sequence[int], loan: "pa.Table", party: "pa.Table", now: datetime, contact_days: int) -> Wanted:
+def _joined(*tables: "pa.Table") -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def _wanted(
+    borrowers: Sequence[int], loan: "pa.Table", party: "pa.Table", behind: "pa.Table", now: datetime, contact_days: int
+) -> Wanted:
     since = (now - timedelta(days=contact_days)).date()
     accounts, long_spells = [], []
     loans = loan["id"].to_pylist()
@@ -100,7 +147,13 @@ def _wanted(borrowers: Sequence[int], loan: "pa.Table", party: "pa.Table", now: 
         if began is not None and began < since:
             long_spells.append(loan_id)
     people = {*borrowers, *party["person_id"].to_pylist()}
-    return Wanted(tuple(sorted(people)), tuple(sorted(loans)), tuple(accounts), tuple(long_spells))
+    return Wanted(
+        tuple(sorted(people)),
+        tuple(sorted(loans)),
+        tuple(accounts),
+        tuple(long_spells),
+        tuple(behind["loan_id"].to_pylist()),
+    )
 
 
 def packed(borrowers: Iterable[int], loans: Iterable[int], loans_per_chunk: int) -> Iterator[list[int]]:

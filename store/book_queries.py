@@ -41,16 +41,12 @@ _LEFT_OUT: Final = {
         "queue", "planned_at", "not_before_at", "expires_at", "claimed_by", "claimed_until_at", "attempts", "provider",
         "provider_ref", "error", "why", "cost_minor", "rank", "kept_for",
     ),
-    "position": ("first_open_minor", "first_open_total_minor"),
     "movement": ("source", "ref"),
     "notice": ("how", "ref"),
     "promise": ("ref",),
     "stage_change": ("reason",),
 }  # fmt: skip
-"""
-Columns that no decision looks at; among them everything that identifies a person, and what people wrote. What a position
-says of the first open instalment is read as that instalment.
-"""
+"""Columns that no decision looks at; among them everything that identifies a person, and what people wrote."""
 
 _FINISHED: Final = ("sent", "delivered", "failed", "cancelled", "expired")
 LAST_ZONE: Final = timezone(timedelta(hours=14))
@@ -66,18 +62,25 @@ class Wanted:
         people: the borrowers, and everyone who stands in a role for their loans.
         accounts: those of the loans whose arrears are a core system's own.
         long_spells: those whose spell of delinquency began before the contacts that are read anyway.
+        behind: those of which an instalment that is not covered has fallen due, or falls due today somewhere.
     """
 
     people: tuple[int, ...]
     loans: tuple[int, ...]
     accounts: tuple[int, ...]
     long_spells: tuple[int, ...]
+    behind: tuple[int, ...]
 
 
 def loan_query(borrowers: Iterable[int]) -> Select[Any]:
     """All loans of these borrowers."""
     loan = table_of("loan")
     return select(loan).where(among(loan.c.borrower_id, borrowers))
+
+
+def position_query(loans: Iterable[int]) -> Select[Any]:
+    """Where these loans stand, and the oldest instalment that is open of each."""
+    return rows_of("position", "loan_id", loans)
 
 
 def party_query(loans: Iterable[int]) -> Select[Any]:
@@ -93,15 +96,14 @@ def feed_query() -> Select[Any]:
 
 
 def other_queries(wanted: Wanted, now: datetime, contact_days: int) -> Mapping[str, Select[Any]]:
-    """Table of a `RawBook` -> the query that reads it, of every table but loan and party."""
+    """Table of a `RawBook` -> the query that reads it, of every table but loan, party and position."""
     people, loans = wanted.people, wanted.loans
     notice, change = table_of("notice"), table_of("stage_change")
     since = now - timedelta(days=contact_days)
     return {
         "person": rows_of("person", "id", people),
         "endpoint": rows_of("endpoint", "person_id", people),
-        "position": rows_of("position", "loan_id", loans),
-        "instalment": _instalments(loans, now.astimezone(LAST_ZONE).date()),
+        "instalment": _instalments(wanted.behind, now.astimezone(LAST_ZONE).date()),
         "movement": movement_query(loans, wanted.accounts, now),
         "account_snapshot": snapshot_query(wanted.accounts),
         "fact_value": latest_values(loans, now),
@@ -208,11 +210,7 @@ def _year_before(now: datetime) -> date:
 
 
 def _instalments(loans: Iterable[int], latest_on: date) -> Select[Any]:
-    """
-    What has fallen due and is open, and the next to come.
-
-    Of who is not behind their position knows it, and their schedule, in a book far larger than memory, is left alone.
-    """
+    """What has fallen due and is open, and the next to come, of loans that are behind."""
     instalment, position = table_of("instalment"), table_of("position")
     later = instalment.alias("later")
     first_later = (
@@ -223,26 +221,18 @@ def _instalments(loans: Iterable[int], latest_on: date) -> Select[Any]:
         .scalar_subquery()
     )
     joined = position.join(instalment, instalment.c.loan_id == position.c.loan_id)
-    mine, behind = among(position.c.loan_id, loans), position.c.first_open_on <= latest_on
+    mine = among(position.c.loan_id, loans)
     fallen_due = (
         select(instalment)
         .select_from(joined)
         .where(
             mine,
-            behind,
             instalment.c.number >= position.c.first_open_number,
             instalment.c.due_on <= latest_on,
         )
     )
-    next_due = select(instalment).select_from(joined).where(mine, behind, instalment.c.number == first_later)
-    only_next = select(
-        position.c.loan_id,
-        position.c.first_open_number.label("number"),
-        position.c.first_open_on.label("due_on"),
-        position.c.first_open_minor.label("amount_minor"),
-        position.c.first_open_total_minor.label("due_total_minor"),
-    ).where(mine, position.c.first_open_on > latest_on)
-    return select(union_all(fallen_due, next_due, only_next).subquery())
+    next_due = select(instalment).select_from(joined).where(mine, instalment.c.number == first_later)
+    return select(union_all(fallen_due, next_due).subquery())
 
 
 def latest_values(loans: Iterable[int], now: datetime) -> Select[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Select, func, select
 
-from store.book import RAW_TABLES, RawBook
+from store.book import RAW_TABLES, RawBook, first_open
 from store.book_queries import feed_query, movement_query, snapshot_query
 from store.bulk_arrow import Reader, arrow_schema, table_of
 
@@ -64,7 +64,7 @@ def read_outline(source: Reader, *, after: int, loans: int, now: datetime) -> Ou
     tables = {
         "loan": own,
         "position": position,
-        "instalment": _first_open(position),
+        "instalment": first_open(_without_amounts(position)),
         "person": source.read(select(person.c.id, person.c.zones).where(person.c.id > after, person.c.id <= to)),
         "endpoint": source.read(
             select(*zone_of).where(
@@ -92,21 +92,12 @@ def _loans_and_positions(after: int, to: int) -> Select[Any]:
     )
 
 
-def _first_open(position: "pa.Table") -> "pa.Table":
-    """The oldest open instalments, as the positions know them: their dates are right, their amounts are not."""
+def _without_amounts(position: "pa.Table") -> "pa.Table":
+    """The positions with oldest open instalments of which the dates are right, and the amounts are not."""
     import pyarrow as pa
 
-    opened = position.filter(position["first_open_number"].is_valid())
-    ones = pa.array([1] * opened.num_rows, pa.int64())
-    return pa.table(
-        {
-            "loan_id": opened["loan_id"],
-            "number": opened["first_open_number"],
-            "due_on": opened["first_open_on"],
-            "amount_minor": ones,
-            "due_total_minor": ones,
-        }
-    )
+    ones = pa.array([1] * position.num_rows, pa.int64())
+    return position.append_column("first_open_minor", ones).append_column("first_open_total_minor", ones)
 
 
 def _equal(column: "pa.ChunkedArray", value: str) -> "pa.ChunkedArray":

@@ -6,21 +6,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Select, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import select
 
-from store.book_queries import Wanted, loan_query, other_queries, party_query
-from store.bulk import reading
+from store.book import read_book
+from store.book_queries import Wanted, loan_query, other_queries, party_query, position_query
 from store.db import Database
+from store.tables import Loan
 from tests.factories import make_loan
 from tests.sweep_books import NOW
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WANTED = Wanted(people=(1, 2), loans=(1, 2), accounts=(2,), long_spells=(1,))
+WANTED = Wanted(people=(1, 2), loans=(1, 2), accounts=(2,), long_spells=(1,), behind=(1,))
 
 
 def queries() -> dict[str, Select[Any]]:
-    return {"loan": loan_query([1, 2]), "party": party_query([1, 2]), **other_queries(WANTED, NOW, 400)}
+    told = {"loan": loan_query([1, 2]), "party": party_query([1, 2]), "position": position_query([1, 2])}
+    return {**told, **other_queries(WANTED, NOW, 400)}
 
 
 @pytest.mark.parametrize("name", [name for name in queries() if name != "feed"])
@@ -45,14 +48,13 @@ def test_of_who_is_not_behind_no_schedule_is_read(database: Database) -> None:
         make_loan(database, instalments=[(NOW.date() + timedelta(days=days + 30 * n), 100 + n) for n in range(3)])
         for days in (5, -40)
     )
-    wanted = Wanted(people=(), loans=(ahead, behind), accounts=(), long_spells=())
-    query = other_queries(wanted, NOW, 400)["instalment"]
-    with reading(database) as source:
-        assert [len(of_loan(source.read(query), loan)) for loan in (ahead, behind)] == [1, 3]
+    with database.session() as session:
+        borrowers = list(session.exec(select(Loan.borrower_id)).all())
+    seen = read_book(database, borrowers, now=NOW).instalment
+    assert [len(of_loan(seen, loan)) for loan in (ahead, behind)] == [1, 3]
     with database.write() as session:
         session.execute(text("delete from instalment"))
-    with reading(database) as source:
-        (next_due,) = source.read(query).to_pylist()
+    (next_due,) = read_book(database, borrowers, now=NOW).instalment.to_pylist()
     assert next_due == {
         "loan_id": ahead, "number": 1, "due_on": NOW.date() + timedelta(days=5), "amount_minor": 100,
         "due_total_minor": 100,

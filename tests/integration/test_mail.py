@@ -177,7 +177,7 @@ def test_a_connection_that_died_unseen_is_replaced():
 
 def test_a_conversation_broken_off_carries_no_other_message(server: FakeMailServer):
     """A send that is cancelled half way takes its connection with it."""
-    mail = adapter(server, connections=1)
+    mail = adapter(server, connections=1, timeout_seconds=60)  # a busy machine must not time it out first
 
     async def work() -> Receipt:
         server.fault(TO, "recipient", SILENT)
