@@ -45,7 +45,7 @@ diff: install  ## A million random (rule, facts) pairs: interpreter == durable-r
 histories: install  ## A hundred thousand random histories: the gate == a second, independent reading of the law
 	$(RUN)/python -m pytest -n 2 --timeout=0 --hypothesis-profile=long tests/property/test_gate_brute.py $(ARGS)
 
-targets: install  ## Every loan of a book: sweep == durable-rules == interpreter, on both databases (LOANS=1000000: half an hour, 16 GB of disk)
+targets: install  ## Every loan of a book: sweep == durable-rules == interpreter, on both databases (LOANS=1000000: half an hour, a dozen GB of disk and more)
 	TARGETS_LOANS=$(LOANS) $(RUN)/python -m pytest -n 2 -m slow tests/integration/test_targets_at_scale.py $(ARGS)
 
 scenarios: install  ## The strategies' own scenarios, on every target

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
 
@@ -49,6 +49,14 @@ class History:
                 reverses_id=ids[new.ends] if new.ends else None,
             )
             for new in self.movements
+        ]
+
+    def of_loan(self, loan_id: int) -> list[NewMovement]:
+        """The movements as that loan's own, under keys of their own."""
+        source = f"feed of {loan_id}"
+        return [
+            replace(one, loan_id=loan_id, source=source, ends=(source, one.ends[1]) if one.ends else None)
+            for one in self.movements
         ]
 
     def days(self) -> list[date]:

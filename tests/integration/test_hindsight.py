@@ -31,7 +31,11 @@ def test_money_that_was_heard_of_late_counts_as_if_it_had_been_known(
     at = datetime.combine(on, time(12), UTC)
     borrower = make_person(database)
     loan = make_loan(database, borrower_id=borrower, instalments=history.schedule)
-    before = of_loan([one for one in history.movements if one.effective_on < on], loan)
+    before: list[NewMovement] = []
+    for one in history.of_loan(loan):
+        # What ends another stands behind it, and is of no use without it.
+        if one.effective_on < on and (one.ends is None or one.ends in {other.key for other in before}):
+            before.append(one)
     known = data.draw(st.integers(0, len(before)))
     with database.write() as session:
         record(session, [replace(one, recorded_at=at - timedelta(hours=1)) for one in before[:known]])
@@ -41,16 +45,6 @@ def test_money_that_was_heard_of_late_counts_as_if_it_had_been_known(
     with reading(database) as source:
         found = in_hindsight(source, seen, at=at, on={loan: on})
     assert money(found) == money(read_book(database, [borrower], now=at))
-
-
-def of_loan(movements: list[NewMovement], loan: int) -> list[NewMovement]:
-    """The same movements of that loan, without those that end one that is not among them."""
-    source, kept = f"feed of {loan}", {one.key for one in movements}
-    return [
-        replace(one, loan_id=loan, source=source, ends=(source, one.ends[1]) if one.ends else None)
-        for one in movements
-        if one.ends is None or one.ends in kept
-    ]
 
 
 def money(book: RawBook) -> dict[str, list[dict[str, Any]]]:
